@@ -99,14 +99,14 @@ void transport_segment_remove(
 
 enum transport_op { TRANSPORT_READ, TRANSPORT_WRITE, TRANSPORT_WRITE_IMM, TRANSPORT_SEND };
 
-/* The end of one operation. status: 0 or
- *	RAMET_EREVOKED	the segment was removed
- *	RAMET_EACCESS	wrong key or domain, out of bounds, not writable. The connection survives (a
- *provider whose hardware drops it connects again by itself, and posts again what was flushed)
- *	RAMET_EPEER	the peer died or cannot be reached
- *	RAMET_ECLOSED	either side closed the connection
- *	RAMET_EPROTO	the peer broke the protocol
- * After a failure the destination of a read holds anything; a write may have happened in part. */
+/* The end of one operation. After a failure the destination of a read holds anything, and a write
+ * may have happened in part. status is 0, or
+ * - RAMET_EREVOKED: the segment was removed;
+ * - RAMET_EACCESS: wrong key or domain, out of bounds, not writable. The connection survives (a
+ *   provider whose hardware drops it connects again by itself, and posts again what was flushed);
+ * - RAMET_EPEER: the peer died or cannot be reached;
+ * - RAMET_ECLOSED: either side closed the connection;
+ * - RAMET_EPROTO: the peer broke the protocol. */
 struct transport_completion {
 	struct transport_conn *conn;
 	uint64_t cookie;
@@ -148,13 +148,12 @@ int transport_listen(struct transport *t, const char *addr,
 	int (*on_accept)(void *user, const void *token, size_t token_len, const char *peer,
 		struct transport_accept *ret),
 	void *user, struct transport_listener **ret_listener, struct ramet_err *err);
-const char *transport_listener_addr(
-	const struct transport_listener *listener); /* the address bound, for connect */
-void transport_listener_close(
-	struct transport_listener *listener); /* its connections live on; NULL is fine */
+/* the address that was bound, to be given to transport_connect */
+const char *transport_listener_addr(const struct transport_listener *listener);
+/* its connections live on; NULL is fine */
+void transport_listener_close(struct transport_listener *listener);
 
-/* transport_connect - begins to connect; the outcome is on_connected or on_closed. token is copied.
- */
+/* transport_connect - begins to connect; on_connected or on_closed tells. token is copied. */
 int transport_connect(struct transport_domain *domain, const char *addr, const void *token,
 	size_t token_len, const struct transport_handler *handler, void *user,
 	struct transport_conn **ret_conn, struct ramet_err *err);
@@ -163,19 +162,19 @@ int transport_connect(struct transport_domain *domain, const char *addr, const v
  * one that is ending, does nothing. */
 void transport_conn_close(struct transport_conn *conn);
 const char *transport_conn_peer(const struct transport_conn *conn); /* a text for logs */
-unsigned transport_conn_depth(
-	const struct transport_conn *conn); /* operations it takes in flight, once connected */
-unsigned transport_conn_inflight(
-	const struct transport_conn *conn); /* posted, and not yet told by on_complete */
+/* how many operations it takes in flight, once connected; how many were posted and not yet told */
+unsigned transport_conn_depth(const struct transport_conn *conn);
+unsigned transport_conn_inflight(const struct transport_conn *conn);
 
-/* Operations. All return at once: 0, and one completion comes; or, and then none comes,
- *	RAMET_EAGAIN	the queue is full (or the provider is reconnecting): post again after a
- *completion RAMET_ECLOSED, RAMET_EPEER, RAMET_EPROTO	the connection has ended or is ending
- *	RAMET_EINVAL	not connected yet, len 0 or too large, or local memory outside `local`
- * Local memory lies within a segment `local` of the connection's domain; as the destination of a
- *read that segment is LOCAL or WRITE. It belongs to the transport until the completion. Posts are
- *gathered and leave at the end of the loop's turn or at transport_poll(). Writes and sends take
- *effect in the order they were posted; reads promise no order. */
+/* Operations. All return at once: 0, and one completion comes; or an error, and none comes:
+ * - RAMET_EAGAIN: the queue is full (or the provider reconnects): post again after a completion;
+ * - RAMET_ECLOSED, RAMET_EPEER, RAMET_EPROTO: the connection has ended or is ending;
+ * - RAMET_EINVAL: not connected yet, len 0 or too large, or local memory outside its segment.
+ *
+ * Local memory lies in the segment `local`, of the connection's domain; where a read puts its bytes
+ * that segment is LOCAL or WRITE. It belongs to the transport until the completion. Posts are
+ * gathered and leave at the end of the loop's turn or at transport_poll(). Writes and sends take
+ * effect in the order they were posted; reads promise no order. */
 int transport_read(struct transport_conn *conn, struct segment_ref src,
 	struct transport_segment *local, void *dst, size_t len, uint64_t cookie);
 int transport_write(struct transport_conn *conn, struct segment_ref dst,
