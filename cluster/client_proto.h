@@ -9,8 +9,8 @@
  *
  * Keys marked ? may be missing or nil and then have the value in brackets. Unknown keys are ignored by both sides; an
  * unknown type is answered by error EPROTO. Names of functions and apps: CLIENT_NAME_MAX bytes of [A-Za-z0-9_.-], not
- * starting with "." or "-". Nodes are numbered from 1; 0 means any, or none. Paths inside a bundle are relative, '/'-separated, without
- * ".", ".." or empty parts, each once. Times are nanoseconds unless the key says ms.
+ * starting with "." or "-". Nodes are numbered from 1; 0 means any, or none. Paths inside a bundle are relative,
+ * '/'-separated, ≤ CLIENT_PATH_MAX, without ".", ".." or empty parts, each once. Times are ns unless the key says ms.
  *
  * When the client closes, its calls and bursts are cancelled, unless detached; deployments go on.
  * Socket: rametd binds it under a temporary name, listens, and renames it into place, so that its appearance is the
@@ -55,8 +55,8 @@
  *             → result                   detached: at once, with call, function and version only
  *
  *   burst     {name, data, binary?, deadline_ms?: as in call, n: uint (1 to CLIENT_MAX_BURST), node?: uint [0]}
- *             n calls at the same time, each in an instance of its own, rank 0 to n-1, size n. All or as many as could be:
- *             an instance that could not be had is a result with an error.
+ *             n calls at the same time, each in an instance of its own, rank 0 to n-1, size n. An instance that could
+ *             not be had is a result with an error.
  *             + accepted {call: str}     the group's id, good for cancel and logs
  *             + result {…}               n times, each rank once, as they come
  *             → summary {n: uint, ok: uint, failed: uint, warm: uint, local_fork: uint, remote_fork: uint, cold: uint,
@@ -75,7 +75,8 @@
  *             → rows {rows: [map], silent: [uint] (nodes that did not answer in time)}
  *               nodes:     {node: uint, name: str, state: str "up|down", listen: str, data: str, transport: str,
  *                           class: str, cores: uint, mem: uint, pager: str "uffd|eager", instances: uint,
- *                           templates: uint, seeds: uint, cache_bytes: uint, calls: uint, version: str, pid: uint, uptime_ms: uint}
+ *                           templates: uint, seeds: uint, cache_bytes: uint, calls: uint, version: str, pid: uint,
+ *                           uptime_ms: uint}
  *               functions: {function: str, app: str, lang: str, version: str, generation: uint, uid: uint, handler: str,
  *                           fresh: str, idempotent: bool, seeds: uint (nodes that hold one), instances: uint,
  *                           calls: uint, failed: uint, warm: uint, local_fork: uint, remote_fork: uint, cold: uint}
@@ -110,7 +111,8 @@
  *   ns.run: the handler, in the instance     ns.total: from arrival until the answer was sent
  *
  * error  {code: str (a RAMET_E… name without the prefix), message: str, kind?: str "user|limit|system|refused" [by the
- *         code, see client_error_kind in libramet], retryable?: bool [false], type?: str (of the exception), traceback?: str,
+ *         code: EUSER user; ELIMIT, EDEADLINE limit; EREFUSED, EPERM, ECLASS, ENOTFOUND, EEXIST, EINVAL, ECONFIG, ENOTSUP,
+ *         ECANCELED refused; else system], retryable?: bool [false], type?: str (of the exception), traceback?: str,
  *         signal?: int [0], fault_address?: uint [0], node?: uint [0], log_tail?: bin (the instance's last output)}
  *   Strings are cut to CLIENT_ERROR_MAX bytes, at a character's boundary. */
 #ifndef CLUSTER_CLIENT_PROTO_H
