@@ -1,0 +1,47 @@
+/* rametd's configuration: one YAML file. Unknown keys and bad values are errors that name the file and the key. */
+#ifndef CLUSTER_NODE_CONFIG_H
+#define CLUSTER_NODE_CONFIG_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "cluster/client_proto.h"
+#include "cluster/members.h"
+
+#include <stdint.h>
+
+#define NODE_MAX_PEERS 255
+#define NODE_MAX_ID 65535
+#define NODE_PATH_MAX 256 /* with its NUL */
+
+enum pager_mode { PAGER_AUTO, PAGER_UFFD, PAGER_EAGER };
+
+struct node_peer {
+	uint32_t node;
+	char listen[MEMBER_ADDR_MAX + 1];
+};
+
+struct node_config {
+	uint32_t node;
+	char name[MEMBER_NAME_MAX + 1];		/* default: the host's name */
+	char dir[NODE_PATH_MAX];		/* default /var/lib/ramet */
+	char client_socket[108];		/* default <dir>/rametd.sock */
+	char listen[MEMBER_ADDR_MAX + 1];	/* bus */
+	char data[TRANSPORT_ADDR_MAX];		/* transport */
+	char transport[16];			/* "tcp" (auto resolves to it) */
+	enum pager_mode pager;
+	enum log_level log_level;
+	char python[NODE_PATH_MAX];		/* default /usr/bin/python3 */
+	uint32_t pool_sandboxes, pool_stubs;	/* kept ready */
+	uint32_t capacity;			/* instances that run at once; default: cores; what exceeds it waits or goes elsewhere */
+	uint32_t max_instances;			/* alive at once on this node */
+	uint32_t max_queue;			/* calls that wait */
+	uint64_t idle_ms;			/* an instance without a call ends after so long */
+	uint64_t deadline_ms;			/* of calls that name none; 0: none */
+	uint32_t npeers;
+	struct node_peer peers[NODE_MAX_PEERS];
+};
+
+/* node_config_load - read and check a file; what it leaves out has the default */
+int node_config_load(const char *path, struct node_config *ret_config, struct ramet_err *err);
+
+#endif
