@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Ramet's client library: deploy functions to a cluster, call them, spread bursts over it. Link
- *with -lramet (pkg-config ramet, or find_package(ramet)). C99 and C++98 and later; every exported
- *name starts with ramet_.
+ * with -lramet (pkg-config ramet, or find_package(ramet)). C99 and C++98 and later; every exported
+ * name starts with ramet_.
  *
  *	struct ramet *ramet;
  *	struct ramet_result *result;
@@ -14,27 +14,27 @@
  *		ramet_start_name(result->start));
  *
  * ERRORS. What returns int returns 0, or a negative RAMET_E… (ramet/error.h). err may be NULL;
- *otherwise it is filled in on failure with the same code and a message that names what failed.
- *Outputs (ret_…) are untouched on failure, with one exception that is said where it applies: a
- *function that failed still has a result, with its traceback.
+ * otherwise it is filled in on failure with the same code and a message that names what failed.
+ * Outputs (ret_…) are untouched on failure, with one exception that is said where it applies: a
+ * function that failed still has a result, with its traceback.
  *
  * OWNERSHIP. Strings and data passed in are copied before a call returns. What an output hands over
- *is freed with the function named for it; each of those takes NULL. Names: 1 to 64 bytes of
- *[A-Za-z0-9_.-], not starting with '.' or '-'.
+ * is freed with the function named for it; each of those takes NULL. Names: 1 to 64 bytes of
+ * [A-Za-z0-9_.-], not starting with '.' or '-'.
  *
  * THREADS. A struct ramet may be used by any number of threads at the same time; a wait in one does
- *not delay the others. A struct ramet_call is used by one thread at a time, but ramet_cancel() may
- *be called from any. A result is plain memory. No thread is created and no signal handler
- *installed. After fork() the child must not use a handle of its parent's, nor close it: it opens
- *its own.
+ * not delay the others. A struct ramet_call is used by one thread at a time, but ramet_cancel() may
+ * be called from any. A result is plain memory. No thread is created and no signal handler
+ * installed. After fork() the child must not use a handle of its parent's, nor close it: it opens
+ * its own.
  *
  * BLOCKING. Timeouts are in milliseconds: 0 does not wait, negative waits without limit. Signals do
- *not interrupt waits. When the connection is lost, everything that was under way ends with
- *RAMET_EPEER: whether the calls took effect is then unknown; ramet_open() makes a new one.
+ * not interrupt waits. When the connection is lost, everything that was under way ends with
+ * RAMET_EPEER: whether the calls took effect is then unknown; ramet_open() makes a new one.
  *
  * Structs that a caller fills in start with their size and are made by ramet_…_options_default();
- *structs that the library fills in are allocated by it, and start with theirs. Both only ever grow
- *at their end. */
+ * structs that the library fills in are allocated by it, and start with theirs. Both only ever grow
+ * at their end. */
 #ifndef RAMET_RAMET_H
 #define RAMET_RAMET_H
 
@@ -247,7 +247,7 @@ RAMET_API int ramet_call_async(struct ramet *ramet, const char *function, const 
 
 /* ramet_wait - wait for a call and take its result. Returns and writes *ret_result as ramet_call()
  * does; a result is handed out once, a second wait gives RAMET_ENOTFOUND. RAMET_ETIMEOUT with
- * *ret_result NULL: timeout_ms has passed, the call goes on. */
+ *ret_result NULL: timeout_ms has passed, the call goes on. */
 RAMET_API int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_result **ret_result,
 	struct ramet_err *err);
 
@@ -306,7 +306,7 @@ typedef int (*ramet_result_fn)(void *user, struct ramet_result *result);
  * in its context. One message and one placement decision. 1 ≤ n ≤ 65536. options may be NULL; rank,
  * group and RAMET_CALL_DETACH are not used. on_result and ret_summary may be NULL. Blocks until all
  * have ended. Returns 0 if every instance succeeded, else the code of one that did not;
- * *ret_summary is written in both cases. When the burst as a whole was refused or the connection
+ *ret_summary is written in both cases. When the burst as a whole was refused or the connection
  * lost, summary is untouched and missing ranks are not reported. */
 RAMET_API int ramet_burst(struct ramet *ramet, const char *function, uint32_t n, const void *data,
 	size_t len, const struct ramet_call_options *options, ramet_result_fn on_result, void *user,
