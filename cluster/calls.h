@@ -1,0 +1,109 @@
+/* Calls: from a request of a client or a peer to exactly one result. Decides where
+ * (scheduler/place.h), waits for an instance, watches the deadline, retries what may be retried,
+ * keeps the results of detached calls. Control loop only; nothing blocks; `done` is never called
+ * from within the call that names it. */
+#ifndef CLUSTER_CALLS_H
+#define CLUSTER_CALLS_H
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/wire.h"
+#include "cluster/calls_result.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct calls;
+struct node;
+
+struct calls_config {
+	uint32_t max_instances; /* processes that serve or start at a time, on this node */
+	uint32_t max_queued; /* calls that wait for an instance, beyond which RAMET_EAGAIN */
+	uint64_t max_queued_bytes; /* of their payloads */
+	uint32_t keep_alive_ms; /* an idle instance is kept this long */
+	uint32_t max_idle; /* idle instances kept on this node; the longest idle goes first */
+	uint32_t keep_results_ms; /* results of detached calls */
+	uint32_t max_results;
+};
+#define CALLS_CONFIG_DEFAULT \
+	((struct calls_config){.max_instances = 1024, \
+		.max_queued = 65536, \
+		.max_queued_bytes = 512ull << 20, \
+		.keep_alive_ms = 60000, \
+		.max_idle = 64, \
+		.keep_results_ms = 600000, \
+		.max_results = 1024})
+
+struct call_request {
+	uint32_t tenant; /* uid */
+	const char *function;
+	const void *data; /* copied */
+	size_t len;
+	bool binary;
+	uint32_t node; /* must run there; 0: wherever is best */
+	uint64_t deadline_ns; /* from now; 0: the function's, if it has one */
+	uint32_t rank, size; /* size 0 counts as 1 */
+	bool own_instance; /* of a burst: never share an instance with another call that is waiting
+			    */
+	bool detach; /* nobody waits: keep the result for calls_wait(); done may be NULL */
+	const char *id; /* made by another node, or by a burst; NULL: made here */
+	uint32_t origin; /* node that forwarded it, and then it runs here or fails; 0: it came from
+			    a client here */
+};
+
+/* result is valid during the call */
+typedef void call_done_fn(void *user, const struct call_result *result);
+
+int calls_create(struct node *node, const struct calls_config *config, struct calls **ret_calls,
+	struct ramet_err *err);
+/* ends everything without calling done; before instances and seeds are destroyed; NULL is fine */
+void calls_destroy(struct calls *calls);
+DEFINE_CLEANUP(struct calls, calls_destroy)
+
+/* calls_submit - 0 and done comes exactly once, later. Errors, and then done never comes:
+ * RAMET_ENOTFOUND (function or node), RAMET_EAGAIN (queue full), RAMET_ELIMIT (payload),
+ * RAMET_ENOMEM. ret_id may be NULL. */
+int calls_submit(struct calls *calls, const struct call_request *request, call_done_fn *done,
+	void *user, char ret_id[CALL_ID_MAX], struct ramet_err *err);
+/* calls_cancel - what is queued is dropped, what runs is killed; done comes with RAMET_ECANCELED.
+ * RAMET_ENOTFOUND: over, unknown, or of another tenant. Tenant 0 may cancel any. */
+int calls_cancel(struct calls *calls, uint32_t tenant, const char *id);
+/* calls_forget - as cancel, but done is not called any more: its owner has gone */
+void calls_forget(struct calls *calls, const char *id);
+
+/* calls_wait - the result of a detached call, from any node; given out once. done comes with the
+ * result, or with an error ENOTFOUND or ETIMEOUT in a result that has only id and error. timeout_ns
+ * 0: none. *ret_wait is good for calls_wait_cancel() until done; done never comes after that. */
+struct call_wait;
+int calls_wait(struct calls *calls, uint32_t tenant, const char *id, uint64_t timeout_ns,
+	call_done_fn *done, void *user, struct call_wait **ret_wait, struct ramet_err *err);
+void calls_wait_cancel(struct call_wait *wait);
+
+/* calls_drop_version - a version is gone: end its idle instances; `running`: cancel its calls and
+ * end those too. Returns how many instances it ended. Seeds are dropped by seeds_drop(). */
+unsigned calls_drop_version(
+	struct calls *calls, uint32_t tenant, const char *version, bool running);
+/* calls_node_down - a member is gone: calls forwarded to it are retried (idempotent) or LOST, those
+ * from it cancelled */
+void calls_node_down(struct calls *calls, uint32_t node);
+
+/* Messages of the bus (types call.*): see calls_remote.c. A's bus hands over what begins with
+ * "call.". */
+
+struct calls_stats {
+	uint32_t running, queued, forwarded, kept;
+	uint64_t total, failed;
+};
+void calls_get_stats(const struct calls *calls, struct calls_stats *ret_stats);
+
+/* counters of one function on this node since it started */
+struct calls_function_stats {
+	uint64_t calls, failed, warm, local_fork, remote_fork, cold;
+};
+void calls_get_function_stats(const struct calls *calls, uint32_t tenant, const char *function,
+	struct calls_function_stats *ret_stats);
+/* an id for a call or a burst of this node */
+void calls_make_id(struct calls *calls, char ret_id[CALL_ID_MAX]);
+
+#endif

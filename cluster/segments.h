@@ -1,0 +1,45 @@
+/* The data side of a node: a thread with the transport that serves seeds to peers. It exposes
+ * memory as read-only segments of a tenant's domain, and lets in the peers that present a token
+ * given out for that tenant. Every call is made on the control loop; callbacks come there. */
+#ifndef CLUSTER_SEGMENTS_H
+#define CLUSTER_SEGMENTS_H
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "transport/transport.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENTS_TOKEN_BYTES 32
+#define SEGMENTS_TOKEN_MS 30000 /* a token that is not used expires */
+
+struct segments;
+struct segment;
+
+/* control: the loop callbacks come on. provider: "tcp", "mem"; addr: where to listen
+ * ("10.0.0.1:0"). */
+int segments_create(struct loop *control, const char *provider, const char *addr,
+	struct segments **ret_segments, struct ramet_err *err);
+void segments_destroy(
+	struct segments *segments); /* ends the thread; every segment is gone; NULL is fine */
+DEFINE_CLEANUP(struct segments, segments_destroy)
+
+const char *segments_addr(const struct segments *segments); /* the address bound */
+const char *segments_provider(const struct segments *segments);
+
+/* segments_add - ready(user, segment or NULL, err) comes later, once. memory stays mapped until
+ * segments_remove()'s drained. Peers of this tenant may read it. */
+int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_t len,
+	void (*ready)(void *user, struct segment *segment, const struct ramet_err *err), void *user,
+	struct ramet_err *err);
+struct segment_ref segment_ref(const struct segment *segment);
+/* drained (may be NULL) comes once, when nobody touches the memory any more; the handle ends now */
+void segments_remove(struct segment *segment, void (*drained)(void *user), void *user);
+
+/* segments_token - a token that opens one data connection into the tenant's domain */
+int segments_token(struct segments *segments, uint32_t tenant,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err);
+
+#endif
