@@ -26,6 +26,8 @@
 #define TRANSPORT_ADDR_MAX 64 /* "[v6 address]:port", "mem:name", with its NUL */
 #define TRANSPORT_DEPTH_DEFAULT 1024 /* operations in flight on a connection */
 #define TRANSPORT_DEPTH_MAX 16384
+#define TRANSPORT_TIMEOUT_MIN_MS 50 /* bounds of peer_timeout_ms */
+#define TRANSPORT_TIMEOUT_MAX_MS 3600000
 
 struct transport;
 struct transport_domain;
@@ -50,15 +52,16 @@ int transport_open(const char *provider_name, struct loop *loop,
 	const struct transport_options *options, struct transport **ret_transport,
 	struct ramet_err *err);
 /* transport_close - ends everything at once, before the loop is destroyed: operations in flight
- * complete with ECLOSED, then on_closed and on_drained are called, all from within. Peers see an
- * orderly close. NULL is fine. */
+ * complete with ECLOSED, then on_closed and on_drained are called, all from within; domains go too.
+ * Peers see an orderly close. NULL is fine. */
 void transport_close(struct transport *t);
 DEFINE_CLEANUP(struct transport, transport_close)
 #define auto_transport AUTO(transport_close)
 const char *transport_provider(const struct transport *t);
 /* transport_poll - for those who spin rather than sleep: hands posted work to the wire, takes in
  * what arrived, delivers completions to on_complete (and the other callbacks). Callable right after
- * a post. Returns how many completed. */
+ * a post. Returns how many completed. It does not replace the loop: connecting, heartbeats and
+ * deaths need that to turn now and then. */
 unsigned transport_poll(struct transport *t);
 
 /* Domains: the protection domain of a tenant. Connections and segments belong to one; a peer
@@ -135,8 +138,8 @@ struct transport_handler {
 
 /* Listening. A stranger has handshake_ms to present its token; who sends anything else is dropped,
  * logged once (limited), and disturbs nobody. on_accept decides on each token: 0 and *ret filled
- * in, or a negative code to refuse (the peer is only told EPERM). It must not block. peer is a text
- * for logs. Tokens are compared by the user, who also uses them up. */
+ * in, or a negative code to refuse (the peer is only told EPERM). It must not block, nor close its
+ * listener. peer is a text for logs. Tokens are compared by the user, who also uses them up. */
 struct transport_accept {
 	struct transport_domain *domain;
 	const struct transport_handler *handler; /* outlives the connection */
@@ -169,7 +172,8 @@ unsigned transport_conn_inflight(const struct transport_conn *conn);
 /* Operations. All return at once: 0, and one completion comes; or an error, and none comes:
  * - RAMET_EAGAIN: the queue is full (or the provider reconnects): post again after a completion;
  * - RAMET_ECLOSED, RAMET_EPEER, RAMET_EPROTO: the connection has ended or is ending;
- * - RAMET_EINVAL: not connected yet, len 0 or too large, or local memory outside its segment.
+ * - RAMET_EINVAL: not connected yet, len 0 or too large, or local memory outside its segment;
+ * - RAMET_ENOMEM.
  *
  * Local memory lies in the segment `local`, of the connection's domain; where a read puts its bytes
  * that segment is LOCAL or WRITE. It belongs to the transport until the completion. Posts are
