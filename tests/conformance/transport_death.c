@@ -1,0 +1,243 @@
+/* Transport suite: peers that die or fall silent. On sockets the peer is a child process that gets
+ * signals; on mem death is transport_mem_stop(): from then on that transport answers nobody. */
+#include "tests/conformance/transport_cases.h"
+#include "tests/conformance/transport_pair.h"
+
+#include "base/clock.h"
+#include "transport/mem.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEATH_NS NSEC_PER_SEC /* by default a death is noticed within this */
+
+/* A server that can die: a thread (mem) or a child process (sockets). */
+struct mortal {
+	struct server server; /* of a child: only what its card says */
+	pid_t pid;
+};
+
+static int in_process(void)
+{
+	return !provider.sockets;
+}
+
+/* what a client needs to know of a server in another process */
+struct card {
+	char addr[TRANSPORT_ADDR_MAX];
+	unsigned char token[TRANSPORT_TOKEN_MAX];
+	size_t token_len;
+	struct segment_ref read_ref;
+};
+
+static void mortal_child(struct server *s, int pipe_fd)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!server_open(s, provider.addr, NULL))
+		_exit(1);
+	struct card card = {.token_len = s->token_len, .read_ref = s->read_ref};
+	memcpy(card.addr, s->addr, sizeof(card.addr));
+	memcpy(card.token, s->token, sizeof(card.token));
+	if (write(pipe_fd, &card, sizeof(card)) != sizeof(card))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static int mortal_open(struct mortal *m)
+{
+	memset(m, 0, sizeof(*m));
+	if (in_process())
+		return server_open(&m->server, "mem:mortal", NULL);
+	int fds[2];
+	if (!CHECK(pipe(fds) == 0))
+		return 0;
+	m->pid = fork();
+	if (m->pid == 0)
+		mortal_child(&m->server, fds[1]);
+	close(fds[1]);
+	struct card card;
+	ssize_t n = read(fds[0], &card, sizeof(card));
+	close(fds[0]);
+	if (!CHECK(m->pid > 0) || !CHECK_INT(n, sizeof(card)))
+		return 0;
+	memcpy(m->server.addr, card.addr, sizeof(card.addr));
+	memcpy(m->server.token, card.token, sizeof(card.token));
+	m->server.token_len = card.token_len;
+	m->server.read_ref = card.read_ref;
+	return 1;
+}
+
+static void server_fall_silent(struct server *s)
+{
+	transport_mem_stop(s->transport);
+}
+
+static void mortal_fall_silent(struct mortal *m)
+{
+	if (in_process()) {
+		server_call(&m->server, server_fall_silent);
+		return;
+	}
+	int status;
+	kill(m->pid, SIGSTOP);
+	CHECK(waitpid(m->pid, &status, WUNTRACED) == m->pid && WIFSTOPPED(status));
+}
+
+static void mortal_close(struct mortal *m)
+{
+	if (in_process()) {
+		server_close(&m->server);
+		return;
+	}
+	kill(m->pid, SIGKILL);
+	CHECK_INT(waitpid(m->pid, NULL, 0), m->pid);
+}
+
+static void post_reads(struct client *c, const struct server *s, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		CHECK_INT(transport_read(
+				  c->conn, s->read_ref, c->local, c->memory + i * 4096, 4096, i),
+			0);
+}
+
+static void check_all_failed_within(struct client *c, uint64_t start, unsigned from, unsigned count)
+{
+	CHECK(client_wait(c, &c->closed, 1));
+	CHECK(now_ns() - start < DEATH_NS);
+	CHECK_INT(c->closed_code, RAMET_EPEER);
+	CHECK_INT(c->done_count, from + count);
+	for (unsigned i = from; i < from + count; i++)
+		CHECK_INT(c->done[i].status, RAMET_EPEER);
+}
+
+void test_silent_peer_fails_what_is_in_flight(void)
+{
+	unsigned fds = suite_count_fds();
+	struct mortal m;
+	struct server other;
+	struct client c;
+	if (!mortal_open(&m) || !server_open(&other, provider.addr, NULL) || !client_open(&c, NULL))
+		return;
+	client_connect(&c, &other);
+	struct transport_conn *bystander = c.conn;
+	client_connect(&c, &m.server);
+	CHECK_INT(client_read(&c, m.server.read_ref, 0, 4096), 0);
+	CHECK(pattern_matches(c.memory, 0, 4096));
+
+	mortal_fall_silent(&m);
+	uint64_t start = now_ns();
+	post_reads(&c, &m.server, 500);
+	CHECK_INT(transport_send(c.conn, "hello?", 6, 500), 0);
+	check_all_failed_within(&c, start, 1, 501);
+	c.conn = bystander; /* unharmed */
+	CHECK_INT(client_read(&c, other.read_ref, 0, 4096), 0);
+
+	/* whoever takes its place is reached as before */
+	client_connect(&c, &other);
+	CHECK_INT(c.connected, 3);
+	CHECK_INT(client_read(&c, other.read_ref, 0, 65536), 0);
+	CHECK(pattern_matches(c.memory, 0, 65536));
+	client_close(&c);
+	server_close(&other);
+	mortal_close(&m);
+	CHECK_INT(suite_count_fds(), fds);
+}
+
+void test_idle_connection_notices_death(void)
+{
+	struct mortal m;
+	struct client c;
+	if (!mortal_open(&m) || !client_open(&c, NULL))
+		return;
+	client_connect(&c, &m.server);
+	mortal_fall_silent(&m);
+	check_all_failed_within(&c, now_ns(), 0, 0);
+	client_close(&c);
+	mortal_close(&m);
+}
+
+/* an idle pair stays together for much longer than the timeout */
+void test_heartbeats_keep_idle_connections(void)
+{
+	struct pair p;
+	const struct transport_options hasty = {.peer_timeout_ms = 250};
+	if (!pair_open(&p, &hasty))
+		return;
+	struct ramet_err err = {0};
+	uint64_t deadline = now_ns() + 800 * NSEC_PER_MSEC;
+	while (now_ns() < deadline)
+		REQUIRE_OK(loop_turn(p.client.loop, deadline - now_ns(), &err), &err);
+	CHECK_INT(p.client.closed, 0);
+	CHECK_INT(counter_get(&p.server.closed), 0);
+	CHECK_INT(client_read(&p.client, p.server.read_ref, 0, 4096), 0);
+	pair_close(&p);
+}
+
+/* the time is the user's to choose */
+void test_peer_timeout_is_configurable(void)
+{
+	struct mortal m;
+	struct client c;
+	const struct transport_options hasty = {.peer_timeout_ms = 100};
+	if (!mortal_open(&m) || !client_open(&c, &hasty))
+		return;
+	client_connect(&c, &m.server);
+	mortal_fall_silent(&m);
+	uint64_t start = now_ns();
+	post_reads(&c, &m.server, 10);
+	check_all_failed_within(&c, start, 0, 10);
+	CHECK(now_ns() - start < 400 * NSEC_PER_MSEC);
+	client_close(&c);
+	mortal_close(&m);
+}
+
+/* closing while a silent peer owes answers: it ends in time, what was in flight as CLOSED or as the
+ * peer's death */
+void test_close_does_not_wait_for_the_dead(void)
+{
+	struct mortal m;
+	struct client c;
+	if (!mortal_open(&m) || !client_open(&c, NULL))
+		return;
+	client_connect(&c, &m.server);
+	mortal_fall_silent(&m);
+	uint64_t start = now_ns();
+	post_reads(&c, &m.server, 10);
+	transport_conn_close(c.conn);
+	CHECK(client_wait(&c, &c.closed, 1));
+	CHECK(now_ns() - start < DEATH_NS);
+	CHECK_INT(c.closed_code, 0);
+	CHECK_INT(c.done_count, 10);
+	for (unsigned i = 0; i < 10; i++)
+		CHECK(c.done[i].status == RAMET_ECLOSED || c.done[i].status == RAMET_EPEER);
+	client_close(&c);
+	mortal_close(&m);
+}
+
+/* a killed process is noticed at once, by the reset of its socket */
+void test_killed_peer_fails_what_is_in_flight(void)
+{
+	if (!provider.sockets) {
+		suite_skip("a peer in this process cannot be killed");
+		return;
+	}
+	struct mortal m;
+	struct client c;
+	if (!mortal_open(&m) || !client_open(&c, NULL))
+		return;
+	client_connect(&c, &m.server);
+	mortal_fall_silent(&m); /* so that the reads are in flight when it is killed */
+	post_reads(&c, &m.server, 100);
+	loop_turn(c.loop, 0, NULL);
+	CHECK_INT(c.done_count, 0);
+	uint64_t start = now_ns();
+	mortal_close(&m);
+	check_all_failed_within(&c, start, 0, 100);
+	CHECK(now_ns() - start < 300 * NSEC_PER_MSEC);
+	client_close(&c);
+}

@@ -1,0 +1,106 @@
+/* The fixture of the transport suite: a client on the test's own thread and a server on a loop
+ * thread of its own, with one connection between them. Every case runs on every provider; what a
+ * provider cannot do is said in struct provider. */
+#ifndef TESTS_CONFORMANCE_TRANSPORT_PAIR_H
+#define TESTS_CONFORMANCE_TRANSPORT_PAIR_H
+
+#include "base/loop.h"
+#include "tests/lib/suite.h"
+#include "transport/transport.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WAIT_NS (20ull * 1000 * 1000 * 1000) /* nothing takes so long unless it is broken */
+#define SERVER_BYTES (9u << 20)
+#define CLIENT_BYTES (9u << 20)
+#define COMPLETIONS_MAX 4096
+#define GUARD 0xa5
+
+struct provider {
+	const char *name;
+	const char *addr; /* to listen on; must be free in every test */
+	const char *nobody; /* an address where nobody listens */
+	bool sockets; /* peers can be other processes, and strangers can connect */
+};
+extern const struct provider provider; /* the one this binary was built for */
+
+/* counts events of the server's thread, for the client's to wait for */
+struct counter {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	unsigned count;
+};
+void counter_add(struct counter *c);
+unsigned counter_get(struct counter *c);
+int counter_wait(struct counter *c, unsigned count); /* whether it was reached in time */
+
+struct server {
+	struct loop_thread *thread;
+	struct loop *loop;
+	struct transport *transport;
+	struct transport_domain *domain;
+	struct transport_listener *listener;
+	struct transport_options options;
+	char addr[TRANSPORT_ADDR_MAX];
+	unsigned char *memory; /* SERVER_BYTES, in the two segments below */
+	struct transport_segment *readable, *writable; /* the same memory */
+	struct segment_ref read_ref, write_ref;
+	struct transport_conn *conn; /* accepted last */
+	unsigned char token[TRANSPORT_TOKEN_MAX];
+	size_t token_len; /* what it accepts */
+	struct counter connected, doorbells, messages, closed, drained, completed;
+	uint32_t last_imm;
+	int doorbell_bad; /* doorbells that rang before their data was there */
+	unsigned char message[TRANSPORT_SEND_MAX];
+	size_t message_len;
+	int closed_code, completed_status;
+};
+
+struct client {
+	struct loop *loop;
+	struct transport *transport;
+	struct transport_domain *domain;
+	unsigned char *memory; /* CLIENT_BYTES */
+	struct transport_segment *local;
+	struct transport_conn *conn;
+	struct transport_completion done[COMPLETIONS_MAX];
+	unsigned done_count;
+	unsigned connected, closed, drained, messages, doorbells;
+	int closed_code;
+	/* called for each completion, if set */
+	void (*also)(struct client *client, const struct transport_completion *completion);
+};
+
+struct pair {
+	struct server server;
+	struct client client;
+	unsigned fds;
+	int ok;
+};
+
+/* pair_open - options may be NULL; false, after a failed check, if something is wrong */
+int pair_open(struct pair *p, const struct transport_options *options);
+void pair_close(struct pair *p); /* also checks that no descriptor has leaked */
+
+int server_open(struct server *s, const char *addr, const struct transport_options *options);
+void server_close(struct server *s);
+/* runs fn(s) on the server's thread and waits for its end */
+void server_call(struct server *s, void (*fn)(struct server *s));
+/* bytes that tell their offset, up to SERVER_BYTES: what the server's memory holds at first */
+const unsigned char *pattern(size_t offset);
+int pattern_matches(const unsigned char *data, size_t offset, size_t len);
+
+int client_open(struct client *c, const struct transport_options *options);
+void client_close(struct client *c);
+/* connects with the server's token and waits; the result is in connected, closed, closed_code */
+void client_connect(struct client *c, const struct server *s);
+struct segment_ref ref_at(struct segment_ref ref, uint64_t offset);
+/* turns the client's loop until *count reaches at least `count`; whether it did */
+int client_wait(struct client *c, const unsigned *count, unsigned target);
+/* posts one, waits for its completion, returns its status, or the post's error */
+int client_read(struct client *c, struct segment_ref ref, size_t at, size_t len);
+int client_write(struct client *c, struct segment_ref ref, size_t at, size_t len);
+extern const struct transport_handler client_handler;
+
+#endif
