@@ -55,7 +55,7 @@ static inline void cleanup_closedir(DIR **d)
 #define auto_closedir CLEANUP(cleanup_closedir)
 
 #define steal_ptr(pp) \
-	({ \
+	__extension__({ \
 		__typeof__(*(pp)) stolen_ = *(pp); \
 		*(pp) = NULL; \
 		stolen_; \

@@ -18,22 +18,27 @@ struct frame_conn;
 struct frame_handler {
 	/* a whole frame; data is valid during the call; fds not taken (set to -1) are closed after it */
 	void (*on_frame)(void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds);
-	/* peer closed, broke the protocol (err->code RAMET_EPROTO) or failed; called at most once, never after
-	 * frame_conn_close(); the connection is still to be closed by its owner */
+	/* peer closed or failed (err->code RAMET_EPEER), broke the protocol (RAMET_EPROTO), or memory ran out; called at
+	 * most once, never after frame_conn_close(); the connection is still to be closed by its owner */
 	void (*on_closed)(void *user, const struct ramet_err *err);
 };
 
-/* takes fd (made non-blocking); max_frame bounds incoming frames, max_queue what is waiting to be sent */
+/* takes fd when it succeeds (made non-blocking); max_frame bounds incoming frames, max_queue the bytes (4 a frame more
+ * than its data) that wait to be sent; handler is not copied */
 int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_queue, const struct frame_handler *handler,
 	void *user, struct frame_conn **ret_conn, struct ramet_err *err);
 void frame_conn_close(struct frame_conn *conn); /* drops what is queued; closes fd; NULL is fine; may be called from a handler */
-/* frame_send - queue (or write at once) one frame; descriptors are duplicated. RAMET_EAGAIN: the queue is full. */
+/* frame_send - write one frame at once, or queue it if the socket is full; fds stay the caller's. Never calls a handler.
+ * RAMET_EAGAIN: the queue is full; RAMET_ELIMIT: the frame is larger than max_queue; RAMET_EPEER: the peer does not read
+ * any more (on_closed follows); RAMET_ECLOSED: on_closed was called; RAMET_EINVAL, RAMET_ENOMEM, RAMET_EIO. */
 int frame_send(struct frame_conn *conn, const void *data, size_t len, const int *fds, unsigned nfds);
 size_t frame_queued(const struct frame_conn *conn);
 int frame_fd(const struct frame_conn *conn);
 
 /* The same, blocking, for clients and for instances: 0, or RAMET_EPEER at end of stream, RAMET_EPROTO, RAMET_ETIMEOUT.
- * deadline_ns 0: none. *ret_data is malloc'ed. Received descriptors are close-on-exec. */
+ * deadline_ns (CLOCK_MONOTONIC) 0: none. After any failure the stream is of no more use: a frame may be half sent or
+ * half read. *ret_data is malloc'ed, with a NUL after its end. Received descriptors are close-on-exec; *io_nfds is the
+ * room in fds and then their number (fds and io_nfds may be NULL); more than there is room for is RAMET_EPROTO. */
 int frame_write(int fd, const void *data, size_t len, const int *fds, unsigned nfds, uint64_t deadline_ns, struct ramet_err *err);
 int frame_read(int fd, size_t max_frame, unsigned char **ret_data, size_t *ret_len, int *fds, unsigned *io_nfds,
 	uint64_t deadline_ns, struct ramet_err *err);

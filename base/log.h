@@ -3,7 +3,8 @@
  *	log_info("node.joined", "node=%u addr=%s", id, addr);
  *	2026-01-02T03:04:05.678Z info rametd[123] node.joined node=2 addr=10.0.0.2
  *
- * Thread-safe: a line is one write(2). Values that hold spaces are the caller's to quote (LOG_Q). */
+ * Thread-safe: a line is one write(2) of at most 2 KiB; control characters in it come out as \xNN. Values that hold
+ * spaces are the caller's to quote: log_warn("seed.refused", "node=%u " LOG_Q("reason"), node, text). */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -11,6 +12,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define LOG_Q(key) key "=\"%s\""
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 

@@ -18,12 +18,14 @@ struct loop;
 
 int loop_create(struct loop **ret_loop, struct ramet_err *err);
 void loop_destroy(struct loop *loop); /* NULL is fine; watches and timers that are left are dropped, posts that are left are run */
-int loop_run(struct loop *loop, struct ramet_err *err); /* until loop_stop(); 0, or RAMET_EIO */
+/* loop_run - until loop_stop(), which may also come before it; 0, or RAMET_EIO */
+int loop_run(struct loop *loop, struct ramet_err *err);
 /* loop_turn - one turn that waits at most timeout_ns (UINT64_MAX: no limit). For tests and tools that drive a loop. */
 int loop_turn(struct loop *loop, uint64_t timeout_ns, struct ramet_err *err);
 void loop_stop(struct loop *loop); /* any thread, also async-signal-safe */
 bool loop_is_current(const struct loop *loop); /* the calling thread runs it */
-int loop_fd(const struct loop *loop); /* the epoll descriptor: readable when there is something to dispatch */
+/* loop_fd - a descriptor that is readable when a turn is due, for nesting the loop in another; -1: the system has none left */
+int loop_fd(struct loop *loop);
 
 /* Descriptors. The watch is embedded in its user; events are EPOLLIN, EPOLLOUT, EPOLLET… (EPOLLERR and EPOLLHUP always). */
 struct loop_watch {
@@ -37,18 +39,20 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
 int loop_watch_mod(struct loop_watch *watch, uint32_t events);
 void loop_watch_remove(struct loop_watch *watch); /* before close(fd); a no-op on a zeroed or removed watch */
 
-/* Timers, one-shot. Deadlines are CLOCK_MONOTONIC nanoseconds (now_ns()). */
+/* Timers, one-shot; zero-initialise them. Setting one that is armed moves it. Set from a timer's callback, a timer runs
+ * in the next turn at the earliest. Deadlines are CLOCK_MONOTONIC nanoseconds (now_ns()). */
 struct loop_timer {
 	uint64_t deadline_ns;
 	void (*fn)(struct loop_timer *timer);
 	struct loop *loop;
+	uint64_t seq;      /* the loop's: orders equal deadlines */
 	unsigned heap_pos; /* 1-based; 0: not armed */
 };
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns, void (*fn)(struct loop_timer *));
 void loop_timer_cancel(struct loop_timer *timer); /* a no-op on a zeroed or fired timer */
 
 /* Tasks posted from any thread, run in order on the loop's thread. The task is embedded in its user and owned by the
- * loop until fn runs; fn may free it. Posting never blocks and never fails. */
+ * loop until fn runs; fn may free it. Posting never blocks and never fails. The loop must outlive the call. */
 struct loop_task {
 	void (*fn)(struct loop_task *task);
 	struct loop_task *next;
