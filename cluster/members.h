@@ -1,5 +1,6 @@
-/* Who else is in the cluster: the peers of the configuration, whether they live, what they are, and what each told of
- * itself for placement (load, seeds it holds). Heartbeats and hellos go over the bus. Control loop only. */
+/* Who else is in the cluster: the peers of the configuration, whether they live, what they are, and
+ * what each told of itself for placement (load, seeds it holds). Heartbeats and hellos go over the
+ * bus. Control loop only. */
 #ifndef CLUSTER_MEMBERS_H
 #define CLUSTER_MEMBERS_H
 
@@ -27,9 +28,9 @@ struct member_info {
 	uint32_t node;
 	char name[MEMBER_NAME_MAX + 1];
 	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
-	char data[TRANSPORT_ADDR_MAX];	  /* transport address to connect to */
-	char transport[16];		  /* provider: "tcp" */
-	char version[32];		  /* of Ramet */
+	char data[TRANSPORT_ADDR_MAX]; /* transport address to connect to */
+	char transport[16]; /* provider: "tcp" */
+	char version[32]; /* of Ramet */
 	uint64_t incarnation; /* random; differs after a restart */
 	uint64_t class_id;
 	char class_text[160];
@@ -43,11 +44,12 @@ struct member_info {
 /* What changes all the time; piggybacked on every reply. */
 struct member_load {
 	uint32_t instances; /* alive */
-	uint32_t busy;	    /* that run a call */
-	uint32_t queued;    /* calls that wait */
-	uint32_t capacity;  /* instances it wants to run at once */
+	uint32_t busy; /* that run a call */
+	uint32_t queued; /* calls that wait */
+	uint32_t capacity; /* instances it wants to run at once */
 	uint32_t templates, seeds;
 	uint64_t cache_bytes, calls;
+	uint64_t registry; /* registry_digest(): differs when our registries do */
 };
 
 /* One seed that a node holds and others may read. */
@@ -56,7 +58,7 @@ struct holding {
 	uint8_t seed_id[16];
 	uint64_t epoch;
 	uint32_t idle; /* instances of it that wait for a call */
-	bool origin;   /* captured there; else a complete copy */
+	bool origin; /* captured there; else a complete copy */
 };
 
 struct member {
@@ -65,17 +67,18 @@ struct member {
 	struct holding *holdings;
 	uint32_t nholdings;
 	bool alive;
-	bool sees_us;	/* it told that we are alive for it */
-	bool data_up;	/* our data connection to it stands: members_set_data() */
-	bool data_back; /* it told that its data connection to us stands */
-	bool known;	/* info was told at least once */
+	bool sees_us; /* it told that we are alive for it */
+	bool known; /* info was told at least once */
 };
 
 /* Called on the control loop. All optional. */
 struct members_handler {
-	void (*on_alive)(void *user, const struct member *member); /* first time, or back (perhaps restarted) */
-	void (*on_dead)(void *user, const struct member *member);  /* bus requests to it have failed already */
-	void (*on_change)(void *user, const struct member *member); /* load, holdings or data connections */
+	void (*on_alive)(void *user,
+		const struct member *member); /* first time, or back (perhaps restarted) */
+	void (*on_dead)(void *user,
+		const struct member *member); /* bus requests to it have failed already */
+	void (*on_change)(void *user,
+		const struct member *member); /* its load, holdings, or whether it sees us */
 };
 
 struct members_options {
@@ -86,15 +89,18 @@ struct members_options {
 	void *user;
 	unsigned beat_ms, dead_ms; /* 0: the defaults */
 };
-int members_create(const struct members_options *options, struct members **ret_members, struct ramet_err *err);
+int members_create(
+	const struct members_options *options, struct members **ret_members, struct ramet_err *err);
 void members_destroy(struct members *members); /* NULL is fine */
-int members_add(struct members *members, uint32_t node, const char *listen, struct ramet_err *err); /* before the loop runs */
+int members_add(struct members *members, uint32_t node, const char *listen,
+	struct ramet_err *err); /* before the loop runs */
 
 unsigned members_count(const struct members *members); /* peers configured, without ourselves */
 const struct member *members_at(const struct members *members, unsigned index);
-const struct member *members_find(const struct members *members, uint32_t node); /* NULL: none, or ourselves */
+const struct member *members_find(
+	const struct members *members, uint32_t node); /* NULL: none, or ourselves */
 unsigned members_alive(const struct members *members); /* peers alive */
-/* peers that are alive with control and data connections both ways */
+/* peers that are alive for us, and for which we are */
 unsigned members_ready(const struct members *members);
 const struct member_info *members_self(const struct members *members);
 /* the holding of a version at a peer, or NULL */
@@ -102,15 +108,23 @@ const struct holding *member_holds(const struct member *member, const char *vers
 
 /* What we tell of ourselves; sent at the end of the loop's turn, at most each 5 ms. */
 void members_set_load(struct members *members, const struct member_load *load);
-int members_set_holdings(struct members *members, const struct holding *holdings, uint32_t count, struct ramet_err *err);
-/* members_set_data - the data connection to a peer was made or lost */
-void members_set_data(struct members *members, uint32_t node, bool up);
+int members_set_holdings(struct members *members, const struct holding *holdings, uint32_t count,
+	struct ramet_err *err);
+
+/* members_bye - tell all peers that this node ends now */
+void members_bye(struct members *members);
 
 /* for the bus: see struct bus_options and the handler table */
 void members_heard(struct members *members, uint32_t node, const struct wire_value *load);
+void members_link(struct members *members, uint32_t node, bool up);
 void members_pack_load(const struct members *members, struct buf *b);
-void members_on_hello(struct members *members, struct bus_request *request, const struct wire_value *body);
-void members_on_ping(struct members *members, struct bus_request *request, const struct wire_value *body);
-void members_on_holdings(struct members *members, struct bus_request *request, const struct wire_value *body);
+void members_on_hello(
+	struct members *members, struct bus_request *request, const struct wire_value *body);
+void members_on_ping(
+	struct members *members, struct bus_request *request, const struct wire_value *body);
+void members_on_bye(
+	struct members *members, struct bus_request *request, const struct wire_value *body);
+void members_on_holdings(
+	struct members *members, struct bus_request *request, const struct wire_value *body);
 
 #endif

@@ -1,6 +1,7 @@
-/* A node: its configuration, loops and subsystems in one place. Made once by rametd's main; every subsystem is created
- * with a pointer to it and finds the others there. Subsystems are created in the order of the fields and destroyed in
- * the reverse order; a field is NULL until its subsystem exists, and again after. */
+/* A node: its configuration, loops and subsystems in one place. Made once by rametd's main; every
+ * subsystem is created with a pointer to it and finds the others there. Subsystems are created in
+ * the order of the fields and destroyed in the reverse order; a field is NULL until its subsystem
+ * exists, and again after. */
 #ifndef CLUSTER_NODE_H
 #define CLUSTER_NODE_H
 
@@ -23,6 +24,7 @@ struct instances;
 struct logrings;
 struct registry;
 struct seeds;
+struct segments;
 struct spawn_client;
 struct workers;
 
@@ -31,11 +33,10 @@ struct node {
 	struct topo topo;
 	struct member_info self;
 
-	struct loop *loop;		/* control: this thread */
-	struct loop_thread *data_thread;  /* transport: serves segments; seeds.c owns what runs there */
-	struct loop_thread *pager_thread; /* userfaultfd and reads from peers; seeds.c owns what runs there */
+	struct loop *loop; /* control: this thread */
 	struct workers *workers;
 	struct spawn_client *spawn; /* ramet-spawn, started before any thread */
+	struct segments *segments; /* the data loop's thread, which serves memory to peers */
 
 	struct logrings *logs;
 	struct registry *registry;
@@ -55,11 +56,12 @@ struct node {
 	void *on_stopped_user;
 };
 
-/* node_create - everything up and listening when it returns. spawn: connected; the node owns it from now on, also on
- * failure. The loop is run by the caller. */
-int node_create(struct loop *loop, const struct node_config *config, struct spawn_client *spawn, struct node **ret_node,
-	struct ramet_err *err);
-/* node_stop - orderly: no new clients or calls, running calls are cancelled, instances ended; then on_stopped, once */
+/* node_create - everything up and listening when it returns. spawn: connected; the node owns it
+ * from now on, also on failure. The loop is run by the caller. */
+int node_create(struct loop *loop, const struct node_config *config, struct spawn_client *spawn,
+	struct node **ret_node, struct ramet_err *err);
+/* node_stop - orderly: no new clients or calls, running calls are cancelled, instances ended; then
+ * on_stopped, once */
 void node_stop(struct node *node, void (*on_stopped)(void *user), void *user);
 void node_destroy(struct node *node); /* at once; NULL is fine */
 

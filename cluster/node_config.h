@@ -1,4 +1,5 @@
-/* rametd's configuration: one YAML file. Unknown keys and bad values are errors that name the file and the key. */
+/* rametd's configuration: one YAML file. Unknown keys and bad values are errors that name the file
+ * and the key. */
 #ifndef CLUSTER_NODE_CONFIG_H
 #define CLUSTER_NODE_CONFIG_H
 
@@ -22,21 +23,22 @@ struct node_peer {
 
 struct node_config {
 	uint32_t node;
-	char name[MEMBER_NAME_MAX + 1];		/* default: the host's name */
-	char dir[NODE_PATH_MAX];		/* default /var/lib/ramet */
-	char client_socket[108];		/* default <dir>/rametd.sock */
-	char listen[MEMBER_ADDR_MAX + 1];	/* bus */
-	char data[TRANSPORT_ADDR_MAX];		/* transport */
-	char transport[16];			/* "tcp" (auto resolves to it) */
+	char name[MEMBER_NAME_MAX + 1]; /* default: the host's name */
+	char dir[NODE_PATH_MAX]; /* default /var/lib/ramet */
+	char client_socket[108]; /* default <dir>/rametd.sock */
+	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
+	char data[TRANSPORT_ADDR_MAX]; /* transport */
+	char transport[16]; /* "tcp" (auto resolves to it) */
 	enum pager_mode pager;
 	enum log_level log_level;
-	char python[NODE_PATH_MAX];		/* default /usr/bin/python3 */
-	uint32_t pool_sandboxes, pool_stubs;	/* kept ready */
-	uint32_t capacity;			/* instances that run at once; default: cores; what exceeds it waits or goes elsewhere */
-	uint32_t max_instances;			/* alive at once on this node */
-	uint32_t max_queue;			/* calls that wait */
-	uint64_t idle_ms;			/* an instance without a call ends after so long */
-	uint64_t deadline_ms;			/* of calls that name none; 0: none */
+	char python[NODE_PATH_MAX]; /* default /usr/bin/python3 */
+	uint32_t pool_sandboxes, pool_stubs; /* kept ready */
+	uint32_t capacity; /* instances that run at once; default: cores; what exceeds it waits or
+			      goes elsewhere */
+	uint32_t max_instances; /* alive at once on this node */
+	uint32_t max_queue; /* calls that wait */
+	uint64_t idle_ms; /* an instance without a call ends after so long */
+	uint64_t deadline_ms; /* of calls that name none; 0: none */
 	uint32_t npeers;
 	struct node_peer peers[NODE_MAX_PEERS];
 };

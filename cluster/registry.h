@@ -1,75 +1,23 @@
-/* What is deployed: functions, by tenant and name, and the versions they point to. In memory; the same on every node:
- * each deploy and remove goes to all peers, and two nodes that meet exchange everything. The newer of two entries wins,
- * by (generation, node). Tenants (Unix uids) see their own functions; root sees all. Control loop only. */
+/* What is deployed: functions, by tenant and name, and the versions they point to. In memory; the
+ * same on every node: each deploy and remove goes to all peers, and two nodes that meet exchange
+ * everything. The newer of two entries wins, by (generation, node). Tenants (Unix uids) see their
+ * own functions; root sees all. Control loop only. */
 #ifndef CLUSTER_REGISTRY_H
 #define CLUSTER_REGISTRY_H
 
 #include "base/err.h"
 #include "base/list.h"
 #include "base/wire.h"
+#include "cluster/app_version.h"
 #include "cluster/client_proto.h"
-#include "scheduler/place.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define VERSION_HEX 64	 /* a version's name: SHA-256 in hex of everything deployed */
-#define VERSION_SHORT 12 /* of those, shown to people */
-#define APP_HANDLER_MAX 383
-#define APP_LANG_MAX 15
 #define REGISTRY_MAX_ENTRIES 16384
 
-struct node;
-struct bus_request;
 struct registry;
-
-enum app_fresh { FRESH_REUSE, FRESH_RESET, FRESH_FRESH };
-const char *app_fresh_name(enum app_fresh fresh);
-int app_fresh_from_name(const char *name, enum app_fresh *ret_fresh);
-
-struct app_function {
-	char name[CLIENT_NAME_MAX + 1];
-	char handler[APP_HANDLER_MAX + 1]; /* "app.py:handler" */
-};
-
-struct app_limits { /* 0: none */
-	uint64_t mem, pids, cpu_ms, deadline_ms, output;
-};
-
-/* Everything that was deployed but the files, which are in the bundle of the same name. Immutable, shared. */
-struct app_version {
-	char id[VERSION_HEX + 1];
-	char app[CLIENT_NAME_MAX + 1];
-	char lang[APP_LANG_MAX + 1];
-	char python[CLIENT_PATH_MAX + 1]; /* absolute path of the interpreter; "": the node's default */
-	uid_t uid;
-	gid_t gid;
-	char **env; /* "K=V", nenv of them, then NULL */
-	uint32_t nenv;
-	struct app_limits limits;
-	enum app_fresh fresh;
-	bool idempotent;
-	struct app_function *functions;
-	uint32_t nfunctions;
-	uint64_t bundle_bytes; /* of the archive */
-	unsigned refs;
-};
-struct app_version *app_version_get(struct app_version *version);
-void app_version_put(struct app_version *version); /* NULL is fine */
-/* the function of that name in a version, or NULL */
-const struct app_function *app_version_function(const struct app_version *version, const char *name);
-/* as one wire map, without id; and back. The reader checks every field, the id too. */
-void app_version_pack(const struct app_version *version, struct buf *b);
-int app_version_parse(const struct wire_value *map, const char *id, struct app_version **ret_version, struct ramet_err *err);
-/* a name of a function or app: 1 to CLIENT_NAME_MAX of [A-Za-z0-9_.-], not starting with "." or "-" */
-bool app_name_valid(const char *name);
-bool version_valid(const char *id); /* VERSION_HEX lower-case hex digits */
-
-/* calls served on this node, by how their instance came to be */
-struct function_stats {
-	uint64_t calls, failed, start[START_KINDS];
-};
 
 struct registry_entry {
 	struct list link;
@@ -77,40 +25,50 @@ struct registry_entry {
 	uid_t uid;
 	uint64_t generation;
 	uint32_t node; /* that wrote it */
-	struct app_version *version; /* NULL: removed (kept, so that the removal wins over older news) */
-	struct function_stats stats; /* of this node, all versions */
+	struct app_version
+		*version; /* NULL: removed (kept, so that the removal wins over older news) */
 };
 
 struct registry_handler {
-	/* an entry is new, points to another version, or was removed; old: the version before, or NULL */
+	/* an entry is new, points to another version, or was removed; old: the version before, or
+	 * NULL */
 	void (*on_change)(void *user, const struct registry_entry *entry, struct app_version *old);
-	/* no function points to it any more: its seed, templates and idle instances can go. Valid during the call
-	 * (and longer for who holds a reference). */
+	/* no function points to it any more: its seed, templates and idle instances can go. Valid
+	 * during the call (and longer for who holds a reference). */
 	void (*on_unused)(void *user, struct app_version *version);
 };
 
-int registry_create(uint32_t node, const struct registry_handler *handler, void *user, struct registry **ret_registry,
-	struct ramet_err *err);
+int registry_create(uint32_t node, const struct registry_handler *handler, void *user,
+	struct registry **ret_registry, struct ramet_err *err);
 void registry_destroy(struct registry *registry); /* handlers are not called; NULL is fine */
 
-/* registry_find - the entry a caller means by a name: its own; for root also another tenant's, if only one has it.
- * RAMET_ENOTFOUND names it (and another name that is close). *ret_entry is valid until the control loop's next turn. */
-int registry_find(struct registry *registry, uid_t caller, const char *name, struct registry_entry **ret_entry,
-	struct ramet_err *err);
+/* registry_find - the entry a caller means by a name: its own; for root also another tenant's, if
+ * only one has it. RAMET_ENOTFOUND names it (and another name that is close). *ret_entry is valid
+ * until the control loop's next turn. */
+int registry_find(struct registry *registry, uid_t caller, const char *name,
+	struct registry_entry **ret_entry, struct ramet_err *err);
 bool registry_visible(const struct registry_entry *entry, uid_t caller);
 /* the version of that name if some function points to it, or NULL; not a new reference */
 struct app_version *registry_version(struct registry *registry, const char *id);
 
-/* registry_deploy - every function of the version now points to it (here); ret_news: the message for the peers */
-int registry_deploy(struct registry *registry, struct app_version *version, struct buf *ret_news, struct ramet_err *err);
-int registry_remove(struct registry *registry, struct registry_entry *entry, struct buf *ret_news, struct ramet_err *err);
+/* registry_deploy - every function of the version now points to it (here); ret_news: the message
+ * for the peers */
+int registry_deploy(struct registry *registry, struct app_version *version, struct buf *ret_news,
+	struct ramet_err *err);
+int registry_remove(struct registry *registry, struct registry_entry *entry, struct buf *ret_news,
+	struct ramet_err *err);
 /* registry_pack - everything, as such a message (for a peer that was just met) */
 int registry_pack(const struct registry *registry, struct buf *ret_news, struct ramet_err *err);
 /* registry_merge - take in a peer's news; entries that are older than ours change nothing */
 int registry_merge(struct registry *registry, const struct wire_value *news, struct ramet_err *err);
 
+/* registry_digest - equal on two nodes whose registries are equal (removals included); 0 when
+ * nothing was ever deployed */
+uint64_t registry_digest(const struct registry *registry);
+
 unsigned registry_count(const struct registry *registry); /* functions, without removed ones */
-/* walk: NULL for the first; removed entries are left out; NULL at the end. Nothing may change meanwhile. */
+/* walk: NULL for the first; removed entries are left out; NULL at the end. Nothing may change
+ * meanwhile. */
 struct registry_entry *registry_next(struct registry *registry, struct registry_entry *after);
 
 #endif

@@ -1,5 +1,5 @@
-/* A few threads for what blocks: hashing, unpacking, capturing. Work runs in the order it was given, on any of them; its
- * `done` comes back on the loop of the pool's owner. */
+/* A few threads for what blocks: hashing, unpacking, capturing. Work runs in the order it was
+ * given, on any of them; its `done` comes back on the loop of the pool's owner. */
 #ifndef CLUSTER_WORKERS_H
 #define CLUSTER_WORKERS_H
 
@@ -8,19 +8,23 @@
 
 struct workers;
 
-/* Embedded in its user, owned by the pool from workers_submit() until done runs; done may free it. */
+/* Embedded in its user, owned by the pool from workers_submit() until done runs; done may free it.
+ */
 struct work {
-	void (*run)(struct work *work);	 /* on a worker thread; shares nothing that the loop touches meanwhile */
+	void (*run)(struct work *work); /* on a worker thread; shares nothing that the loop touches
+					   meanwhile */
 	void (*done)(struct work *work); /* on the loop */
 	struct work *next;
 	struct loop_task task;
 	struct workers *pool;
 };
 
-int workers_create(struct loop *loop, unsigned threads, struct workers **ret_workers, struct ramet_err *err);
-/* workers_destroy - work that was submitted is finished first, and its done is called from within; NULL is fine.
- * Loop thread, while nothing else runs the loop. */
+int workers_create(
+	struct loop *loop, unsigned threads, struct workers **ret_workers, struct ramet_err *err);
+/* workers_destroy - work that was submitted is finished first, and its done is called from within;
+ * NULL is fine. Loop thread, while nothing else runs the loop. */
 void workers_destroy(struct workers *workers);
-void workers_submit(struct workers *workers, struct work *work); /* run and done are set; loop thread */
+void workers_submit(
+	struct workers *workers, struct work *work); /* run and done are set; loop thread */
 
 #endif

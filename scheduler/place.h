@@ -1,6 +1,7 @@
-/* Where a call runs and how its instance comes to be: pure decisions over a view of the cluster that the caller made.
- * No I/O, no clock, no memory of earlier calls: the same view and request give the same decision, so that the very same
- * code can run in a simulator. This is the seam for the real scheduler. */
+/* Where a call runs and how its instance comes to be: pure decisions over a view of the cluster
+ * that the caller made. No I/O, no clock, no memory of earlier calls: the same view and request
+ * give the same decision, so that the very same code can run in a simulator. This is the seam for
+ * the real scheduler. */
 #ifndef SCHEDULER_PLACE_H
 #define SCHEDULER_PLACE_H
 
@@ -12,27 +13,28 @@
 /* How an instance came to be, in order of cost. */
 enum start_kind {
 	START_NONE = 0, /* no instance was had */
-	START_WARM,	/* it was there */
+	START_WARM, /* it was there */
 	START_LOCAL_FORK,
 	START_REMOTE_FORK,
 	START_COLD, /* initialised from scratch */
 };
 #define START_KINDS 5
-const char *start_kind_name(enum start_kind kind); /* "warm", "local-fork", "remote-fork", "cold", "" */
+const char *start_kind_name(
+	enum start_kind kind); /* "warm", "local-fork", "remote-fork", "cold", "" */
 
 /* One node, as the deciding node sees it for one version of an app. */
 struct place_node {
 	uint32_t id;
 	bool alive;
-	bool seed;	   /* holds the seed, so it forks locally and peers may read from it */
-	uint32_t warm;	   /* idle instances that could take the call */
-	uint32_t load;	   /* instances that run a call, and calls that wait for one */
+	bool seed; /* holds the seed, so it forks locally and peers may read from it */
+	uint32_t warm; /* idle instances that could take the call */
+	uint32_t load; /* instances that run a call, and calls that wait for one */
 	uint32_t capacity; /* instances it wants to run at once; 0: unknown, taken as 1 */
 	uint64_t class_id; /* a seed travels only between nodes of one class */
 };
 
 struct place_request {
-	uint32_t here;	 /* the deciding node: preferred where costs are equal */
+	uint32_t here; /* the deciding node: preferred where costs are equal */
 	uint32_t pinned; /* must run there; 0: anywhere */
 };
 
@@ -42,15 +44,16 @@ struct place_decision {
 	uint32_t source; /* whose seed a remote fork reads; else 0 */
 };
 
-/* place_call - the cheapest start: warm, else local fork, else remote fork from the least loaded holder, else cold.
- * Unpinned, a node at capacity comes after all that are not. RAMET_ENOTFOUND: the pinned node is not in the view;
- * RAMET_EPEER: it, or every node, is dead. */
+/* place_call - the cheapest start: warm, else local fork, else remote fork from the least loaded
+ * holder, else cold. Unpinned, a node at capacity comes after all that are not. RAMET_ENOTFOUND:
+ * the pinned node is not in the view; RAMET_EPEER: it, or every node, is dead. */
 int place_call(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	struct place_decision *ret_decision, struct ramet_err *err);
 
-/* place_burst - spreads n calls by water-filling: each next call goes to the node with the least load for its capacity,
- * its start kinds being decided as by place_call. ret_counts[i] is how many node i gets (the sum is n). Same errors. */
-int place_burst(const struct place_node *nodes, unsigned count, const struct place_request *request, uint32_t n,
-	uint32_t *ret_counts, struct ramet_err *err);
+/* place_burst - spreads n calls by water-filling: each next call goes to the node with the least
+ * load for its capacity; how each starts there is decided when it arrives. ret_counts[i] is how
+ * many node i gets (the sum is n). Same errors. */
+int place_burst(const struct place_node *nodes, unsigned count, const struct place_request *request,
+	uint32_t n, uint32_t *ret_counts, struct ramet_err *err);
 
 #endif

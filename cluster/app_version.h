@@ -1,0 +1,69 @@
+/* A version: everything that was deployed at once, but the files themselves, which are in the
+ * bundle of the same name (cluster/bundle.h). Immutable, counted. Control loop only. */
+#ifndef CLUSTER_APP_VERSION_H
+#define CLUSTER_APP_VERSION_H
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/wire.h"
+#include "cluster/client_proto.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define VERSION_HEX 64 /* a version's name: SHA-256 in hex of everything deployed */
+#define VERSION_SHORT 12 /* of those, shown to people */
+#define APP_HANDLER_MAX 383
+#define APP_LANG_MAX 15
+
+enum app_fresh { FRESH_REUSE, FRESH_RESET, FRESH_FRESH };
+const char *app_fresh_name(enum app_fresh fresh);
+int app_fresh_from_name(const char *name, enum app_fresh *ret_fresh);
+
+struct app_function {
+	char name[CLIENT_NAME_MAX + 1];
+	char handler[APP_HANDLER_MAX + 1]; /* "app.py:handler" */
+};
+
+struct app_limits { /* 0: none */
+	uint64_t mem, pids, cpu_ms, deadline_ms, output;
+};
+
+/* Everything that was deployed but the files, which are in the bundle of the same name. Immutable,
+ * shared. */
+struct app_version {
+	char id[VERSION_HEX + 1];
+	char app[CLIENT_NAME_MAX + 1];
+	char lang[APP_LANG_MAX + 1];
+	char python[CLIENT_PATH_MAX +
+		1]; /* absolute path of the interpreter; "": the node's default */
+	uid_t uid;
+	gid_t gid;
+	char **env; /* "K=V", nenv of them, then NULL */
+	uint32_t nenv;
+	struct app_limits limits;
+	enum app_fresh fresh;
+	bool idempotent;
+	struct app_function *functions;
+	uint32_t nfunctions;
+	uint64_t bundle_bytes; /* of the archive */
+	unsigned refs;
+};
+struct app_version *app_version_get(struct app_version *version);
+void app_version_put(struct app_version *version); /* NULL is fine */
+DEFINE_CLEANUP(struct app_version, app_version_put)
+#define auto_app_version AUTO(app_version_put)
+/* the function of that name in a version, or NULL */
+const struct app_function *app_version_function(
+	const struct app_version *version, const char *name);
+/* as one wire map, without id; and back. The reader checks every field, the id too. */
+void app_version_pack(const struct app_version *version, struct buf *b);
+int app_version_parse(const struct wire_value *map, const char *id,
+	struct app_version **ret_version, struct ramet_err *err);
+/* a name of a function or app: 1 to CLIENT_NAME_MAX of [A-Za-z0-9_.-], not starting with "." or "-"
+ */
+bool app_name_valid(const char *name);
+bool version_valid(const char *id); /* VERSION_HEX lower-case hex digits */
+
+#endif
