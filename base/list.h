@@ -40,6 +40,18 @@ static inline void list_remove(struct list *item)
 	list_init(item);
 }
 
+/* unlinks and returns the first item, or NULL */
+static inline struct list *list_pop(struct list *head)
+{
+	struct list *item = head->next;
+	if (item == head)
+		return NULL;
+	head->next = item->next;
+	head->next->prev = head;
+	list_init(item);
+	return item;
+}
+
 #define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define list_first(head, type, member) list_entry((head)->next, type, member)
 #define list_for_each(pos, head, type, member) \

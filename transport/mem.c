@@ -8,6 +8,7 @@
 #include "transport/provider.h"
 #include "transport/segment_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,7 +192,7 @@ static int mem_connect(struct transport_domain *domain, const char *addr, const 
 			mem_conn_free(&conn->base);
 		return err_nomem(err);
 	}
-	strcpy(event->name, addr); /* the core has checked its length */
+	snprintf(event->name, sizeof(event->name), "%s", addr);
 	if (!server)
 		mem_event_free(event);
 	conn->refused = !server || !mem_event_post(event);
@@ -215,7 +216,7 @@ static int mem_listen(struct transport *t, const char *addr,
 		free(listener);
 		return rc;
 	}
-	strcpy(listener->addr, addr);
+	snprintf(listener->addr, sizeof(listener->addr), "%s", addr);
 	*ret_listener = listener;
 	return 0;
 }
@@ -371,18 +372,15 @@ void mem_event_run(struct mem_event *event)
 {
 	struct mem_side *side = &event->link->side[event->side];
 	struct transport *t = side->node->owner;
-	if (link_stopped_ns(event->link)) {
-		mem_event_free(event);
-	} else if (event->kind == MEM_CONNECT) {
-		if (t)
-			event_connect(t, event);
-		else
-			event_reply(event, MEM_REFUSED, RAMET_EPEER);
-	} else if (side->conn) {
+	bool stopped = link_stopped_ns(event->link) != 0;
+	if (stopped || (event->kind != MEM_CONNECT && !side->conn))
+		mem_event_free(event); /* lost */
+	else if (event->kind != MEM_CONNECT)
 		event_for_conn(side->conn, event);
-	} else {
-		mem_event_free(event);
-	}
+	else if (t)
+		event_connect(t, event);
+	else
+		event_reply(event, MEM_REFUSED, RAMET_EPEER);
 	if (t)
 		transport_dispatch(t);
 }

@@ -105,10 +105,10 @@ void transport_segment_unuse(struct transport_segment *segment)
 
 void transport_segments_tell_drained(struct transport *t)
 {
-	while (!list_empty(&t->drained)) {
+	struct list *first;
+	while ((first = list_pop(&t->drained)) != NULL) {
 		struct transport_segment *segment =
-			list_first(&t->drained, struct transport_segment, link);
-		list_remove(&segment->link);
+			list_entry(first, struct transport_segment, link);
 		if (segment->on_drained)
 			segment->on_drained(segment->user);
 		transport_domain_destroy(segment->domain);

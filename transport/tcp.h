@@ -50,11 +50,11 @@ struct tcp_cursor {
 struct tcp_out {
 	unsigned char header[TCP_HEADER_SIZE];
 	const unsigned char *data;
-	uint32_t len;
-	bool is_request;
-	uint32_t number;
 	struct transport_segment *segment; /* of an answer's data */
+	uint32_t len;
+	uint32_t number;
 	struct tcp_cursor after; /* where sending is once this frame is out */
+	bool is_request;
 };
 
 struct tcp_tx {

@@ -130,7 +130,8 @@ static void listener_admit(
 {
 	struct tcp_transport *tt = listener->transport;
 	if (tt->base.strangers >= TCP_STRANGERS_MAX)
-		guest_drop(list_first(&tt->guests, struct tcp_guest, link), "too many strangers");
+		guest_drop(list_entry(list_pop(&tt->guests), struct tcp_guest, link),
+			"too many strangers");
 
 	struct tcp_guest *guest = calloc(1, sizeof(*guest));
 	if (!guest) {

@@ -141,9 +141,9 @@ void test_misuse_is_refused(void)
 	struct transport *t;
 	CHECK_INT(transport_open("carrier-pigeon", c->loop, NULL, &t, &err), RAMET_ENOTSUP);
 	const struct transport_options deep = {.queue_depth = TRANSPORT_DEPTH_MAX + 1};
-	CHECK_INT(transport_open(provider.name, c->loop, &deep, &t, &err), RAMET_EINVAL);
+	CHECK_INT(transport_open(PROVIDER.name, c->loop, &deep, &t, &err), RAMET_EINVAL);
 	const struct transport_options hasty = {.peer_timeout_ms = 1};
-	CHECK_INT(transport_open(provider.name, c->loop, &hasty, &t, &err), RAMET_EINVAL);
+	CHECK_INT(transport_open(PROVIDER.name, c->loop, &hasty, &t, &err), RAMET_EINVAL);
 	pair_close(&p);
 }
 

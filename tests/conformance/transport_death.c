@@ -22,7 +22,7 @@ struct mortal {
 
 static int in_process(void)
 {
-	return !provider.sockets;
+	return !PROVIDER.sockets;
 }
 
 /* what a client needs to know of a server in another process */
@@ -36,7 +36,7 @@ struct card {
 static void mortal_child(struct server *s, int pipe_fd)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!server_open(s, provider.addr, NULL))
+	if (!server_open(s, PROVIDER.addr, NULL))
 		_exit(1);
 	struct card card = {.token_len = s->token_len, .read_ref = s->read_ref};
 	memcpy(card.addr, s->addr, sizeof(card.addr));
@@ -121,7 +121,7 @@ void test_silent_peer_fails_what_is_in_flight(void)
 	struct mortal m;
 	struct server other;
 	struct client c;
-	if (!mortal_open(&m) || !server_open(&other, provider.addr, NULL) || !client_open(&c, NULL))
+	if (!mortal_open(&m) || !server_open(&other, PROVIDER.addr, NULL) || !client_open(&c, NULL))
 		return;
 	client_connect(&c, &other);
 	struct transport_conn *bystander = c.conn;
@@ -222,7 +222,7 @@ void test_close_does_not_wait_for_the_dead(void)
 /* a killed process is noticed at once, by the reset of its socket */
 void test_killed_peer_fails_what_is_in_flight(void)
 {
-	if (!provider.sockets) {
+	if (!PROVIDER.sockets) {
 		suite_skip("a peer in this process cannot be killed");
 		return;
 	}

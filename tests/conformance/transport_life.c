@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void test_queue_full_then_progress(void)
@@ -44,7 +45,7 @@ void test_depth_is_agreed(void)
 	struct server s;
 	struct client c;
 	const struct transport_options shallow = {.queue_depth = 3};
-	if (!server_open(&s, provider.addr, &shallow) || !client_open(&c, NULL))
+	if (!server_open(&s, PROVIDER.addr, &shallow) || !client_open(&c, NULL))
 		return;
 	client_connect(&c, &s);
 	CHECK_INT(transport_conn_depth(c.conn), 3);
@@ -111,7 +112,7 @@ void test_nobody_there(void)
 	struct client c;
 	if (!client_open(&c, NULL))
 		return;
-	strcpy(nobody.addr, provider.nobody);
+	snprintf(nobody.addr, sizeof(nobody.addr), "%s", PROVIDER.nobody);
 	client_connect(&c, &nobody);
 	CHECK_INT(c.closed, 1);
 	CHECK_INT(c.closed_code, RAMET_EPEER);
@@ -305,7 +306,7 @@ void test_connections_take_turns(void)
 		REQUIRE(client_wait(c, &c->done_count, at + 1));
 		found = c->done[at].cookie == 1000;
 	}
-	CHECK(!provider.sockets || at < 50); /* 400 MB before it would be no turns at all */
+	CHECK(!PROVIDER.sockets || at < 50); /* 400 MB before it would be no turns at all */
 	CHECK_INT(c->done[at - 1].status, 0);
 	pair_close(&p);
 }

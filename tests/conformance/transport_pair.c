@@ -4,14 +4,21 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct provider all_providers[] = {
-	{.name = "mem", .addr = "mem:suite", .nobody = "mem:nobody"},
-	{.name = "tcp", .addr = "127.0.0.1:0", .nobody = "127.0.0.1:1", .sockets = true},
+const struct provider provider_mem = {
+	.name = "mem",
+	.addr = "mem:suite",
+	.nobody = "mem:nobody",
 };
-const struct provider provider = all_providers[TRANSPORT_PROVIDER];
+const struct provider provider_tcp = {
+	.name = "tcp",
+	.addr = "127.0.0.1:0",
+	.nobody = "127.0.0.1:1",
+	.sockets = true,
+};
 
 /* Counters */
 
@@ -151,7 +158,7 @@ static int server_on_accept(void *user, const void *token, size_t token_len, con
 static void server_start(struct server *s)
 {
 	struct ramet_err err = {0};
-	REQUIRE_OK(transport_open(provider.name, s->loop, &s->options, &s->transport, &err), &err);
+	REQUIRE_OK(transport_open(PROVIDER.name, s->loop, &s->options, &s->transport, &err), &err);
 	REQUIRE_OK(transport_domain_create(s->transport, &s->domain, &err), &err);
 	REQUIRE_OK(transport_segment_add(s->domain, s->memory, SERVER_BYTES, 0, &s->readable, &err),
 		&err);
@@ -162,7 +169,7 @@ static void server_start(struct server *s)
 	s->write_ref = transport_segment_ref(s->writable, 0);
 	REQUIRE_OK(transport_listen(s->transport, s->addr, server_on_accept, s, &s->listener, &err),
 		&err);
-	strcpy(s->addr, transport_listener_addr(s->listener));
+	snprintf(s->addr, sizeof(s->addr), "%s", transport_listener_addr(s->listener));
 }
 
 static void server_stop(struct server *s)
@@ -196,7 +203,7 @@ int server_open(struct server *s, const char *addr, const struct transport_optio
 		counter_init(counters[i]);
 	if (options)
 		s->options = *options;
-	strcpy(s->addr, addr);
+	snprintf(s->addr, sizeof(s->addr), "%s", addr);
 	memcpy(s->token, "let me in", 9);
 	s->token_len = 9;
 	s->memory = malloc(SERVER_BYTES);
@@ -275,12 +282,13 @@ int client_open(struct client *c, const struct transport_options *options)
 	struct ramet_err err = {0};
 	memset(c, 0, sizeof(*c));
 	c->memory = malloc(CLIENT_BYTES);
-	if (!CHECK(c->memory != NULL))
+	CHECK(c->memory != NULL);
+	if (!c->memory)
 		return 0;
 	memset(c->memory, GUARD, CLIENT_BYTES);
 	int rc = loop_create(&c->loop, &err);
 	if (rc == 0)
-		rc = transport_open(provider.name, c->loop, options, &c->transport, &err);
+		rc = transport_open(PROVIDER.name, c->loop, options, &c->transport, &err);
 	if (rc == 0)
 		rc = transport_domain_create(c->transport, &c->domain, &err);
 	if (rc == 0)
@@ -352,7 +360,7 @@ int pair_open(struct pair *p, const struct transport_options *options)
 {
 	memset(p, 0, sizeof(*p));
 	p->fds = suite_count_fds();
-	if (!server_open(&p->server, provider.addr, options) || !client_open(&p->client, options))
+	if (!server_open(&p->server, PROVIDER.addr, options) || !client_open(&p->client, options))
 		return 0;
 	client_connect(&p->client, &p->server);
 	p->ok = p->client.connected == 1 && counter_wait(&p->server.connected, 1);

@@ -23,7 +23,10 @@ struct provider {
 	const char *nobody; /* an address where nobody listens */
 	bool sockets; /* peers can be other processes, and strangers can connect */
 };
-extern const struct provider provider; /* the one this binary was built for */
+extern const struct provider provider_mem, provider_tcp;
+#ifndef PROVIDER
+#error "PROVIDER names the one that a binary is built for: see CMakeLists.txt"
+#endif
 
 /* counts events of the server's thread, for the client's to wait for */
 struct counter {

@@ -65,7 +65,7 @@ static void good_hello(const struct server *s, uint32_t depth, unsigned char dst
 
 void test_strangers_are_dropped(void)
 {
-	if (!provider.sockets) {
+	if (!PROVIDER.sockets) {
 		suite_skip("no stranger reaches a listener in this process");
 		return;
 	}
@@ -118,6 +118,7 @@ void test_strangers_are_dropped(void)
 	client_connect(&p.client, &p.server);
 	CHECK_INT(p.client.connected, 2);
 	CHECK_INT(p.client.closed, 0);
+	CHECK(counter_wait(&p.server.connected, 2));
 	CHECK_INT(counter_get(&p.server.connected), 2);
 	pair_close(&p);
 	CHECK_INT(log_lines(log_fd, "transport.dropped"), ARRAY_LEN(strangers) + 1);
@@ -204,7 +205,7 @@ static void hostile_chunk_too_large(int fd, const struct server *s)
 
 void test_hostile_peers_harm_only_themselves(void)
 {
-	if (!provider.sockets) {
+	if (!PROVIDER.sockets) {
 		suite_skip("peers in this process share the code");
 		return;
 	}
@@ -297,7 +298,7 @@ static void impostor_expect_end(struct impostor *im, int code)
 
 void test_false_welcomes_end_the_attempt(void)
 {
-	if (!provider.sockets) {
+	if (!PROVIDER.sockets) {
 		suite_skip("peers in this process share the code");
 		return;
 	}
@@ -347,7 +348,7 @@ static void impostor_answer(
 
 void test_false_answers_end_the_connection(void)
 {
-	if (!provider.sockets) {
+	if (!PROVIDER.sockets) {
 		suite_skip("peers in this process share the code");
 		return;
 	}
