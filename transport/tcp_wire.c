@@ -1,6 +1,6 @@
 /* Encoding and parsing what `tcp` transports exchange: "offset:size" of each field.
  * - hello: magic 'RMT>' 0:4, version 4:2, token length 6:2, depth 8:4, timeout_ms 12:4, zero 16:8,
- *   token 24:64
+ *   token 24:32
  * - welcome: magic 'RMT<' 0:4, version 4:2, zero 6:2, status 8:4, depth 12:4, timeout_ms 16:4,
  *   zero 20:12
  * - header: magic 'R' 0:1, op 1:1, flags 2:2, length 4:4, number 8:4, imm or status 12:4, id 16:8,

@@ -7,7 +7,7 @@
 #include "transport/transport.h"
 
 #define TCP_WIRE_VERSION 1
-#define TCP_HELLO_SIZE 88
+#define TCP_HELLO_SIZE 56
 #define TCP_WELCOME_SIZE 32
 #define TCP_HEADER_SIZE 40
 #define TCP_CHUNK_MAX (256u << 10) /* payload bytes of one frame */

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TRANSPORT_TOKEN_MAX 64 /* bytes of a one-time token */
+#define TRANSPORT_TOKEN_MAX 32 /* bytes of a one-time token; fits a verbs connection request */
 #define TRANSPORT_SEND_MAX 4096 /* bytes of a small message */
 #define TRANSPORT_OP_MAX (1u << 30) /* bytes of one read or write */
 #define TRANSPORT_ADDR_MAX 64 /* "[v6 address]:port", "mem:name", with its NUL */

@@ -113,13 +113,16 @@ static void test_random_frames(void)
 
 static void test_greetings(void)
 {
-	struct tcp_hello hello = {.depth = 1024, .timeout_ms = 800, .token_len = 64}, back;
+	struct tcp_hello hello = {.depth = 1024,
+				 .timeout_ms = 800,
+				 .token_len = TRANSPORT_TOKEN_MAX},
+			 back;
 	memset(hello.token, 'x', sizeof(hello.token));
 	unsigned char bytes[TCP_HELLO_SIZE];
 	tcp_hello_encode(&hello, bytes);
 	CHECK_INT(tcp_hello_parse(bytes, &back), 0);
-	CHECK_INT(back.token_len, 64);
-	CHECK(memcmp(back.token, hello.token, 64) == 0);
+	CHECK_INT(back.token_len, TRANSPORT_TOKEN_MAX);
+	CHECK(memcmp(back.token, hello.token, TRANSPORT_TOKEN_MAX) == 0);
 	for (size_t len = 0; len <= sizeof(bytes); len++)
 		CHECK_INT(tcp_hello_glance(bytes, len), 0);
 	bytes[5] = 1;
@@ -128,9 +131,9 @@ static void test_greetings(void)
 	CHECK_INT(tcp_hello_glance(bytes, 6), RAMET_EVERSION);
 	CHECK_INT(tcp_hello_glance((const unsigned char *)"G", 1), RAMET_EPROTO);
 	bytes[5] = 0;
-	bytes[6] = 63; /* the token is longer than it says */
+	bytes[6] = TRANSPORT_TOKEN_MAX - 1; /* the token is longer than it says */
 	CHECK_INT(tcp_hello_parse(bytes, &back), RAMET_EPROTO);
-	bytes[6] = 65;
+	bytes[6] = TRANSPORT_TOKEN_MAX + 1;
 	CHECK_INT(tcp_hello_parse(bytes, &back), RAMET_EPROTO);
 
 	struct tcp_welcome welcome = {.depth = 1, .timeout_ms = 50}, heard;

@@ -39,6 +39,7 @@
 	X(test_killed_peer_fails_what_is_in_flight) \
 	X(test_strangers_are_dropped) \
 	X(test_hostile_peers_harm_only_themselves) \
+	X(test_random_peers_harm_only_themselves) \
 	X(test_false_welcomes_end_the_attempt) \
 	X(test_false_answers_end_the_connection)
 

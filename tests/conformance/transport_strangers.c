@@ -86,7 +86,7 @@ void test_strangers_are_dropped(void)
 	wrong_token[24] ^= 1;
 	memcpy(no_token, hello, sizeof(hello));
 	no_token[6] = 0;
-	memset(no_token + 24, 0, 64);
+	memset(no_token + 24, 0, TRANSPORT_TOKEN_MAX);
 	memcpy(long_token, hello, sizeof(hello));
 	long_token[7] = 1;
 	memcpy(deep, hello, sizeof(hello));
@@ -195,7 +195,7 @@ static void hostile_flood(int fd, const struct server *s)
 static void hostile_garbage(int fd, const struct server *s)
 {
 	raw_frame(fd, (struct tcp_frame){.op = TCP_PING});
-	(void)!send(fd, s->token, TCP_HEADER_SIZE, MSG_NOSIGNAL);
+	(void)!send(fd, s->memory, TCP_HEADER_SIZE, MSG_NOSIGNAL);
 }
 
 static void hostile_chunk_too_large(int fd, const struct server *s)
@@ -236,6 +236,62 @@ void test_hostile_peers_harm_only_themselves(void)
 		close(fd);
 		CHECK_INT(client_read(&p.client, p.server.read_ref, 0, 100000), 0);
 	}
+	CHECK_INT(p.client.closed, 0);
+	pair_close(&p);
+}
+
+static uint64_t random64(void)
+{
+	static uint64_t state = 88172645463325252u;
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+/* mostly what a good peer could send, with here and there a field that is not */
+static struct tcp_frame random_frame(const struct server *s, uint32_t *number)
+{
+	static const enum tcp_frame_op ops[] = {TCP_READ, TCP_READ, TCP_WRITE, TCP_WRITE, TCP_WRITE,
+		TCP_SEND, TCP_PING, TCP_ACK, TCP_DATA};
+	struct tcp_frame f = {.op = ops[random64() % (random64() % 20 ? 7 : ARRAY_LEN(ops))]};
+	bool read = f.op == TCP_READ, write = f.op == TCP_WRITE;
+	if (read)
+		f.want = 1 + (uint32_t)(random64() % (random64() % 8 ? 5000 : 3000000));
+	if (write || f.op == TCP_SEND)
+		f.payload = 1 + (uint32_t)(random64() % (f.op == TCP_SEND ? 4096 : 200000));
+	if (write && random64() % 3)
+		f.flags = TCP_FLAG_LAST | (random64() % 2 ? TCP_FLAG_IMM : 0);
+	if (read || write) {
+		f.ref = random64() % 2 ? s->write_ref : s->read_ref;
+		f.ref.offset = (1 << 20) + random64() % (random64() % 16 ? 6 << 20 : UINT64_MAX);
+		f.ref.key ^= random64() % 16 == 0;
+	}
+	if (read || write || f.op == TCP_SEND)
+		f.number = *number + (random64() % 200 == 0);
+	*number += read || f.op == TCP_SEND || (write && (f.flags & TCP_FLAG_LAST));
+	return f;
+}
+
+void test_random_peers_harm_only_themselves(void)
+{
+	if (!PROVIDER.sockets) {
+		suite_skip("peers in this process share the code");
+		return;
+	}
+	struct pair p;
+	if (!pair_open(&p, NULL))
+		return;
+	for (unsigned i = 0; i < 60; i++) {
+		int fd = raw_peer(&p.server, 64);
+		uint32_t number = 0;
+		for (unsigned n = random64() % 60; n > 0; n--)
+			raw_frame(fd, random_frame(&p.server, &number));
+		close(fd);
+		CHECK_INT(client_read(&p.client, ref_at(p.server.read_ref, i), 0, 4096), 0);
+		CHECK(pattern_matches(p.client.memory, i, 4096));
+	}
+	CHECK(counter_wait(&p.server.closed, 60));
 	CHECK_INT(p.client.closed, 0);
 	pair_close(&p);
 }
