@@ -1,0 +1,336 @@
+/* Deploying: what a path and the caller's options mean, the request, and its answers. */
+#include "cluster/client_proto.h"
+#include "libramet/app_config.h"
+#include "libramet/call.h"
+#include "libramet/files.h"
+#include "libramet/result.h"
+#include "libramet/samples.h"
+#include "libramet/stream.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* All that a deployment says. */
+struct deployment {
+	struct app_config config; /* with the options put over it */
+	struct files files;
+	struct samples samples;
+	char handler[CLIENT_PATH_MAX + 160]; /* "FILE:SYMBOL" */
+	uint32_t node;
+};
+
+static void deployment_fini(struct deployment *d)
+{
+	app_config_fini(&d->config);
+	files_fini(&d->files);
+	samples_fini(&d->samples);
+}
+
+static int put(char **dst, const char *value, struct ramet_err *err)
+{
+	if (!value || !*value)
+		return 0;
+	char *copy = strdup(value);
+	if (!copy)
+		return err_nomem(err);
+	free(*dst);
+	*dst = copy;
+	return 0;
+}
+
+/* the caller's options go over what ramet.yaml says */
+static int put_options(
+	struct app_config *config, const struct ramet_deploy_options *o, struct ramet_err *err)
+{
+	int rc = put(&config->name, o->name, err);
+	if (rc == 0)
+		rc = put(&config->app, o->app, err);
+	if (rc == 0)
+		rc = put(&config->lang, o->lang, err);
+	if (rc == 0)
+		rc = put(&config->handler, o->handler, err);
+	if (rc == 0)
+		rc = put(&config->python, o->python, err);
+	if (rc == 0)
+		rc = put(&config->fresh, o->fresh, err);
+	for (size_t i = 0; rc == 0 && o->env && o->env[i]; i++)
+		rc = app_config_env(config, o->env[i], err);
+	if (o->idempotent)
+		config->idempotent = true;
+	if (o->deadline_ms)
+		config->limits.deadline_ms = o->deadline_ms;
+	if (o->mem)
+		config->limits.mem = o->mem;
+	if (o->output)
+		config->limits.output = o->output;
+	return rc;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* the function's name when nobody gave one: the file's or directory's, without extension */
+static int default_name(struct app_config *config, const char *real, struct ramet_err *err)
+{
+	if (config->name)
+		return 0;
+	char name[NAME_MAX + 1];
+	snprintf(name, sizeof(name), "%s", base_name(real));
+	char *dot = strrchr(name, '.');
+	if (dot && dot != name)
+		*dot = '\0';
+	if (call_check_name(name, NULL) < 0)
+		return err_set(err, RAMET_EINVAL,
+			"\"%s\" cannot be a function's name: give one with --name (or name: in "
+			"ramet.yaml)",
+			name);
+	return put(&config->name, name, err);
+}
+
+static const char *lang_of(const char *file)
+{
+	static const struct {
+		const char *extension, *lang;
+	} known[] = {{".py", "python"}, {".so", "native"}};
+	const char *dot = strrchr(file, '.');
+	for (size_t i = 0; dot && i < ARRAY_LEN(known); i++)
+		if (strcmp(dot, known[i].extension) == 0)
+			return known[i].lang;
+	return NULL;
+}
+
+static int set_lang(struct deployment *d, const char *file, struct ramet_err *err)
+{
+	const char *lang = lang_of(file);
+	if (d->config.lang)
+		return 0;
+	if (!lang)
+		return err_set(err, RAMET_EINVAL,
+			"%s: no language known by its extension (.py is python, .so is native); "
+			"say it with --lang",
+			file);
+	return put(&d->config.lang, lang, err);
+}
+
+/* only: the one file deployed, or NULL for a directory */
+static int set_handler(struct deployment *d, const char *only, struct ramet_err *err)
+{
+	const char *given = d->config.handler;
+	const char *colon = given ? strrchr(given, ':') : NULL;
+	char file[CLIENT_PATH_MAX + 1];
+	if (!colon && !only)
+		return err_set(err, RAMET_ECONFIG,
+			"%s: a directory needs handler: FILE:SYMBOL, as in app.py:handler",
+			d->config.name);
+	if (colon)
+		snprintf(file, sizeof(file), "%.*s", (int)MIN(colon - given, CLIENT_PATH_MAX),
+			given);
+	else
+		snprintf(file, sizeof(file), "%s", only);
+	const char *symbol = colon ? colon + 1 : given ? given : "handler";
+	if (!*symbol || strlen(symbol) > 128)
+		return err_set(err, RAMET_ECONFIG, "handler \"%s\" names no symbol", given);
+	if (!files_find(&d->files, file))
+		return err_set(err, RAMET_ECONFIG,
+			"handler \"%s\": %s is not among the files deployed", symbol, file);
+	snprintf(d->handler, sizeof(d->handler), "%s:%s", file, symbol);
+	return set_lang(d, file, err);
+}
+
+static int load_dir(struct deployment *d, const char *dir, struct ramet_err *err)
+{
+	char path[PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/" APP_CONFIG_FILE, dir) >= (int)sizeof(path))
+		return err_set(err, RAMET_EINVAL, "path is too long: %s", dir);
+	if (access(path, F_OK) == 0)
+		return app_config_load(path, &d->config, err);
+	return 0; /* the options may say all that is needed */
+}
+
+static int load_files(struct deployment *d, const char *dir, struct ramet_err *err)
+{
+	int rc = 0;
+	if (d->config.files.count == 0)
+		rc = files_add_all(&d->files, dir, err);
+	for (size_t i = 0; rc == 0 && i < d->config.files.count; i++)
+		rc = files_add(&d->files, dir, d->config.files.v[i], err);
+	files_sort(&d->files);
+	return rc;
+}
+
+static int load(struct deployment *d, const char *path, const struct ramet_deploy_options *o,
+	struct ramet_err *err)
+{
+	char real[PATH_MAX];
+	struct stat st;
+	if (!realpath(path, real) || stat(real, &st) < 0)
+		return err_errno(
+			err, errno == ENOENT ? RAMET_ENOTFOUND : RAMET_EIO, "deploy %s", path);
+	bool is_dir = S_ISDIR(st.st_mode);
+	int rc = is_dir ? load_dir(d, real, err) : 0;
+	if (rc == 0)
+		rc = put_options(&d->config, o, err);
+	if (rc == 0)
+		rc = default_name(&d->config, real, err);
+	if (rc == 0)
+		rc = call_check_name(d->config.name, err);
+	if (rc == 0 && d->config.app)
+		rc = call_check_name(d->config.app, err);
+	if (rc < 0)
+		return rc;
+	if (is_dir) {
+		rc = load_files(d, real, err);
+	} else {
+		char *slash = strrchr(real, '/');
+		*slash = '\0';
+		rc = files_add(&d->files, *real ? real : "/", slash + 1, err);
+	}
+	if (rc == 0)
+		rc = set_handler(d, is_dir ? NULL : d->files.v[0].path, err);
+	if (rc == 0 && o->samples && *o->samples)
+		rc = samples_load(&d->samples, o->samples, err);
+	d->node = o->node;
+	return rc;
+}
+
+static void pack_env(struct buf *b, const struct strings *env)
+{
+	wire_map(b, (uint32_t)env->count);
+	for (size_t i = 0; i < env->count; i++) {
+		size_t len = strcspn(env->v[i], "=");
+		wire_strn(b, env->v[i], len);
+		wire_str(b, env->v[i] + len + 1);
+	}
+}
+
+static void pack_limits(struct buf *b, const struct app_limits_config *limits)
+{
+	wire_map(b, limits->output ? 5 : 4);
+	wire_kuint(b, "mem", limits->mem);
+	wire_kuint(b, "pids", limits->pids);
+	wire_kuint(b, "cpu_ms", limits->cpu_ms);
+	wire_kuint(b, "deadline_ms", limits->deadline_ms);
+	if (limits->output)
+		wire_kuint(b, "output", limits->output);
+}
+
+#define DEPLOY_PAIRS 11
+static void pack_deploy(struct buf *b, const void *arg)
+{
+	const struct deployment *d = arg;
+	const struct app_config *c = &d->config;
+	wire_kstr(b, "app", c->app ? c->app : c->name);
+	wire_kstr(b, "lang", c->lang);
+	wire_key(b, "functions");
+	wire_array(b, 1);
+	wire_map(b, 2);
+	wire_kstr(b, "name", c->name);
+	wire_kstr(b, "handler", d->handler);
+	wire_key(b, "files");
+	files_pack(&d->files, b);
+	wire_kstr(b, "python", c->python);
+	wire_key(b, "env");
+	pack_env(b, &c->env);
+	wire_key(b, "limits");
+	pack_limits(b, &c->limits);
+	wire_kstr(b, "fresh", c->fresh);
+	wire_kbool(b, "idempotent", c->idempotent);
+	wire_key(b, "samples");
+	samples_pack(&d->samples, b);
+	wire_kuint(b, "node", d->node);
+}
+
+static int tell_progress(const struct message *message, const struct ramet_deploy_options *o,
+	struct ramet_err *err)
+{
+	char stage[32], text[512];
+	double fraction;
+	int rc = wire_get_str(message->root, "stage", stage, sizeof(stage), err);
+	if (rc == 0)
+		rc = wire_get_str_or(message->root, "text", "", text, sizeof(text), err);
+	if (rc == 0)
+		rc = wire_get_double_or(message->root, "fraction", 0, &fraction, err);
+	if (rc == 0 && o->progress)
+		o->progress(o->user, stage, text, fraction);
+	return rc;
+}
+
+static int follow(struct stream *stream, const struct deployment *d,
+	const struct ramet_deploy_options *o, struct ramet_result **ret_result,
+	struct ramet_err *err)
+{
+	auto_result struct ramet_result *result = NULL;
+	for (;;) {
+		auto_message struct message *message = NULL;
+		int rc = stream_next(stream, DEADLINE_NONE, &message, err);
+		if (rc < 0)
+			return rc;
+		if (message_is(message, "progress")) {
+			rc = tell_progress(message, o, err);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		if (!message_is(message, "error"))
+			rc = stream_expect(message, "deployed", err);
+		if (rc == 0)
+			rc = result_parse(message, d->config.name, &result, err);
+		if (rc < 0)
+			return rc;
+		rc = result_status(result, err);
+		if (ret_result)
+			*ret_result = steal_ptr(&result);
+		return rc;
+	}
+}
+
+static int whole_options(const struct ramet_deploy_options *options,
+	struct ramet_deploy_options *ret_options, struct ramet_err *err)
+{
+	struct ramet_deploy_options ours = ramet_deploy_options_default();
+	if (options && options->size < sizeof(options->size))
+		return err_set(err, RAMET_EINVAL,
+			"deploy options have no size: use ramet_deploy_options_default()");
+	if (options)
+		memcpy(&ours, options, MIN(options->size, sizeof(ours)));
+	ours.size = sizeof(ours);
+	*ret_options = ours;
+	return 0;
+}
+
+int ramet_deploy(struct ramet *ramet, const char *path, const struct ramet_deploy_options *options,
+	struct ramet_result **ret_result, struct ramet_err *err)
+{
+	struct ramet_deploy_options ours;
+	CLEANUP(deployment_fini) struct deployment d = {0};
+	auto_stream struct stream *stream = NULL;
+	if (ret_result)
+		*ret_result = NULL;
+	int rc = whole_options(options, &ours, err);
+	if (rc == 0)
+		rc = load(&d, path, &ours, err);
+	if (rc == 0)
+		rc = stream_open(
+			ramet, "deploy", DEPLOY_PAIRS, pack_deploy, &d, &stream, err);
+	return rc < 0 ? rc : follow(stream, &d, &ours, ret_result, err);
+}
+
+static void pack_remove(struct buf *b, const void *arg)
+{
+	wire_kstr(b, "name", arg);
+}
+
+int ramet_remove(struct ramet *ramet, const char *function, struct ramet_err *err)
+{
+	int rc = call_check_name(function, err);
+	if (rc < 0)
+		return rc;
+	return stream_request(
+		ramet, "remove", 1, pack_remove, function, DEADLINE_NONE, "removed", NULL, err);
+}

@@ -1,0 +1,59 @@
+/* struct ramet: a connection shared by threads, and how they wait on it. One thread at a time polls the connection, with
+ * the lock released; what arrives is handled with the lock held by whoever comes first. */
+#ifndef LIBRAMET_HANDLE_H
+#define LIBRAMET_HANDLE_H
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/wire.h"
+#include "libramet/channel.h"
+#include "libramet/conn.h"
+#include "ramet/ramet.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ramet {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* something arrived, or nobody polls any more; CLOCK_MONOTONIC */
+	bool polling; /* a thread polls on behalf of all */
+	bool closed;
+	unsigned refs; /* the handle itself, and each struct ramet_call */
+	struct conn *conn; /* NULL once closed */
+	struct channel *channel; /* NULL once closed */
+	unsigned under_way; /* calls sent off and not done */
+	struct list done; /* calls done and not yet waited for: struct ramet_call.link */
+	int done_fd; /* eventfd: not 0 while `done` has something */
+	int poll_fd; /* epoll of the connection, the channel and done_fd: what callers poll */
+	uint32_t node, nodes, expected;
+	int32_t pid;
+	uint32_t uid; /* who rametd says we are */
+	char version[32]; /* of rametd */
+};
+
+#define DEADLINE_NONE UINT64_MAX
+uint64_t handle_deadline(int timeout_ms); /* CLOCK_MONOTONIC ns; DEADLINE_NONE for negative */
+
+int handle_create(const char *path, struct ramet **ret_ramet, struct ramet_err *err);
+void handle_get(struct ramet *ramet); /* lock held */
+void handle_put(struct ramet *ramet); /* lock not held */
+
+/* handle_wait - with the lock held: until ready(arg), which is called with it. RAMET_ETIMEOUT (no message is made). */
+int handle_wait(struct ramet *ramet, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns,
+	struct ramet_err *err);
+/* handle_send - with the lock held, which is released while the daemon does not read */
+int handle_send(struct ramet *ramet, struct buf *b, struct ramet_err *err);
+/* handle_check_open - RAMET_ECLOSED after ramet_close() */
+int handle_check_open(const struct ramet *ramet, struct ramet_err *err);
+
+static inline void cleanup_unlock(pthread_mutex_t **lock)
+{
+	pthread_mutex_unlock(*lock);
+}
+/* holds the handle's lock until the end of the scope */
+#define auto_lock(ramet) \
+	CLEANUP(cleanup_unlock) pthread_mutex_t *locked_ = &(ramet)->lock; \
+	pthread_mutex_lock(locked_)
+
+#endif
