@@ -1,9 +1,11 @@
-/* A seed's pages on one node: a sparse memfd laid out as the descriptor says, which templates map privately, and one
- * dense mapping of it in the daemon (page n of the image at base + n * 4096), which is what peers read.
- * On the seed's own node it is complete from the start; elsewhere the pager fills it (the node's page cache). */
+/* A seed's pages on one node: a sparse memfd laid out as the descriptor says, which templates map
+ * privately, and one dense mapping of it in the daemon (page n of the image at base + n * 4096),
+ * which is what peers read. On the seed's own node it is complete from the start; elsewhere the
+ * pager fills it (the node's page cache). */
 #ifndef RFORK_IMAGE_H
 #define RFORK_IMAGE_H
 
+#include "base/cleanup.h"
 #include "ramet/error.h"
 #include "rfork/descriptor.h"
 
@@ -13,24 +15,30 @@
 
 struct image {
 	struct descriptor_view desc; /* of desc_bytes */
-	void *desc_bytes;	     /* read-only mapping of desc_fd */
-	int desc_fd;		     /* sealed memfd */
-	int fd;			     /* the pages; sealed against shrinking */
-	unsigned char *base;	     /* dense: image_pages * 4096 bytes, or NULL when image_pages is 0 */
+	void *desc_bytes; /* read-only mapping of desc_fd */
+	int desc_fd; /* sealed memfd */
+	int fd; /* the pages; sealed against shrinking */
+	unsigned char *base; /* dense: image_pages * 4096 bytes, or NULL when image_pages is 0 */
 	uint64_t npages;
-	_Atomic uint64_t *present;   /* bitmap by image page: valid in the memfd */
+	_Atomic uint64_t *present; /* bitmap by image page: valid in the memfd */
 	atomic_uint_fast64_t npresent;
 	atomic_uint refs;
 };
 
-/* image_create - an image for a descriptor (copied and checked): empty, with the pages that are all zeros present */
-int image_create(const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err);
+/* image_create - an image for a descriptor (copied and checked): empty, with the pages that are all
+ * zeros present */
+int image_create(
+	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err);
 struct image *image_get(struct image *image);
 void image_put(struct image *image); /* NULL is fine; the last put unmaps and closes */
+DEFINE_CLEANUP(struct image, image_put)
+#define auto_image AUTO(image_put)
 
 static inline bool image_has(const struct image *image, uint64_t page)
 {
-	return atomic_load_explicit(&image->present[page / 64], memory_order_acquire) >> (page % 64) & 1;
+	return atomic_load_explicit(&image->present[page / 64], memory_order_acquire) >>
+		(page % 64) &
+		1;
 }
 static inline bool image_complete(const struct image *image)
 {
@@ -40,6 +48,12 @@ static inline bool image_complete(const struct image *image)
 bool image_mark(struct image *image, uint64_t page);
 /* image_store - pwrite pages [first, first + count) from src and mark them; 0, or RAMET_EIO */
 int image_store(struct image *image, uint64_t first, uint64_t count, const void *src);
+/* whether a page is elided: present from the start, but a hole of the memfd until somebody touches
+ * it */
+bool image_page_is_zero(const struct image *image, uint64_t page);
+/* image_fill_zero - makes such a hole an ordinary page of zeros, so that faults on it end in the
+ * kernel; any page that is there already stays as it is. 0, or RAMET_EIO */
+int image_fill_zero(struct image *image, uint64_t page);
 /* bytes of memory the memfd really holds */
 uint64_t image_resident(const struct image *image);
 

@@ -1,0 +1,245 @@
+/* The page store of a seed: its two memfds (descriptor, pages), the dense view of the pages, and
+ * the bitmap that says which are there. It knows nothing of where missing pages come from. */
+#include "rfork/image.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_NAME_BYTES 32
+
+static void image_destroy(struct image *image)
+{
+	if (!image)
+		return;
+	if (image->base)
+		munmap(image->base, image->npages * RFORK_PAGE);
+	if (image->desc_bytes)
+		munmap(image->desc_bytes, image->desc.header->total_len);
+	close_keep_errno(image->desc_fd);
+	close_keep_errno(image->fd);
+	free(image->present);
+	free(image);
+}
+DEFINE_CLEANUP(struct image, image_destroy)
+
+/* a memfd that holds a copy of bytes and can never change again */
+static int sealed_copy(
+	const char *name, const void *bytes, uint64_t len, int *ret_fd, struct ramet_err *err)
+{
+	auto_close int fd = memfd_create(name, MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, RAMET_EIO, "memfd_create %s", name);
+	for (uint64_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)bytes + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(err, RAMET_EIO, "write descriptor of %s", name);
+		done += (uint64_t)n;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_errno(err, RAMET_EIO, "seal descriptor of %s", name);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* the view is of the sealed copy, so that nobody changes it after the check */
+static int image_take_descriptor(struct image *image, const char *name, const void *descriptor,
+	uint64_t len, struct ramet_err *err)
+{
+	int rc = sealed_copy(name, descriptor, len, &image->desc_fd, err);
+	if (rc < 0)
+		return rc;
+	void *bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, image->desc_fd, 0);
+	if (bytes == MAP_FAILED)
+		return err_errno(err, RAMET_EIO, "map descriptor of %s", name);
+	rc = descriptor_open(bytes, len, &image->desc, err);
+	if (rc < 0) {
+		munmap(bytes, len);
+		return rc;
+	}
+	image->desc_bytes = bytes;
+	return 0;
+}
+
+static int image_open_file(struct image *image, const char *name, struct ramet_err *err)
+{
+	image->fd = memfd_create(name, MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (image->fd < 0)
+		return err_errno(err, RAMET_EIO, "memfd_create %s", name);
+	uint64_t bytes = image->desc.header->image_file_bytes;
+	if (ftruncate(image->fd, (off_t)bytes) < 0)
+		return err_errno(
+			err, RAMET_EIO, "size %s to %llu bytes", name, (unsigned long long)bytes);
+	if (fcntl(image->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+		return err_errno(err, RAMET_EIO, "seal %s", name);
+	return 0;
+}
+
+/* one reservation, over which the pieces are mapped side by side */
+static int image_map_dense(struct image *image, struct ramet_err *err)
+{
+	if (image->npages == 0)
+		return 0;
+	void *base = mmap(NULL, image->npages * RFORK_PAGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return err_errno(err, RAMET_ENOMEM, "reserve %llu pages of image",
+			(unsigned long long)image->npages);
+	image->base = base;
+	for (uint32_t i = 0; i < image->desc.npieces; i++) {
+		const struct seed_piece *piece = &image->desc.pieces[i];
+		if (piece->kind != PIECE_IMAGE)
+			continue;
+		void *at = image->base + piece->image_page * RFORK_PAGE;
+		if (mmap(at, piece->pages * RFORK_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_FIXED | MAP_SHARED, image->fd, (off_t)piece->offset) == MAP_FAILED)
+			return err_errno(err, errno == ENOMEM ? RAMET_ENOMEM : RAMET_EIO,
+				"map image piece %u of %u", i, image->desc.npieces);
+	}
+	return 0;
+}
+
+static int image_init_present(struct image *image, struct ramet_err *err)
+{
+	uint64_t words = image->npages / 64 + 1;
+	image->present = calloc(words, sizeof(*image->present));
+	if (!image->present)
+		return err_nomem(err);
+	uint64_t zeros = 0;
+	for (uint64_t at = 0; at < image->npages; at += 64) {
+		uint64_t word = image->desc.zeros[at / 64];
+		if (image->npages - at < 64)
+			word &= (1ull << (image->npages - at)) - 1;
+		atomic_init(&image->present[at / 64], word);
+		zeros += (uint64_t)__builtin_popcountll(word);
+	}
+	atomic_init(&image->npresent, zeros);
+	return 0;
+}
+
+int image_create(
+	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err)
+{
+	if (len < sizeof(struct descriptor_header) || len > DESCRIPTOR_MAX_BYTES)
+		return err_set(
+			err, RAMET_EPROTO, "descriptor of %llu bytes", (unsigned long long)len);
+	AUTO(image_destroy) struct image *image = calloc(1, sizeof(*image));
+	if (!image)
+		return err_nomem(err);
+	image->fd = image->desc_fd = -1;
+	atomic_init(&image->refs, 1);
+
+	/* not checked yet, so only to make a name */
+	const struct descriptor_header *header = descriptor;
+	uint8_t id[4];
+	char name[IMAGE_NAME_BYTES];
+	memcpy(id, header->seed_id, sizeof(id));
+	snprintf(name, sizeof(name), "ramet-seed-%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
+
+	int rc = image_take_descriptor(image, name, descriptor, len, err);
+	if (rc < 0)
+		return rc;
+	image->npages = image->desc.header->image_pages;
+	rc = image_open_file(image, name, err);
+	if (rc == 0)
+		rc = image_map_dense(image, err);
+	if (rc == 0)
+		rc = image_init_present(image, err);
+	if (rc < 0)
+		return rc;
+	*ret_image = steal_ptr(&image);
+	return 0;
+}
+
+struct image *image_get(struct image *image)
+{
+	atomic_fetch_add_explicit(&image->refs, 1, memory_order_relaxed);
+	return image;
+}
+
+void image_put(struct image *image)
+{
+	if (image && atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) == 1)
+		image_destroy(image);
+}
+
+bool image_page_is_zero(const struct image *image, uint64_t page)
+{
+	return image->desc.zeros[page / 64] >> (page % 64) & 1;
+}
+
+bool image_mark(struct image *image, uint64_t page)
+{
+	uint64_t bit = 1ull << (page % 64);
+	if (atomic_fetch_or_explicit(&image->present[page / 64], bit, memory_order_acq_rel) & bit)
+		return false;
+	atomic_fetch_add_explicit(&image->npresent, 1, memory_order_acq_rel);
+	return true;
+}
+
+static int store_bytes(const struct image *image, const void *src, uint64_t len, uint64_t offset)
+{
+	for (uint64_t done = 0; done < len;) {
+		ssize_t n = pwrite(
+			image->fd, (const char *)src + done, len - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return RAMET_EIO;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+int image_store(struct image *image, uint64_t first, uint64_t count, const void *src)
+{
+	if (first > image->npages || count > image->npages - first)
+		return RAMET_EIO;
+	if (fault_hit("image.store"))
+		return RAMET_EIO;
+	while (count > 0) {
+		const struct seed_piece *piece = descriptor_piece_of_page(&image->desc, first);
+		if (!piece)
+			return RAMET_EIO;
+		uint64_t skip = first - piece->image_page;
+		uint64_t n = MIN(count, piece->pages - skip);
+		int rc = store_bytes(image, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
+		if (rc < 0)
+			return rc;
+		for (uint64_t page = first; page < first + n; page++)
+			image_mark(image, page);
+		src = (const char *)src + n * RFORK_PAGE;
+		first += n;
+		count -= n;
+	}
+	return 0;
+}
+
+int image_fill_zero(struct image *image, uint64_t page)
+{
+	const struct seed_piece *piece = descriptor_piece_of_page(&image->desc, page);
+	if (!piece)
+		return RAMET_EIO;
+	off_t at = (off_t)(piece->offset + (page - piece->image_page) * RFORK_PAGE);
+	while (fallocate(image->fd, FALLOC_FL_KEEP_SIZE, at, (off_t)RFORK_PAGE) < 0)
+		if (errno != EINTR)
+			return RAMET_EIO;
+	return 0;
+}
+
+uint64_t image_resident(const struct image *image)
+{
+	struct stat st;
+	return fstat(image->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}

@@ -1,0 +1,428 @@
+/* Fetching pages: who waits for which, one read at a time from one source after the other, storing
+ * what comes and waking who waited. The way of a fault is short on purpose: no allocation once the
+ * pool has grown, no turn of the loop between the message and the wake-up if the source is quick.
+ */
+#include "base/fault.h"
+#include "rfork/pager.h"
+#include "rfork/pager_internal.h"
+
+#include <stdlib.h>
+
+static struct list *bucket(struct pager_seed *seed, uint32_t page)
+{
+	return &seed->buckets[page % PAGER_BUCKETS];
+}
+
+static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
+{
+	uint64_t bit = 1ull << (page % 64);
+	if (on)
+		seed->outstanding[page / 64] |= bit;
+	else
+		seed->outstanding[page / 64] &= ~bit;
+}
+
+/* --- waiters --- */
+
+static struct pager_waiter *waiter_add(
+	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr)
+{
+	struct pager *pager = seed->pager;
+	struct pager_waiter *waiter;
+	if (list_empty(&pager->waiter_pool)) {
+		waiter = malloc(sizeof(*waiter));
+		if (!waiter)
+			return NULL;
+		list_init(&waiter->link);
+	} else {
+		waiter = list_first(&pager->waiter_pool, struct pager_waiter, link);
+		list_remove(&waiter->link);
+	}
+	list_init(&waiter->pending);
+	waiter->uffd = uffd;
+	waiter->addr = addr;
+	waiter->page = page;
+	list_insert(bucket(seed, page), &waiter->link);
+	uffd->waiters++;
+	seed->waiters++;
+	return waiter;
+}
+
+static void waiter_end(struct pager_seed *seed, struct pager_waiter *waiter)
+{
+	list_remove(&waiter->link);
+	list_remove(&waiter->pending);
+	waiter->uffd->waiters--;
+	seed->waiters--;
+	list_insert(&seed->pager->waiter_pool, &waiter->link);
+}
+
+/* Wake-ups that are joined while they go on where the last one ended. */
+struct wake {
+	const struct pager_uffd *uffd;
+	uint64_t start, end;
+};
+
+static void wake_flush(struct wake *wake)
+{
+	if (wake->uffd)
+		pager_wake(wake->uffd, wake->start, wake->end);
+	wake->uffd = NULL;
+}
+
+static void wake_add(struct wake *wake, const struct pager_uffd *uffd, uint64_t addr)
+{
+	if (wake->uffd == uffd && wake->end == addr) {
+		wake->end += RFORK_PAGE;
+		return;
+	}
+	wake_flush(wake);
+	*wake = (struct wake){uffd, addr, addr + RFORK_PAGE};
+}
+
+static void wake_page(struct pager_seed *seed, uint32_t page, struct wake *wake)
+{
+	list_for_each_safe (waiter, bucket(seed, page), struct pager_waiter, link) {
+		if (waiter->page != page)
+			continue;
+		wake_add(wake, waiter->uffd, waiter->addr);
+		waiter_end(seed, waiter);
+	}
+}
+
+static void fail_page(struct pager_seed *seed, uint32_t page, const struct ramet_err *err)
+{
+	list_for_each_safe (waiter, bucket(seed, page), struct pager_waiter, link) {
+		if (waiter->page != page)
+			continue;
+		pager_child_fail(waiter->uffd->child, err);
+		waiter_end(seed, waiter);
+	}
+}
+
+void pager_waiters_drop(struct pager_seed *seed, const struct pager_uffd *uffd)
+{
+	for (unsigned i = 0; i < PAGER_BUCKETS && uffd->waiters > 0; i++)
+		list_for_each_safe (waiter, &seed->buckets[i], struct pager_waiter, link)
+			if (waiter->uffd == uffd)
+				waiter_end(seed, waiter);
+}
+
+void pager_waiters_fail(struct pager_seed *seed, const struct ramet_err *err)
+{
+	for (unsigned i = 0; i < PAGER_BUCKETS && seed->waiters > 0; i++) {
+		list_for_each_safe (waiter, &seed->buckets[i], struct pager_waiter, link) {
+			pager_child_fail(waiter->uffd->child, err);
+			waiter_end(seed, waiter);
+		}
+	}
+}
+
+/* --- slots --- */
+
+static void slot_on_done(struct page_read *read, int status);
+
+void pager_slot_init(struct pager_slot *slot)
+{
+	list_init(&slot->link);
+	list_init(&slot->read.link);
+	slot->read.done = slot_on_done;
+}
+
+void pager_slot_own(struct pager_slot *slot, uint32_t page)
+{
+	if (!image_has(slot->seed->image, page) && !pager_outstanding(slot->seed, page)) {
+		slot->owned |= 1ull << slot->read.count;
+		set_outstanding(slot->seed, page, true);
+	}
+	slot->read.pages[slot->read.count++] = page;
+}
+
+static void fetch_pending(struct pager *pager);
+
+/* the read is over, whatever came of it */
+static void slot_end(struct pager_slot *slot)
+{
+	struct pager_seed *seed = slot->seed;
+	struct pager *pager = seed->pager;
+	struct pager_bulk *bulk = slot->bulk;
+	for (uint64_t owned = slot->owned; owned; owned &= owned - 1)
+		set_outstanding(seed, slot->read.pages[__builtin_ctzll(owned)], false);
+	if (bulk) {
+		bulk->inflight--;
+		pager->drain_left += bulk->background;
+		list_insert(&pager->bulk_free, &slot->link);
+	} else {
+		pager->faults_inflight--;
+		list_insert(&pager->fault_free, &slot->link);
+	}
+	seed->reads--;
+	if (pager->closing)
+		return;
+	bool removed_last = seed->removed && seed->reads == 0;
+	fetch_pending(pager);
+	pager_bulks_run(pager);
+	if (removed_last)
+		pager_seed_release(seed); /* last: its bulks have ended by now */
+}
+
+static void slot_fail(struct pager_slot *slot, const struct ramet_err *err)
+{
+	struct pager_seed *seed = slot->seed;
+	for (uint64_t owned = slot->owned; owned; owned &= owned - 1)
+		fail_page(seed, slot->read.pages[__builtin_ctzll(owned)], err);
+	if (slot->bulk && !slot->bulk->failed) {
+		slot->bulk->failed = true;
+		err_copy(&slot->bulk->err, err);
+	}
+	slot_end(slot);
+}
+
+/* writes what is new to the image, in runs as long as they are */
+static int slot_store(struct pager_slot *slot)
+{
+	struct pager_seed *seed = slot->seed;
+	const struct page_read *read = &slot->read;
+	uint64_t stored = 0;
+	for (unsigned i = 0, n; i < read->count; i += n) {
+		uint32_t page = read->pages[i];
+		n = 1;
+		if (image_has(seed->image, page))
+			continue;
+		while (i + n < read->count && read->pages[i + n] == page + n &&
+			!image_has(seed->image, page + n))
+			n++;
+		int rc = image_store(seed->image, page, n, read->dst + i * RFORK_PAGE);
+		if (rc < 0)
+			return rc;
+		stored += n;
+	}
+	pager_count(&seed->counters, slot->bulk ? STAT_AHEAD : STAT_FETCHED, stored);
+	return 0;
+}
+
+static void slot_wake(struct pager_slot *slot)
+{
+	struct wake wake = {0};
+	for (unsigned i = 0; i < slot->read.count && slot->seed->waiters > 0; i++)
+		wake_page(slot->seed, slot->read.pages[i], &wake);
+	wake_flush(&wake);
+}
+
+static struct pager_source *next_source(struct pager_seed *seed, struct pager_source *after)
+{
+	struct list *link = after ? after->link.next : seed->sources.next;
+	for (; link != &seed->sources; link = link->next) {
+		struct pager_source *source = list_entry(link, struct pager_source, link);
+		if (!source->lost)
+			return source;
+	}
+	return NULL;
+}
+
+/* whether a failure says that the source will not get better */
+static bool source_ended(int code)
+{
+	return code == RAMET_EPEER || code == RAMET_ECLOSED || code == RAMET_EPROTO ||
+		code == RAMET_EACCESS || code == RAMET_EREVOKED;
+}
+
+/* those who wait for pages of a pack wait for reads of the image instead */
+static void slot_give_up_pack(struct pager_slot *slot)
+{
+	struct pager_seed *seed = slot->seed;
+	pager_bulk_unpack(slot->bulk);
+	for (uint64_t owned = slot->owned; owned; owned &= owned - 1) {
+		uint32_t page = slot->read.pages[__builtin_ctzll(owned)];
+		list_for_each (waiter, bucket(seed, page), struct pager_waiter, link)
+			if (waiter->page == page && list_empty(&waiter->pending))
+				list_append(&seed->pager->pending, &waiter->pending);
+	}
+	slot_end(slot);
+}
+
+/* a read that its source did not do */
+static void slot_go_on(struct pager_slot *slot, int code)
+{
+	struct pager_seed *seed = slot->seed;
+	struct pager_source *source = slot->source;
+	struct ramet_err err = {0};
+	if (seed->removed || seed->revoked) {
+		slot_end(slot);
+		return;
+	}
+	pager_count(&seed->counters, STAT_FAILED_READS, 1);
+	if (slot->read.pack_first != PAGE_READ_NO_PACK) {
+		source->packless = true; /* it may have been replaced: the image tells */
+		slot_give_up_pack(slot);
+		return;
+	}
+	if (code == RAMET_EREVOKED && !source->source->copy) {
+		err_set(&err, code, "the seed was revoked by %s", source->name);
+		pager_seed_set_revoked(seed, &err);
+		slot_end(slot);
+		return;
+	}
+	if (source_ended(code))
+		pager_source_set_lost(source, code);
+	slot->source = next_source(seed, source);
+	if (slot->source) {
+		pager_fetch_slot(slot);
+		return;
+	}
+	err_set(&err, code, "page %u of the seed: no source is left; the last, %s: %s",
+		slot->read.pages[0], source->name, err_text(code));
+	slot_fail(slot, &err);
+}
+
+void pager_fetch_slot(struct pager_slot *slot)
+{
+	struct pager_source *source = slot->source;
+	if (!source)
+		source = slot->source = next_source(slot->seed, NULL);
+	if (!source) {
+		struct ramet_err err = {0};
+		err_set(&err, RAMET_EPEER, "page %u of the seed: there is no source for it",
+			slot->read.pages[0]);
+		slot_fail(slot, &err);
+		return;
+	}
+	int rc = fault_hit("pager.read") ? RAMET_EIO
+					 : source->source->ops->read(source->source, &slot->read);
+	if (rc < 0)
+		slot_go_on(slot, rc);
+}
+
+static void slot_on_done(struct page_read *read, int status)
+{
+	struct pager_slot *slot = container_of(read, struct pager_slot, read);
+	struct pager_seed *seed = slot->seed;
+	if (seed->removed || seed->revoked) {
+		slot_end(slot); /* nobody is served after a revocation */
+		return;
+	}
+	if (status < 0) {
+		slot_go_on(slot, status);
+		return;
+	}
+	if (slot_store(slot) < 0) {
+		struct ramet_err err = {0};
+		err_set(&err, RAMET_EIO, "no memory for page %u of the seed", read->pages[0]);
+		slot_fail(slot, &err);
+		return;
+	}
+	slot_wake(slot);
+	slot_end(slot);
+}
+
+/* --- faults --- */
+
+static bool fetchable(const struct pager_seed *seed, uint64_t page)
+{
+	return page < seed->image->npages && seed->wanted[page / 64] >> (page % 64) & 1 &&
+		!image_has(seed->image, page) && !pager_outstanding(seed, page);
+}
+
+/* the page, and what the working set has around it */
+static void choose_pages(struct pager_slot *slot, uint32_t page)
+{
+	const struct pager_seed *seed = slot->seed;
+	uint64_t first = page, end = (uint64_t)page + 1;
+	if (seed->wanted && seed->wanted[page / 64] >> (page % 64) & 1) {
+		while (end - first < PAGER_FAULT_PAGES && fetchable(seed, end))
+			end++;
+		while (end - first < PAGER_FAULT_PAGES && first > 0 && fetchable(seed, first - 1))
+			first--;
+	}
+	for (uint64_t at = first; at < end; at++)
+		pager_slot_own(slot, (uint32_t)at);
+}
+
+static void log_pages(struct pager_seed *seed, const struct page_read *read)
+{
+	if (seed->nlog + read->count > seed->log_cap) {
+		uint64_t cap = MAX(seed->log_cap * 2, 1024ull);
+		uint32_t *log = realloc(seed->log, cap * sizeof(*log));
+		if (!log) {
+			seed->log_gap = true;
+			return;
+		}
+		seed->log = log;
+		seed->log_cap = cap;
+	}
+	for (unsigned i = 0; i < read->count; i++)
+		seed->log[seed->nlog++] = read->pages[i];
+}
+
+/* there is a free slot for it */
+static void fetch_page(struct pager_seed *seed, uint32_t page, struct pager_child *child)
+{
+	struct pager *pager = seed->pager;
+	struct pager_slot *slot = list_first(&pager->fault_free, struct pager_slot, link);
+	list_remove(&slot->link);
+	slot->seed = seed;
+	slot->bulk = NULL;
+	slot->source = NULL;
+	slot->owned = 0;
+	slot->read.count = 0;
+	slot->read.urgent = true;
+	slot->read.pack_first = PAGE_READ_NO_PACK;
+	choose_pages(slot, page);
+	log_pages(seed, &slot->read);
+	pager_count(&child->counters, STAT_FETCHED, slot->read.count);
+	seed->reads++;
+	pager->faults_inflight++;
+	pager_fetch_slot(slot);
+}
+
+static void fetch_pending(struct pager *pager)
+{
+	if (pager->pending_running)
+		return; /* a read that failed at once: the loop below goes on */
+	pager->pending_running = true;
+	while (!list_empty(&pager->pending) && !list_empty(&pager->fault_free)) {
+		struct pager_waiter *waiter =
+			list_first(&pager->pending, struct pager_waiter, pending);
+		struct pager_child *child = waiter->uffd->child;
+		uint32_t page = waiter->page;
+		list_remove(&waiter->pending);
+		if (image_has(child->seed->image, page)) {
+			struct wake wake = {0};
+			wake_page(child->seed, page, &wake);
+			wake_flush(&wake);
+		} else if (!pager_outstanding(child->seed, page)) {
+			fetch_page(child->seed, page, child);
+		}
+	}
+	pager->pending_running = false;
+}
+
+void pager_fetch_fault(
+	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr)
+{
+	struct pager *pager = seed->pager;
+	struct ramet_err err = {0};
+	if (seed->revoked) {
+		pager_child_fail(uffd->child, &seed->revoked_err);
+		return;
+	}
+	struct pager_waiter *waiter = waiter_add(seed, page, uffd, addr);
+	if (!waiter) {
+		err_nomem(&err);
+		pager_child_fail(uffd->child, &err);
+		return;
+	}
+	if (pager_outstanding(seed, page))
+		return;
+	if (list_empty(&pager->fault_free)) {
+		list_append(&pager->pending, &waiter->pending);
+		return;
+	}
+	fetch_page(seed, page, uffd->child);
+}
+
+void pager_fetch_poll(struct pager *pager)
+{
+	if (pager->peers && pager->faults_inflight > 0)
+		page_peers_poll(pager->peers);
+}
