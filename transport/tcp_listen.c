@@ -2,6 +2,7 @@
  * struct each, are bounded in number and time, and whoever is not welcome is dropped with one line
  * in the log. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
@@ -173,8 +174,11 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
 	for (unsigned i = 0; i < ACCEPTS_PER_EVENT; i++) {
 		struct sockaddr_storage sa = {0};
 		socklen_t len = sizeof(sa);
-		int fd = accept4(
-			listener->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = -1;
+		errno = EMFILE;
+		if (!fault_hit("transport.accept"))
+			fd = accept4(listener->fd, (struct sockaddr *)&sa, &len,
+				SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			listener_admit(listener, fd, &sa, len);
 			continue;

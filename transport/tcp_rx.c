@@ -2,6 +2,7 @@
  * received straight into its destination, with whatever follows it going to the buffer in the same
  * call. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "transport/segment_table.h"
 #include "transport/tcp.h"
 
@@ -277,6 +278,10 @@ int tcp_rx_receive(struct tcp_conn *conn, const char **ret_why)
 			room += rx->left;
 		}
 		iov[pieces++] = (struct iovec){rx->buffer + rx->tail, TCP_RX_BUFFER - rx->tail};
+		if (fault_hit("transport.short_receive")) {
+			pieces = 1;
+			iov[0].iov_len = MIN(iov[0].iov_len, 37);
+		}
 		ssize_t n = readv(conn->fd, iov, pieces);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;

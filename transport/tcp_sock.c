@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int tcp_addr_parse(
@@ -15,7 +16,10 @@ int tcp_addr_parse(
 	char host[TRANSPORT_ADDR_MAX];
 	snprintf(host, sizeof(host), "%s", addr);
 	char *colon = strrchr(host, ':');
-	if (!colon || colon == host || colon[1] == '\0')
+	char *end = NULL;
+	if (colon && colon != host && strtoul(colon + 1, &end, 10) > 65535)
+		end = NULL; /* getaddrinfo would wrap it */
+	if (!end || end == colon + 1 || *end != '\0')
 		return err_set(err, RAMET_EINVAL, "address %s: not host:port", addr);
 	*colon = '\0';
 	char *start = host;

@@ -2,6 +2,7 @@
  * is queued is only which requests and answers are owed, in two rings bounded by the agreed depth.
  * Requests and answers take turns. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "transport/segment_table.h"
 #include "transport/tcp.h"
 
@@ -242,9 +243,13 @@ static int tx_send_once(struct tcp_conn *conn, size_t *budget)
 		bytes += TCP_HEADER_SIZE + outs[count].len;
 		count++;
 	}
-	if (bytes == 0)
+	if (pieces == 0)
 		return 1;
 
+	if (fault_hit("transport.short_send")) {
+		pieces = 1;
+		iov[0].iov_len = (iov[0].iov_len + 1) / 2;
+	}
 	const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = pieces};
 	ssize_t n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)

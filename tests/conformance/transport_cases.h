@@ -13,6 +13,9 @@
 	X(test_a_doorbell_rings_after_its_data) \
 	X(test_small_messages) \
 	X(test_both_directions_at_once) \
+	X(test_streams_in_pieces) \
+	X(test_segment_removed_between_pieces) \
+	X(test_close_between_pieces) \
 	X(test_wrong_keys_and_bounds) \
 	X(test_read_only_local_and_other_domains) \
 	X(test_misuse_is_refused) \
@@ -24,6 +27,7 @@
 	X(test_refused_tokens) \
 	X(test_a_token_arrives_byte_for_byte) \
 	X(test_nobody_there) \
+	X(test_listener_that_does_not_answer) \
 	X(test_listening) \
 	X(test_connections_outlive_their_listener) \
 	X(test_close_drains) \
@@ -38,6 +42,10 @@
 	X(test_close_does_not_wait_for_the_dead) \
 	X(test_killed_peer_fails_what_is_in_flight) \
 	X(test_strangers_are_dropped) \
+	X(test_a_crowd_of_strangers) \
+	X(test_accept_fails_for_a_while) \
+	X(test_addresses) \
+	X(test_ipv6) \
 	X(test_hostile_peers_harm_only_themselves) \
 	X(test_random_peers_harm_only_themselves) \
 	X(test_false_welcomes_end_the_attempt) \

@@ -132,6 +132,38 @@ void test_nobody_there(void)
 	CHECK_INT(suite_count_fds(), fds);
 }
 
+static int accept_nobody(void *user, const void *token, size_t token_len, const char *peer,
+	struct transport_accept *ret)
+{
+	return RAMET_EPERM;
+}
+
+/* somebody listens, but its loop does not turn */
+void test_listener_that_does_not_answer(void)
+{
+	struct ramet_err err = {0};
+	const struct transport_options hasty = {.handshake_ms = 100};
+	struct transport_listener *listener = NULL;
+	struct transport *busy = NULL;
+	struct loop *loop = NULL;
+	struct client c;
+	if (!client_open(&c, &hasty))
+		return;
+	REQUIRE_OK(loop_create(&loop, &err), &err);
+	REQUIRE_OK(transport_open(PROVIDER.name, loop, NULL, &busy, &err), &err);
+	REQUIRE_OK(
+		transport_listen(busy, PROVIDER.addr, accept_nobody, NULL, &listener, &err), &err);
+	REQUIRE_OK(transport_connect(c.domain, transport_listener_addr(listener), "x", 1,
+			   &client_handler, &c, &c.conn, &err),
+		&err);
+	CHECK(client_wait(&c, &c.closed, 1));
+	CHECK_INT(c.closed_code, RAMET_EPEER);
+	CHECK_INT(c.connected, 0);
+	transport_close(busy);
+	loop_destroy(loop);
+	client_close(&c);
+}
+
 void test_listening(void)
 {
 	struct pair p;

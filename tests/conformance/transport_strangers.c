@@ -4,6 +4,7 @@
 #include "tests/conformance/transport_pair.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "transport/tcp_wire.h"
 
@@ -123,6 +124,112 @@ void test_strangers_are_dropped(void)
 	pair_close(&p);
 	CHECK_INT(log_lines(log_fd, "transport.dropped"), ARRAY_LEN(strangers) + 1);
 	log_init("suite", LOG_WARN, 2);
+}
+
+/* more strangers than are let wait: the oldest go, who has a token still gets in, and the log is
+ * not flooded */
+void test_a_crowd_of_strangers(void)
+{
+	if (!PROVIDER.sockets) {
+		suite_skip("no stranger reaches a listener in this process");
+		return;
+	}
+	enum { CROWD = 300 };
+	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
+	log_init("suite", LOG_WARN, log_fd);
+	struct pair p;
+	int fds[CROWD];
+	if (!pair_open(&p, NULL))
+		return;
+	for (unsigned i = 0; i < CROWD; i++)
+		fds[i] = raw_connect(p.server.addr);
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(raw_is_dropped(fds[i], 1000));
+	client_connect(&p.client, &p.server);
+	CHECK_INT(p.client.connected, 2);
+	unsigned lines = log_lines(log_fd, "transport.dropped");
+	CHECK(lines > 0 && lines <= 20);
+	client_close(&p.client);
+	server_close(&p.server); /* with strangers still waiting */
+	for (unsigned i = 0; i < CROWD; i++)
+		close(fds[i]);
+	CHECK_INT(suite_count_fds(), p.fds);
+	log_init("suite", LOG_WARN, 2);
+}
+
+/* out of descriptors for a moment: who came meanwhile is let in later */
+void test_accept_fails_for_a_while(void)
+{
+	if (!PROVIDER.sockets) {
+		suite_skip("nothing to accept in this process");
+		return;
+	}
+	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
+	log_init("suite", LOG_WARN, log_fd);
+	struct pair p;
+	if (!pair_open(&p, NULL))
+		return;
+	fault_set("transport.accept", 0, 2);
+	client_connect(&p.client, &p.server);
+	CHECK_INT(p.client.connected, 2);
+	CHECK_INT(p.client.closed, 0);
+	CHECK_INT(log_lines(log_fd, "transport.accept"), 2);
+	pair_close(&p);
+	fault_set("transport.accept", 0, 0);
+	log_init("suite", LOG_WARN, 2);
+}
+
+void test_addresses(void)
+{
+	if (!PROVIDER.sockets) {
+		suite_skip("names in this process are not network addresses");
+		return;
+	}
+	static const char *const wrong[] = {"", ":", ":1", "127.0.0.1",
+		"127.0.0.1:", "127.0.0.1:http", "localhost:1", "127.0.0.1:99999", "[::1:1",
+		"1.2.3.4.5:1"};
+	struct client c;
+	struct ramet_err err = {0};
+	struct transport_listener *listener = NULL;
+	if (!client_open(&c, NULL))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		CHECK_INT(transport_connect(
+				  c.domain, wrong[i], NULL, 0, &client_handler, &c, &c.conn, &err),
+			RAMET_EINVAL);
+		CHECK_INT(transport_listen(c.transport, wrong[i], NULL, NULL, &listener, &err),
+			RAMET_EINVAL);
+	}
+	/* an address that connect() itself refuses: told like any other failure, by on_closed */
+	REQUIRE_OK(transport_connect(c.domain, "255.255.255.255:1", NULL, 0, &client_handler, &c,
+			   &c.conn, &err),
+		&err);
+	CHECK_INT(c.closed, 0);
+	CHECK(client_wait(&c, &c.closed, 1));
+	CHECK_INT(c.closed_code, RAMET_EPEER);
+	client_close(&c);
+}
+
+void test_ipv6(void)
+{
+	int fd = PROVIDER.sockets ? socket(AF_INET6, SOCK_STREAM, 0) : -1;
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int there = fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+	close(fd);
+	if (!there) {
+		suite_skip("no IPv6 here");
+		return;
+	}
+	struct server s;
+	struct client c;
+	if (!server_open(&s, "[::1]:0", NULL) || !client_open(&c, NULL))
+		return;
+	client_connect(&c, &s);
+	CHECK_INT(c.connected, 1);
+	CHECK_STR(transport_conn_peer(c.conn), s.addr);
+	CHECK_INT(client_read(&c, s.read_ref, 0, 100000), 0);
+	client_close(&c);
+	server_close(&s);
 }
 
 /* Peers that know the token */
