@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/wire.h"
 #include "cluster/calls_result.h"
+#include "cluster/registry.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,24 +17,6 @@
 
 struct calls;
 struct node;
-
-struct calls_config {
-	uint32_t max_instances; /* processes that serve or start at a time, on this node */
-	uint32_t max_queued; /* calls that wait for an instance, beyond which RAMET_EAGAIN */
-	uint64_t max_queued_bytes; /* of their payloads */
-	uint32_t keep_alive_ms; /* an idle instance is kept this long */
-	uint32_t max_idle; /* idle instances kept on this node; the longest idle goes first */
-	uint32_t keep_results_ms; /* results of detached calls */
-	uint32_t max_results;
-};
-#define CALLS_CONFIG_DEFAULT \
-	((struct calls_config){.max_instances = 1024, \
-		.max_queued = 65536, \
-		.max_queued_bytes = 512ull << 20, \
-		.keep_alive_ms = 60000, \
-		.max_idle = 64, \
-		.keep_results_ms = 600000, \
-		.max_results = 1024})
 
 struct call_request {
 	uint32_t tenant; /* uid */
@@ -48,6 +31,8 @@ struct call_request {
 			    */
 	bool detach; /* nobody waits: keep the result for calls_wait(); done may be NULL */
 	const char *id; /* made by another node, or by a burst; NULL: made here */
+	struct app_version
+		*app; /* this very version, of which function is one; NULL: what the registry has */
 	uint32_t origin; /* node that forwarded it, and then it runs here or fails; 0: it came from
 			    a client here */
 };
@@ -55,8 +40,8 @@ struct call_request {
 /* result is valid during the call */
 typedef void call_done_fn(void *user, const struct call_result *result);
 
-int calls_create(struct node *node, const struct calls_config *config, struct calls **ret_calls,
-	struct ramet_err *err);
+/* limits are those of node->config: max_instances, max_queue, idle_ms, deadline_ms */
+int calls_create(struct node *node, struct calls **ret_calls, struct ramet_err *err);
 /* ends everything without calling done; before instances and seeds are destroyed; NULL is fine */
 void calls_destroy(struct calls *calls);
 DEFINE_CLEANUP(struct calls, calls_destroy)
@@ -88,8 +73,32 @@ unsigned calls_drop_version(
  * from it cancelled */
 void calls_node_down(struct calls *calls, uint32_t node);
 
-/* Messages of the bus (types call.*): see calls_remote.c. A's bus hands over what begins with
- * "call.". */
+/* Between daemons (requests of the bus; results as in cluster/client_proto.h, without t and req):
+ *   call.run     {id, uid: uint (of the caller), function, version, meta?: map, data: bin, binary:
+ * bool, deadline: uint (ns that are left; 0 none), rank, size, own: bool}     → the result; it runs
+ * there or fails Error ENOTFOUND when the version is not known there yet: asked again with meta
+ * (app_version_pack). call.cancel  {id, uid}                                          notice
+ *   call.wait    {id, uid, timeout: uint ns}                        → the result of a detached call
+ */
+struct bus_request;
+void calls_on_run(struct calls *calls, struct bus_request *request, const struct wire_value *body);
+void calls_on_cancel(
+	struct calls *calls, struct bus_request *request, const struct wire_value *body);
+void calls_on_wait(struct calls *calls, struct bus_request *request, const struct wire_value *body);
+
+/* calls_adopt - a cold host that has been captured becomes an idle instance of its app; takes
+ * ownership of it */
+struct instance;
+int calls_adopt(struct calls *calls, struct instance *inst, struct ramet_err *err);
+unsigned calls_idle(const struct calls *calls,
+	const char *version); /* instances of a version that wait for a call */
+/* what this node tells others has changed (load, holdings): told at the end of the loop's turn */
+void calls_touch(struct calls *calls);
+/* what the scheduler sees of the cluster for a version: free() *ret_nodes; the first is this node
+ */
+struct place_node;
+int calls_view(struct calls *calls, const struct app_version *app, const char *function,
+	struct place_node **ret_nodes, unsigned *ret_count, struct ramet_err *err);
 
 struct calls_stats {
 	uint32_t running, queued, forwarded, kept;
@@ -97,7 +106,7 @@ struct calls_stats {
 };
 void calls_get_stats(const struct calls *calls, struct calls_stats *ret_stats);
 
-/* counters of one function on this node since it started */
+/* counters of one function on this node, all its versions, since the node started */
 struct calls_function_stats {
 	uint64_t calls, failed, warm, local_fork, remote_fork, cold;
 };

@@ -6,18 +6,16 @@
 
 #include "base/err.h"
 #include "base/wire.h"
+#include "scheduler/place.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CALL_ID_MAX 33 /* with its NUL: "node-sequence-random", of [0-9a-z-] */
+#define CALL_ID_MAX \
+	33 /* with its NUL: "node-sequence-random", of [0-9a-z-]; of a burst: "group.rank" */
 #define CALL_NAME_MAX 65
 #define CALL_LOG_TAIL 4096
-
-enum start_kind { START_NONE, START_WARM, START_LOCAL_FORK, START_REMOTE_FORK, START_COLD };
-const char *start_kind_name(enum start_kind kind); /* "warm", "local-fork", …; "" for START_NONE */
-int start_kind_from_name(const char *name, size_t len, enum start_kind *ret_kind);
 
 /* Why it failed. Strings are malloc'ed or NULL (then empty); err.code 0: it did not fail. err.msg
  * holds the beginning of the message; `message` all of it when it is longer than that. */

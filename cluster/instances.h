@@ -1,74 +1,155 @@
 /* The processes of this node that run functions: one record each, from the request to ramet-spawn
  *until it is reaped.
  *
- *	STARTING ── started/ready ──> IDLE <── result ── BUSY ── any ──> ENDING ── exited ──> gone
+ *	STARTING ── started/ready ──> IDLE <── result ── BUSY ── end or death ──> ENDING ── reaped
+ *──> gone
  *
  * An instance is a cold host (initialised here) or a clone of a template. It runs one call at a
  *time and is bound to one function at its first. All that it sends is hostile: a message that is
- *not allowed in its state ends it. Control loop only. */
+ *not allowed in its state ends it. Each has one owner, who is told what happens to it. Control loop
+ *only; no callback comes from within a call. */
 #ifndef CLUSTER_INSTANCES_H
 #define CLUSTER_INSTANCES_H
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/list.h"
+#include "base/wire.h"
 #include "cluster/calls_result.h"
+#include "cluster/registry.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-struct app;
+#define INSTANCE_START_MS 5000 /* from a request to ramet-spawn until `started` or `ready` */
+#define INSTANCE_EXIT_MS 1000 /* from `exit` until it is killed */
+
 struct instance;
-struct instance_result;
 struct instances;
 struct node;
 
 enum instance_state { INSTANCE_STARTING, INSTANCE_IDLE, INSTANCE_BUSY, INSTANCE_ENDING };
-const char *instance_state_name(enum instance_state state);
 
-struct instances_config {
-	uint32_t start_ms; /* from a clone request until its `started`, from a cold start until
-			      `ready` */
-	uint32_t load_ms; /* until `loaded`: imports of real applications take their time */
-	uint32_t capture_ms; /* until `captured`, and for reading the shadow */
+/* How a call ended that was given to an instance. */
+struct instance_result {
+	const struct call_error *error; /* err.code 0: it succeeded */
+	const void *output; /* valid during the call */
+	size_t output_len;
+	bool binary;
+	uint64_t run_ns; /* in the handler, as the instance measured it */
 };
-#define INSTANCES_CONFIG_DEFAULT \
-	((struct instances_config){.start_ms = 5000, .load_ms = 120000, .capture_ms = 30000})
 
-/* What the owner of an instance is told. After on_gone nothing comes any more. */
+/* What the owner of an instance is told. */
 struct instance_handler {
-	/* a clone runs, or a cold host is `ready` */
+	/* a clone runs, or a cold host is `ready`: it is IDLE */
 	void (*on_started)(void *user, struct instance *inst);
-	/* the end of the call it was given: error as the instance told it, or RAMET_ECRASH /
-	 * RAMET_ELOST when it died of it; data is valid during the call. begin, end: monotonic time
-	 * of this node. */
+	/* the call it was given is over; if it is IDLE it takes the next */
 	void (*on_result)(void *user, struct instance *inst, const struct instance_result *result);
-	/* it was reaped, or never came to be (cause says why); the record is freed when this
-	 * returns */
-	void (*on_gone)(void *user, struct instance *inst, const struct ramet_err *cause);
+	/* any other message of a cold host (loaded, failed, captured, refused), unchecked; a
+	 * negative code ends the host. Descriptors that are kept are set to -1. NULL for clones. */
+	int (*on_message)(void *user, struct instance *inst, const char *type,
+		const struct wire_value *body, int *fds, unsigned nfds, struct ramet_err *err);
+	/* it was reaped, or never came to be: last, once, and inst is freed when this returns. A
+	 * call that it ran has had its on_result before. cause: why, with the end of its output;
+	 * code ECLOSED if its owner ended it. */
+	void (*on_gone)(void *user, struct instance *inst, const struct call_error *cause);
 };
+
+int instances_create(struct node *node, struct instances **ret_instances, struct ramet_err *err);
+/* kills all; no callbacks; NULL is fine */
+void instances_destroy(struct instances *instances);
+DEFINE_CLEANUP(struct instances, instances_destroy)
+
+/* events of ramet-spawn (runtime/spawn/spawn_client.h): hand them on */
+struct spawn_exit;
+void instances_on_exited(struct instances *instances, uint64_t inst, const struct spawn_exit *how);
+void instances_on_spawn_lost(struct instances *instances); /* all are dead */
+
+/* What a clone's template must be told about it: the seeds that made it. */
+struct instance_parent {
+	/* its process exists; uffd (or -1) is taken. Before that no on_gone. */
+	void (*on_born)(struct instance_parent *parent, struct instance *inst, int uffd);
+	void (*on_gone)(struct instance_parent *parent, struct instance *inst);
+};
+
+struct instance_clone {
+	struct app_version *app;
+	uint64_t tmpl; /* of ramet-spawn */
+	struct instance_parent *parent;
+	enum start_kind kind;
+	uint32_t source_node;
+	int64_t mono_offset_ns; /* its CLOCK_MONOTONIC minus ours */
+	const uint64_t *populate; /* {start, end} of what it writes at once, as in
+				     runtime/spawn/spawn_client.h */
+	uint32_t npopulate;
+};
+int instance_start_clone(struct instances *instances, const struct instance_clone *clone,
+	const struct instance_handler *handler, void *user, struct instance **ret_inst,
+	struct ramet_err *err);
+
+struct instance_host {
+	struct app_version *app;
+	const char *const *argv; /* NULL-terminated */
+	const char *const *env; /* "K=V", NULL-terminated */
+	const char *dir; /* its files, a path of this node */
+};
+int instance_start_host(struct instances *instances, const struct instance_host *host,
+	const struct instance_handler *handler, void *user, struct instance **ret_inst,
+	struct ramet_err *err);
+
+/* instance_own - from now on another owner is told; for hosts that have been captured */
+void instance_own(struct instance *inst, const struct instance_handler *handler, void *user);
+/* instance_send - a message of the owner's to a cold host, while it is IDLE */
+int instance_send(struct instance *inst, const struct buf *message, struct ramet_err *err);
+
+struct instance_call {
+	const char *id; /* of the call, for its output */
+	const char *function;
+	const void *data;
+	size_t len;
+	bool binary;
+	uint32_t rank, size;
+	uint64_t deadline_ns; /* monotonic, ours; 0: none */
+	uint64_t max_output;
+};
+/* instance_call - IDLE to BUSY; on_result comes once. RAMET_EAGAIN: its socket is full; it is to be
+ * ended. */
+int instance_call(struct instance *inst, const struct instance_call *call, struct ramet_err *err);
+/* instance_end - politely if it is idle, else at once. A call that runs gets no on_result any more;
+ * on_gone comes. */
+void instance_end(struct instance *inst);
+/* instance_fail - it cannot go on (a page it needs is lost): kill it; what it runs ends with this
+ * error */
+void instance_fail(struct instance *inst, const struct ramet_err *why);
+/* instance_take_error - the error that a message of a host carries, checked */
+int instance_take_error(struct instance *inst, const struct wire_value *body,
+	struct call_error *ret_error, struct ramet_err *err);
+
 struct instance_info {
 	uint64_t id;
 	pid_t pid;
 	enum instance_state state;
 	bool host; /* initialised from scratch here */
-	enum start_kind start;
+	enum start_kind kind;
 	uint32_t source_node;
-	uint32_t tenant;
+	uint64_t created_ns; /* monotonic: when it was asked for */
+	uint64_t ready_ns; /* when it first was IDLE */
+	uint64_t first_instruction_ns; /* clones: from the request until its first instruction */
+	uint64_t calls; /* begun */
+	const struct app_version *app;
+	const char *function; /* "" before the first call */
+	const char *call; /* "" between calls */
 	uint32_t rank;
-	char function[CALL_NAME_MAX]; /* "" before the first call */
-	char version[CALL_NAME_MAX];
-	char app[CALL_NAME_MAX];
-	char call[CALL_ID_MAX];
-	uint64_t calls;
-	uint64_t started_ns; /* monotonic */
 };
+/* pointers are good until the loop's next turn */
+void instance_get_info(const struct instance *inst, struct instance_info *ret_info);
 void instances_each(const struct instances *instances,
 	void (*fn)(void *user, const struct instance_info *info), void *user);
-unsigned instances_count(const struct instances *instances, uint32_t tenant,
-	const char *version); /* NULL: all versions */
-uint64_t instance_rss(const struct instance_info *info); /* bytes, from /proc */
+/* alive, starting and ending ones too; version NULL: of all */
+unsigned instances_count(const struct instances *instances, const char *version);
+uint64_t instance_rss(const struct instance_info *info); /* bytes, from /proc; 0: unknown */
+const char *instance_state_name(
+	const struct instance_info *info); /* starting, idle, busy, host: what `ps` shows */
 
 #endif

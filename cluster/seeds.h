@@ -8,13 +8,15 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cluster/app_version.h"
 #include "cluster/calls_result.h"
+#include "cluster/instances.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-struct app; /* cluster/registry.h: a version of an app, immutable, counted */
+struct bus_request;
 struct node;
 struct seeds;
 
@@ -36,24 +38,53 @@ struct seed_making;
  * fails leaves nothing. progress (may be NULL): stage is start, load, capture; text for people.
  * done comes once, never from within; *ret_making is good for seeds_make_cancel() until then. app
  * is referenced as long as needed. */
-int seeds_make(struct seeds *seeds, struct app *app,
+int seeds_make(struct seeds *seeds, struct app_version *app,
 	void (*progress)(void *user, const char *stage, const char *text),
 	void (*done)(void *user, const struct seed_made *made), void *user,
 	struct seed_making **ret_making, struct ramet_err *err);
 /* before the capture only (else RAMET_EAGAIN): kills the host; done comes with RAMET_ECANCELED */
 int seeds_make_cancel(struct seed_making *making);
 
+/* What an instance can be made of. */
+struct seed_grant {
+	enum start_kind kind;
+	struct instance_clone
+		clone; /* local-fork, remote-fork: start it now, from within the callback */
+	struct instance *host; /* cold: initialised for this wish; the callback takes it over */
+};
+/* grant NULL: error says why there is none. Valid during the call. */
+typedef void seed_grant_fn(
+	void *user, const struct seed_grant *grant, const struct call_error *error);
+struct seed_want;
+/* seeds_want - an instance of a function, by whatever is cheapest: fn is called later, once, unless
+ * cancelled before */
+int seeds_want(struct seeds *seeds, struct app_version *app, const char *function,
+	seed_grant_fn *fn, void *user, struct seed_want **ret_want, struct ramet_err *err);
+void seeds_want_cancel(struct seed_want *want); /* NULL is fine */
+/* seeds_first_call_done - a clone has finished its first call and is idle: what it touched may be
+ * recorded */
+void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok);
+
 bool seeds_have(const struct seeds *seeds, uint32_t tenant,
 	const char *version); /* held here and usable now */
-/* seeds_source - a peer that announced a seed of this version, for placement; 0: none */
-uint32_t seeds_source(const struct seeds *seeds, uint32_t tenant, const char *version);
-unsigned seeds_holders(const struct seeds *seeds, uint32_t tenant,
-	const char *version); /* nodes that hold one, with us */
 /* seeds_drop - revoke a version's seed here: segments, image, templates. Instances live on. */
 void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version);
-/* membership changed: tell a new member what is here; forget what a lost one had */
-void seeds_node_up(struct seeds *seeds, uint32_t node);
-void seeds_node_down(struct seeds *seeds, uint32_t node);
+/* seeds_publish - tell members what is held here (struct holding); called by calls at the end of a
+ * turn */
+void seeds_publish(struct seeds *seeds);
+/* the local path of a file that a seed held here names: for file_transfer. 0, or RAMET_ENOTFOUND */
+int seeds_find_file(const struct seeds *seeds, const uint8_t sha256[32], char *path, size_t cap);
+
+/* Between daemons:
+ *   seed.get  {version, uid: uint}
+ *             → {descriptor: bin, image: {id, key}, addr: str, token: bin, mono: uint, boot: uint
+ * (the seed's clocks now), boot_id: str (of the kernel they are of), copy: bool, set?: bin
+ * (working_set_encode), pack?: {id, key, pages} (its pages, in order)} seed.set  {version, uid,
+ * set: bin}      notice: the working set as a cold peer saw it; used if there is none yet */
+void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+/* an event of ramet-spawn */
+void seeds_on_template_gone(struct seeds *seeds, uint64_t tmpl, const struct ramet_err *why);
 
 struct seed_info {
 	char seed[40]; /* id, hexadecimal */

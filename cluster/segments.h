@@ -29,13 +29,16 @@ DEFINE_CLEANUP(struct segments, segments_destroy)
 const char *segments_addr(const struct segments *segments); /* the address bound */
 const char *segments_provider(const struct segments *segments);
 
-/* segments_add - ready(user, segment or NULL, err) comes later, once. memory stays mapped until
- * segments_remove()'s drained. Peers of this tenant may read it. */
+/* segments_add - ready(user, err) comes later, once, unless the segment is removed before;
+ * err->code 0: peers of this tenant may read it now; else it is unusable and still to be removed.
+ * memory stays mapped until segments_remove()'s drained. */
 int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_t len,
-	void (*ready)(void *user, struct segment *segment, const struct ramet_err *err), void *user,
-	struct ramet_err *err);
-struct segment_ref segment_ref(const struct segment *segment);
-/* drained (may be NULL) comes once, when nobody touches the memory any more; the handle ends now */
+	void (*ready)(void *user, const struct ramet_err *err), void *user,
+	struct segment **ret_segment, struct ramet_err *err);
+struct segment_ref segments_ref(const struct segment *segment); /* once it is ready */
+/* drained (may be NULL) comes once, later, when nobody touches the memory any more; the handle ends
+ * now; NULL is fine. Segments should be removed before segments_destroy(); drained comes on the
+ * control loop even after it. */
 void segments_remove(struct segment *segment, void (*drained)(void *user), void *user);
 
 /* segments_token - a token that opens one data connection into the tenant's domain */

@@ -1,0 +1,247 @@
+/* Calls on this node: pools, who serves whom, results, retries. */
+#include "cluster/calls_internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/client_proto.h"
+#include "cluster/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pool *calls_pool(const struct calls *calls, const char *version, const char *function)
+{
+	list_for_each (pool, &calls->pools, struct pool, link)
+		if (strcmp(pool->app->id, version) == 0 && strcmp(pool->function, function) == 0)
+			return pool;
+	return NULL;
+}
+
+static struct pool *pool_for(struct call *call)
+{
+	struct calls *calls = call->calls;
+	struct pool *pool = calls_pool(calls, call->app->id, call->function);
+	if (pool)
+		return pool;
+	pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return NULL;
+	pool->calls = calls;
+	pool->app = app_version_get(call->app);
+	snprintf(pool->function, sizeof(pool->function), "%s", call->function);
+	list_init(&pool->waiting);
+	list_append(&calls->pools, &pool->link);
+	return pool;
+}
+
+void pool_release(struct pool *pool)
+{
+	if (pool->servants > 0 || !list_empty(&pool->waiting))
+		return;
+	list_remove(&pool->link);
+	app_version_put(pool->app);
+	free(pool);
+}
+
+static struct servant *orphan_of(const struct pool *pool)
+{
+	list_for_each (s, &pool->calls->servants, struct servant, link)
+		if (s->pool == pool && !s->call &&
+			(s->state == SERVANT_OBTAINING || s->state == SERVANT_STARTING))
+			return s;
+	return NULL;
+}
+
+/* find somebody for a call that waits; false: the node is full, it goes on waiting */
+static bool serve(struct call *call)
+{
+	struct pool *pool = call->pool;
+	struct servant *servant = servant_take_idle(call->calls, pool);
+	if (servant) {
+		servant_run(servant, call, START_WARM);
+		return true;
+	}
+	servant = call->own ? NULL : orphan_of(pool);
+	if (servant) {
+		servant->call = call;
+		call->servant = servant;
+		return true;
+	}
+	if (!servants_room(call->calls)) {
+		call->calls->starved = true;
+		return false;
+	}
+	struct ramet_err err = {0};
+	if (servant_start(pool, call, &err) < 0) {
+		call_leave(call);
+		call_fail_err(call, &err);
+	}
+	return true;
+}
+
+void call_run_here(struct call *call)
+{
+	call->state = CALL_WAITING;
+	call->pool = pool_for(call);
+	if (!call->pool) {
+		struct ramet_err err = {0};
+		err_nomem(&err);
+		call_fail_err(call, &err);
+		return;
+	}
+	list_append(&call->pool->waiting, &call->queue_link);
+	call->calls->nqueued++;
+	calls_touch(call->calls);
+	(void)serve(call);
+}
+
+static struct call *first_unserved(struct calls *calls)
+{
+	list_for_each (pool, &calls->pools, struct pool, link)
+		list_for_each (call, &pool->waiting, struct call, queue_link)
+			if (!call->servant)
+				return call;
+	return NULL;
+}
+
+void calls_balance(struct calls *calls)
+{
+	while (calls->starved) {
+		struct call *call = first_unserved(calls);
+		if (!call)
+			calls->starved = false;
+		else if (!serve(call))
+			return;
+	}
+}
+
+static void leave_queue(struct call *call)
+{
+	list_remove(&call->queue_link);
+	call->calls->nqueued--;
+}
+
+void servant_run(struct servant *servant, struct call *call, enum start_kind kind)
+{
+	struct calls *calls = call->calls;
+	uint64_t now = now_ns();
+	leave_queue(call);
+	if (call->servant && call->servant != servant) {
+		struct servant *other = call->servant;
+		call->servant = NULL;
+		servant_orphaned(other);
+	}
+	call->servant = servant;
+	call->state = CALL_RUNNING;
+	call->kind = kind;
+	call->begun_ns = kind == START_WARM ? now : MAX(servant->begun_ns, call->arrival_ns);
+	call->ready_ns = now;
+	servant->call = call;
+	servant->state = SERVANT_RUNNING;
+	calls->nrunning++;
+	calls_touch(calls);
+	if (call->deadline_ns != 0 && kind != START_WARM && call->deadline_ns <= now)
+		log_debug("call.late", "call=%s",
+			call->id); /* the host ends it at once: its deadline has passed */
+	struct instance_call order = {
+		.id = call->id,
+		.function = call->function,
+		.data = call->data,
+		.len = call->len,
+		.binary = call->binary,
+		.rank = call->rank,
+		.size = call->size,
+		.deadline_ns = call->deadline_ns,
+		.max_output =
+			call->app->limits.output ? call->app->limits.output : CLIENT_MAX_PAYLOAD,
+	};
+	struct call_error error = {0};
+	if (instance_call(servant->inst, &order, &error.err) == 0)
+		return;
+	call_leave(call);
+	if (!call_retry(call, &error, false))
+		call_fail(call, &error);
+}
+
+/* who has waited longest and has nobody, or may be taken from the start that is under way for it */
+static struct call *next_waiting(const struct pool *pool)
+{
+	list_for_each (call, &pool->waiting, struct call, queue_link)
+		if (!call->own || !call->servant)
+			return call;
+	return NULL;
+}
+
+static struct call *next_for(const struct servant *servant)
+{
+	if (servant->pool)
+		return next_waiting(servant->pool);
+	list_for_each (pool, &servant->calls->pools, struct pool, link) {
+		struct call *call =
+			strcmp(pool->app->id, servant->app->id) == 0 ? next_waiting(pool) : NULL;
+		if (call)
+			return call;
+	}
+	return NULL;
+}
+
+void servant_next(struct servant *servant)
+{
+	struct call *call = servant->call;
+	enum start_kind kind = servant->state == SERVANT_STARTING ? servant->kind : START_WARM;
+	if (!call)
+		call = next_for(servant);
+	if (!call) {
+		servant_became_idle(servant);
+		return;
+	}
+	if (!servant->pool) {
+		servant->pool = call->pool;
+		servant->pool->servants++;
+	}
+	servant_run(servant, call, kind);
+}
+
+void call_leave(struct call *call)
+{
+	struct servant *servant = steal_ptr(&call->servant);
+	struct pool *pool = steal_ptr(&call->pool);
+	if (call->state == CALL_WAITING) {
+		leave_queue(call);
+		pool->servants++; /* keeps it while its last servant may go */
+		if (servant)
+			servant_orphaned(servant);
+		pool->servants--;
+		pool_release(pool);
+	} else {
+		servant->call = NULL;
+		call->calls->nrunning--;
+		servant_end(servant);
+	}
+	calls_touch(call->calls);
+}
+
+bool call_retry(struct call *call, const struct call_error *error, bool ran)
+{
+	bool lost = error->err.code == RAMET_ELOST;
+	bool failed_start = error->err.code == RAMET_EPEER || error->err.code == RAMET_ETIMEOUT ||
+		error->err.code == RAMET_EREVOKED || error->err.code == RAMET_EAGAIN || lost;
+	bool allowed = ran ? (lost || error->err.code == RAMET_EPEER) && call->app->idempotent
+			   : failed_start;
+	if (!allowed || call->calls->node->stopping || ++call->attempts >= CALLS_MAX_ATTEMPTS)
+		return false;
+	if (call->deadline_ns != 0 && call->deadline_ns <= now_ns())
+		return false;
+	log_info("call.retry", "call=%s function=%s attempt=%u err=%s", call->id, call->function,
+		call->attempts + 1, err_name(error->err.code));
+	if (call->deadline_ns != 0) /* it may have been set to the hard one */
+		(void)loop_timer_set(
+			call->calls->node->loop, &call->timer, call->deadline_ns, call->timer.fn);
+	if (call->origin != 0)
+		call_run_here(call);
+	else
+		call_place(call);
+	return true;
+}

@@ -1,0 +1,90 @@
+/* Where a call runs: the view of the cluster that the scheduler decides on, and what is done with
+ * its decision. */
+#include "cluster/calls_internal.h"
+
+#include "base/cleanup.h"
+#include "cluster/members.h"
+#include "cluster/node.h"
+#include "cluster/seeds.h"
+#include "scheduler/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned warm_here(
+	const struct calls *calls, const struct app_version *app, const char *function)
+{
+	unsigned n = 0;
+	list_for_each (s, &calls->idle, struct servant, idle_link)
+		if (strcmp(s->app->id, app->id) == 0 &&
+			(!s->pool || strcmp(s->pool->function, function) == 0))
+			n++;
+	return n;
+}
+
+static void view_peer(
+	const struct member *member, const struct app_version *app, struct place_node *ret)
+{
+	const struct holding *holding = member_holds(member, app->id);
+	*ret = (struct place_node){
+		.id = member->info.node,
+		.alive = member->alive && member->known && member->sees_us,
+		.seed = holding != NULL,
+		.warm = holding ? holding->idle : 0,
+		.load = member->load.busy + member->load.queued,
+		.capacity = member->load.capacity,
+		.class_id = member->info.class_id,
+	};
+}
+
+int calls_view(struct calls *calls, const struct app_version *app, const char *function,
+	struct place_node **ret_nodes, unsigned *ret_count, struct ramet_err *err)
+{
+	struct node *node = calls->node;
+	unsigned peers = members_count(node->members);
+	struct place_node *nodes = calloc(peers + 1, sizeof(*nodes));
+	if (!nodes)
+		return err_nomem(err);
+	nodes[0] = (struct place_node){
+		.id = node->config.node,
+		.alive = true,
+		.seed = seeds_have(node->seeds, app->uid, app->id),
+		.warm = warm_here(calls, app, function),
+		.load = calls->nrunning + calls->nqueued,
+		.capacity = node->config.capacity,
+		.class_id = node->self.class_id,
+	};
+	for (unsigned i = 0; i < peers; i++)
+		view_peer(members_at(node->members, i), app, &nodes[i + 1]);
+	*ret_nodes = nodes;
+	*ret_count = peers + 1;
+	return 0;
+}
+
+static int decide(struct call *call, uint32_t *ret_node, struct ramet_err *err)
+{
+	struct node *node = call->calls->node;
+	auto_free struct place_node *nodes = NULL;
+	unsigned count = 0;
+	int rc = calls_view(call->calls, call->app, call->function, &nodes, &count, err);
+	if (rc < 0)
+		return rc;
+	struct place_request request = {.here = node->config.node, .pinned = call->pinned};
+	struct place_decision decision = {0};
+	rc = place_call(nodes, count, &request, &decision, err);
+	if (rc == 0)
+		*ret_node = decision.node;
+	return rc;
+}
+
+void call_place(struct call *call)
+{
+	struct ramet_err err = {0};
+	uint32_t node = 0;
+	if (decide(call, &node, &err) < 0)
+		call_fail_err(call, &err);
+	else if (node == call->calls->node->config.node)
+		call_run_here(call);
+	else
+		call_forward(call, node);
+}

@@ -1,0 +1,337 @@
+/* The instances in pools: started through seeds, kept while idle, ended when there are too many or
+ * they are idle for too long. */
+#include "cluster/calls_internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "cluster/node.h"
+#include "cluster/seeds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct servant *servant_new(struct calls *calls, struct app_version *app)
+{
+	struct servant *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->calls = calls;
+	s->app = app_version_get(app);
+	s->begun_ns = now_ns();
+	list_init(&s->idle_link);
+	list_append(&calls->servants, &s->link);
+	calls->nservants++;
+	return s;
+}
+
+static void leave_idle(struct servant *s)
+{
+	if (s->state != SERVANT_IDLE)
+		return;
+	list_remove(&s->idle_link);
+	s->calls->nidle--;
+	calls_touch(s->calls);
+}
+
+static void servant_free(struct servant *s)
+{
+	struct calls *calls = s->calls;
+	leave_idle(s);
+	list_remove(&s->link);
+	calls->nservants--;
+	if (s->pool) {
+		s->pool->servants--;
+		pool_release(s->pool);
+	}
+	app_version_put(s->app);
+	free(s);
+	calls_touch(calls);
+}
+
+/* it never came to be able to serve */
+static void servant_failed(struct servant *s, const struct call_error *error)
+{
+	struct call *call = steal_ptr(&s->call);
+	struct calls *calls = s->calls;
+	if (call) {
+		call->servant = NULL;
+		call_leave(call);
+	}
+	servant_free(s);
+	if (call && !call_retry(call, error, false))
+		call_fail(call, error);
+	calls_balance(calls);
+}
+
+static void on_started(void *user, struct instance *inst)
+{
+	(void)inst;
+	servant_next(user);
+}
+
+static bool reusable(const struct servant *s)
+{
+	struct instance_info info;
+	instance_get_info(s->inst, &info);
+	return info.state == INSTANCE_IDLE && !s->retired && s->app->fresh == FRESH_REUSE;
+}
+
+static void fill_result(const struct call *call, const struct servant *s,
+	const struct instance_result *result, struct call_result *ret)
+{
+	struct instance_info info;
+	instance_get_info(s->inst, &info);
+	bool forked = call->kind == START_LOCAL_FORK || call->kind == START_REMOTE_FORK;
+	*ret = (struct call_result){
+		.node = s->calls->node->config.node,
+		.instance = info.id,
+		.pid = info.pid,
+		.start = call->kind,
+		.source_node = call->kind == START_REMOTE_FORK ? info.source_node : 0,
+		.binary = result->binary,
+		.output = result->output,
+		.output_len = result->output_len,
+		.ns =
+			{
+				.queue = call->begun_ns - call->arrival_ns,
+				.start = call->ready_ns - call->begun_ns,
+				.first_instruction = forked ? info.first_instruction_ns : 0,
+				.run = result->run_ns,
+			},
+	};
+	(void)call_error_copy(&ret->error, result->error);
+}
+
+static void on_result(void *user, struct instance *inst, const struct instance_result *result)
+{
+	struct servant *s = user;
+	struct calls *calls = s->calls;
+	struct call *call = steal_ptr(&s->call);
+	call->servant = NULL;
+	call->pool = NULL;
+	calls->nrunning--;
+	bool first = call->kind != START_WARM;
+	if (result->error->err.code == 0 || !call_retry(call, result->error, true)) {
+		struct call_result full;
+		fill_result(call, s, result, &full);
+		call_finish(call, &full);
+		call_result_fini(&full);
+	}
+	if (s->state != SERVANT_RUNNING)
+		return; /* its owner's answer to the result has ended it */
+	if (first && s->kind == START_LOCAL_FORK)
+		seeds_first_call_done(calls->node->seeds, inst, result->error->err.code == 0);
+	if (reusable(s))
+		servant_next(s);
+	else
+		servant_end(s);
+}
+
+static void on_gone(void *user, struct instance *inst, const struct call_error *cause)
+{
+	struct servant *s = user;
+	struct calls *calls = s->calls;
+	(void)inst;
+	if (s->state == SERVANT_STARTING) {
+		servant_failed(s, cause);
+		return;
+	}
+	servant_free(s);
+	calls_balance(calls);
+}
+
+static const struct instance_handler servant_handler = {
+	.on_started = on_started,
+	.on_result = on_result,
+	.on_gone = on_gone,
+};
+
+static void on_grant(void *user, const struct seed_grant *grant, const struct call_error *error)
+{
+	struct servant *s = user;
+	s->want = NULL;
+	if (!grant) {
+		servant_failed(s, error);
+		return;
+	}
+	s->kind = grant->kind;
+	s->state = SERVANT_STARTING;
+	if (grant->host) {
+		s->inst = grant->host;
+		instance_own(s->inst, &servant_handler, s);
+		servant_next(s);
+		return;
+	}
+	struct call_error failed = {0};
+	if (instance_start_clone(s->calls->node->instances, &grant->clone, &servant_handler, s,
+		    &s->inst, &failed.err) < 0)
+		servant_failed(s, &failed);
+}
+
+int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
+{
+	struct calls *calls = pool->calls;
+	struct servant *s = servant_new(calls, pool->app);
+	if (!s)
+		return err_nomem(err);
+	s->state = SERVANT_OBTAINING;
+	s->pool = pool;
+	pool->servants++;
+	int rc = seeds_want(
+		calls->node->seeds, pool->app, pool->function, on_grant, s, &s->want, err);
+	if (rc < 0) {
+		servant_free(s);
+		return rc;
+	}
+	s->call = call;
+	call->servant = s;
+	return 0;
+}
+
+void servant_end(struct servant *s)
+{
+	if (s->state == SERVANT_ENDING)
+		return;
+	if (s->state == SERVANT_OBTAINING) {
+		seeds_want_cancel(s->want);
+		servant_free(s);
+		return;
+	}
+	leave_idle(s);
+	s->state = SERVANT_ENDING;
+	instance_end(s->inst);
+}
+
+void servant_orphaned(struct servant *s)
+{
+	s->call = NULL;
+	list_for_each (call, &s->pool->waiting, struct call, queue_link) {
+		if (call->servant)
+			continue;
+		s->call = call;
+		call->servant = s;
+		return;
+	}
+	if (s->state == SERVANT_OBTAINING)
+		servant_end(s);
+}
+
+static void arm_idle(struct calls *calls)
+{
+	struct node *node = calls->node;
+	if (list_empty(&calls->idle) || calls->idle_timer.heap_pos != 0)
+		return;
+	struct servant *oldest = list_first(&calls->idle, struct servant, idle_link);
+	(void)loop_timer_set(node->loop, &calls->idle_timer,
+		oldest->idle_ns + node->config.idle_ms * NSEC_PER_MSEC, calls_expire_idle);
+}
+
+void calls_expire_idle(struct loop_timer *timer)
+{
+	struct calls *calls = container_of(timer, struct calls, idle_timer);
+	uint64_t now = now_ns();
+	uint64_t keep = calls->node->config.idle_ms * NSEC_PER_MSEC;
+	while (!list_empty(&calls->idle)) {
+		struct servant *oldest = list_first(&calls->idle, struct servant, idle_link);
+		if (oldest->idle_ns + keep > now)
+			break;
+		servant_end(oldest);
+	}
+	arm_idle(calls);
+}
+
+void servant_became_idle(struct servant *s)
+{
+	struct calls *calls = s->calls;
+	s->state = SERVANT_IDLE;
+	s->idle_ns = now_ns();
+	list_append(&calls->idle, &s->idle_link);
+	calls->nidle++;
+	calls_touch(calls);
+	if (calls->nidle > CALLS_MAX_IDLE || calls->starved)
+		servant_end(list_first(&calls->idle, struct servant, idle_link));
+	arm_idle(calls);
+}
+
+struct servant *servant_take_idle(struct calls *calls, const struct pool *pool)
+{
+	struct servant *host = NULL;
+	for (struct list *at = calls->idle.prev; at != &calls->idle; at = at->prev) {
+		struct servant *s = list_entry(at, struct servant, idle_link);
+		if (s->pool == pool) {
+			leave_idle(s);
+			return s;
+		}
+		if (!s->pool && strcmp(s->app->id, pool->app->id) == 0)
+			host = s;
+	}
+	if (!host)
+		return NULL;
+	leave_idle(host);
+	host->pool = (struct pool *)pool;
+	host->pool->servants++;
+	return host;
+}
+
+bool servants_room(struct calls *calls)
+{
+	if (calls->nservants < calls->node->config.max_instances)
+		return true;
+	if (!list_empty(&calls->idle))
+		servant_end(list_first(&calls->idle, struct servant, idle_link));
+	return false;
+}
+
+int calls_adopt(struct calls *calls, struct instance *inst, struct ramet_err *err)
+{
+	struct instance_info info;
+	instance_get_info(inst, &info);
+	struct servant *s = servant_new(calls, (struct app_version *)info.app);
+	if (!s)
+		return err_nomem(err);
+	s->kind = info.kind;
+	s->inst = inst;
+	instance_own(inst, &servant_handler, s);
+	s->state = SERVANT_RUNNING; /* as after a call: the next one finds it warm */
+	servant_next(s);
+	return 0;
+}
+
+unsigned calls_idle(const struct calls *calls, const char *version)
+{
+	unsigned n = 0;
+	list_for_each (s, &calls->idle, struct servant, idle_link)
+		n += strcmp(s->app->id, version) == 0;
+	return n;
+}
+
+unsigned calls_drop_version(struct calls *calls, uint32_t tenant, const char *version, bool running)
+{
+	unsigned ended = 0;
+	if (running) {
+		for (unsigned i = 0; i < CALLS_BUCKETS; i++)
+			list_for_each_safe (call, &calls->buckets[i], struct call, link)
+				if (strcmp(call->app->id, version) == 0)
+					(void)calls_cancel(calls, 0, call->id);
+	}
+	list_for_each_safe (s, &calls->servants, struct servant, link) {
+		if (s->app->uid != tenant || strcmp(s->app->id, version) != 0)
+			continue;
+		s->retired = true;
+		ended += s->state == SERVANT_IDLE || s->state == SERVANT_ENDING;
+		if (s->state == SERVANT_IDLE)
+			servant_end(s);
+	}
+	return ended;
+}
+
+void servants_destroy(struct calls *calls)
+{
+	list_for_each_safe (s, &calls->servants, struct servant, link) {
+		if (s->want)
+			seeds_want_cancel(s->want);
+		list_remove(&s->link);
+		app_version_put(s->app);
+		free(s);
+	}
+}

@@ -1,0 +1,409 @@
+/* Instances: making them through ramet-spawn, giving them calls, telling their owners. What they
+ * say is read in instances_proto.c, how they end is instances_death.c. */
+#include "cluster/instances_internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "cluster/node.h"
+#include "runtime/host_proto.h"
+#include "runtime/spawn/spawn_client.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define QUEUE_MAX (HOST_MAX_FRAME + (1u << 20))
+
+/* --- frames --- */
+
+static void on_frame(void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds)
+{
+	struct instance *inst = user;
+	struct ramet_err err = {0};
+	if (inst->state == INSTANCE_ENDING)
+		return;
+	if (instance_check_frame(inst, data, len, fds, nfds, &err) == 0)
+		return;
+	err_prefix(&err, "%s", inst->tag.function[0] ? inst->tag.function : inst->app->app);
+	instance_kill(inst, &err);
+}
+
+static void on_closed(void *user, const struct ramet_err *err)
+{
+	struct instance *inst = user;
+	if (err->code == RAMET_EPROTO || err->code == RAMET_ENOMEM)
+		instance_kill(inst, err);
+	instance_on_hangup(inst);
+}
+
+static const struct frame_handler frame_handler = {.on_frame = on_frame, .on_closed = on_closed};
+
+/* --- being made --- */
+
+static void did_not_start(struct loop_timer *timer)
+{
+	struct instance *inst = container_of(timer, struct instance, timer);
+	struct ramet_err err = {0};
+	err_set(&err, RAMET_ETIMEOUT, "%s: its process did not start within %d ms", inst->app->app,
+		INSTANCE_START_MS);
+	instance_kill(inst, &err);
+}
+
+/* ours: the ends of the control socket and the log pipe that stay here */
+static int make_channels(
+	struct instance *inst, int *ret_control, int *ret_log, struct ramet_err *err)
+{
+	struct loop *loop = inst->owner->node->loop;
+	int sockets[2];
+	int pipes[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return err_errno(err, RAMET_EIO, "control socket of an instance");
+	auto_close int theirs = sockets[1];
+	int rc = frame_conn_create(loop, sockets[0], HOST_MAX_FRAME, QUEUE_MAX, &frame_handler,
+		inst, &inst->conn, err);
+	if (rc < 0)
+		return rc;
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return err_errno(err, RAMET_EIO, "log pipe of an instance");
+	auto_close int log = pipes[1];
+	rc = logring_open(inst->owner->node->logs, pipes[0], &inst->tag, &inst->log, err);
+	if (rc < 0)
+		return rc;
+	*ret_control = steal_fd(&theirs);
+	*ret_log = steal_fd(&log);
+	return 0;
+}
+
+static void instance_discard(struct instance *inst)
+{
+	if (!inst)
+		return;
+	loop_timer_cancel(&inst->timer);
+	list_remove(&inst->link);
+	frame_conn_close(inst->conn);
+	logring_close(inst->log);
+	app_version_put(inst->app);
+	call_error_fini(&inst->cause);
+	free(inst);
+}
+DEFINE_CLEANUP(struct instance, instance_discard)
+
+static struct instance *instance_new(struct instances *instances, struct app_version *app,
+	const struct instance_handler *handler, void *user)
+{
+	struct instance *inst = calloc(1, sizeof(*inst));
+	if (!inst)
+		return NULL;
+	inst->owner = instances;
+	inst->id = ++instances->next_id;
+	inst->app = app_version_get(app);
+	inst->handler = handler;
+	inst->user = user;
+	inst->created_ns = now_ns();
+	inst->tag.instance = inst->id;
+	inst->tag.uid = app->uid;
+	list_append(&instances->list, &inst->link);
+	return inst;
+}
+
+static void on_spawned(void *user, struct spawn_result *result)
+{
+	struct instance *inst = user;
+	inst->request = 0;
+	if (result->err.code < 0) {
+		inst->failed = true;
+		if (inst->cause.err.code == 0 && !inst->ended_by_owner)
+			call_error_set(&inst->cause, &result->err, inst->owner->node->config.node);
+		frame_conn_close(steal_ptr(&inst->conn));
+		instance_maybe_gone(inst);
+		return;
+	}
+	inst->pid = result->pid;
+	inst->born = true;
+	inst->begin_ns = result->begin_ns;
+	inst->tag.pid = result->pid;
+	logring_tag(inst->log, &inst->tag);
+	if (inst->parent)
+		inst->parent->on_born(inst->parent, inst, steal_fd(&result->uffd));
+	if (inst->running && inst->state == INSTANCE_STARTING)
+		instance_became_idle(inst);
+	else if (!inst->conn)
+		instance_on_hangup(inst);
+}
+
+int instance_start_clone(struct instances *instances, const struct instance_clone *clone,
+	const struct instance_handler *handler, void *user, struct instance **ret_inst,
+	struct ramet_err *err)
+{
+	struct node *node = instances->node;
+	AUTO(instance_discard)
+	struct instance *inst = instance_new(instances, clone->app, handler, user);
+	if (!inst)
+		return err_nomem(err);
+	inst->kind = clone->kind;
+	inst->source_node = clone->source_node;
+	inst->mono_offset_ns = clone->mono_offset_ns;
+	inst->parent = clone->parent;
+	auto_close int control = -1;
+	auto_close int log = -1;
+	int rc = make_channels(inst, &control, &log, err);
+	if (rc < 0)
+		return rc;
+	struct spawn_clone request = {
+		.tmpl = clone->tmpl,
+		.inst = inst->id,
+		.control_fd = control,
+		.log_fd = log,
+		.populate = clone->populate,
+		.npopulate = clone->npopulate,
+	};
+	rc = loop_timer_set(node->loop, &inst->timer,
+		inst->created_ns + INSTANCE_START_MS * NSEC_PER_MSEC, did_not_start);
+	if (rc < 0)
+		return err_nomem(err);
+	rc = spawn_clone(node->spawn, &request, on_spawned, inst, &inst->request, err);
+	if (rc < 0)
+		return rc;
+	*ret_inst = steal_ptr(&inst);
+	return 0;
+}
+
+/* a cgroup's name: letters, digits, '.', '_', '-' */
+static void host_group(const struct app_version *app, char *dst, size_t cap)
+{
+	snprintf(dst, cap, "%u.%s.%.12s", (unsigned)app->uid, app->app, app->id);
+}
+
+int instance_start_host(struct instances *instances, const struct instance_host *host,
+	const struct instance_handler *handler, void *user, struct instance **ret_inst,
+	struct ramet_err *err)
+{
+	struct node *node = instances->node;
+	struct app_version *app = host->app;
+	char group[128];
+	char tenant[16];
+	AUTO(instance_discard) struct instance *inst = instance_new(instances, app, handler, user);
+	if (!inst)
+		return err_nomem(err);
+	inst->host = true;
+	inst->kind = START_COLD;
+	auto_close int control = -1;
+	auto_close int log = -1;
+	int rc = make_channels(inst, &control, &log, err);
+	if (rc < 0)
+		return rc;
+	host_group(app, group, sizeof(group));
+	snprintf(tenant, sizeof(tenant), "%u", (unsigned)app->uid);
+	struct spawn_host request = {
+		.inst = inst->id,
+		.argv = host->argv,
+		.env = host->env,
+		.dir = host->dir,
+		.tenant = {.uid = app->uid, .gid = app->gid, .name = tenant},
+		.group = group,
+		.limits = {.mem = app->limits.mem, .pids = (uint32_t)app->limits.pids},
+		.control_fd = control,
+		.log_fd = log,
+	};
+	rc = loop_timer_set(node->loop, &inst->timer,
+		inst->created_ns + INSTANCE_START_MS * NSEC_PER_MSEC, did_not_start);
+	if (rc < 0)
+		return err_nomem(err);
+	rc = spawn_host(node->spawn, &request, on_spawned, inst, &inst->request, err);
+	if (rc < 0)
+		return rc;
+	*ret_inst = steal_ptr(&inst);
+	return 0;
+}
+
+/* --- its life --- */
+
+void instance_became_idle(struct instance *inst)
+{
+	if (!inst->born)
+		return; /* it was quicker than ramet-spawn's answer, which its owner needs too */
+	loop_timer_cancel(&inst->timer);
+	inst->state = INSTANCE_IDLE;
+	inst->ready_ns = now_ns();
+	inst->handler->on_started(inst->user, inst);
+}
+
+void instance_own(struct instance *inst, const struct instance_handler *handler, void *user)
+{
+	inst->handler = handler;
+	inst->user = user;
+}
+
+int instance_send(struct instance *inst, const struct buf *message, struct ramet_err *err)
+{
+	if (inst->state != INSTANCE_IDLE || !inst->conn)
+		return err_set(
+			err, RAMET_ELOST, "instance %llu has ended", (unsigned long long)inst->id);
+	int rc = frame_send(inst->conn, message->data, message->len, NULL, 0);
+	return rc < 0 ? err_set(err, rc, "send to instance %llu", (unsigned long long)inst->id) : 0;
+}
+
+static void tag_call(struct instance *inst, const char *id, uint32_t rank)
+{
+	snprintf(inst->tag.call, sizeof(inst->tag.call), "%s", id);
+	inst->tag.rank = rank;
+	logring_tag(inst->log, &inst->tag);
+}
+
+int instance_call(struct instance *inst, const struct instance_call *call, struct ramet_err *err)
+{
+	CLEANUP(buf_fini) struct buf b = {0};
+	if (inst->state != INSTANCE_IDLE || !inst->conn)
+		return err_set(
+			err, RAMET_ELOST, "instance %llu has ended", (unsigned long long)inst->id);
+	inst->call = ++inst->calls;
+	int rc = instance_pack_call(inst, call, &b, err);
+	if (rc == 0 && b.len > HOST_MAX_FRAME)
+		rc = err_set(err, RAMET_ELIMIT, "the input of %s is too large", call->function);
+	if (rc == 0) {
+		rc = frame_send(inst->conn, b.data, b.len, NULL, 0);
+		if (rc < 0)
+			err_set(err, rc, "instance %llu does not take the call",
+				(unsigned long long)inst->id);
+	}
+	if (rc < 0) {
+		inst->call = 0;
+		return rc;
+	}
+	inst->state = INSTANCE_BUSY;
+	inst->max_output = call->max_output;
+	inst->call_began_ns = now_ns();
+	if (strcmp(inst->tag.function, call->function) != 0)
+		snprintf(inst->tag.function, sizeof(inst->tag.function), "%s", call->function);
+	tag_call(inst, call->id, call->rank);
+	return 0;
+}
+
+void instance_finish_call(struct instance *inst, const struct instance_result *result)
+{
+	inst->call = 0;
+	tag_call(inst, "", 0);
+	if (inst->state == INSTANCE_BUSY)
+		inst->state = INSTANCE_IDLE;
+	inst->handler->on_result(inst->user, inst, result);
+}
+
+/* --- all of them --- */
+
+static struct instance *find(struct instances *instances, uint64_t id)
+{
+	list_for_each (inst, &instances->list, struct instance, link)
+		if (inst->id == id)
+			return inst;
+	return NULL;
+}
+
+void instances_on_exited(struct instances *instances, uint64_t id, const struct spawn_exit *how)
+{
+	struct instance *inst = find(instances, id);
+	if (inst)
+		instance_on_exited(inst, how->status, how->signal);
+}
+
+void instances_on_spawn_lost(struct instances *instances)
+{
+	struct ramet_err err = {0};
+	err_set(&err, RAMET_ELOST, "ramet-spawn ended, and all instances of the node with it");
+	list_for_each (inst, &instances->list, struct instance, link) {
+		if (inst->cause.err.code == 0 && !inst->ended_by_owner)
+			call_error_set(&inst->cause, &err, instances->node->config.node);
+		inst->state = INSTANCE_ENDING;
+		inst->reaped = true;
+		frame_conn_close(steal_ptr(&inst->conn));
+		/* told from the loop: an owner may answer by ending others */
+		(void)loop_timer_set(
+			instances->node->loop, &inst->timer, now_ns(), instance_gone_timer);
+	}
+}
+
+int instances_create(struct node *node, struct instances **ret_instances, struct ramet_err *err)
+{
+	struct instances *instances = calloc(1, sizeof(*instances));
+	if (!instances)
+		return err_nomem(err);
+	instances->node = node;
+	list_init(&instances->list);
+	*ret_instances = instances;
+	return 0;
+}
+
+void instances_destroy(struct instances *instances)
+{
+	if (!instances)
+		return;
+	struct node *node = instances->node;
+	list_for_each_safe (inst, &instances->list, struct instance, link) {
+		if (inst->request != 0)
+			spawn_forget(node->spawn, inst->request);
+		else if (!inst->reaped)
+			spawn_kill(node->spawn, inst->id);
+		instance_discard(inst);
+	}
+	free(instances);
+}
+
+void instance_get_info(const struct instance *inst, struct instance_info *ret_info)
+{
+	uint64_t begin = inst->begin_ns ? inst->begin_ns : inst->created_ns;
+	*ret_info = (struct instance_info){
+		.id = inst->id,
+		.pid = inst->pid,
+		.state = inst->state,
+		.host = inst->host,
+		.kind = inst->kind,
+		.source_node = inst->source_node,
+		.created_ns = inst->created_ns,
+		.ready_ns = inst->ready_ns,
+		.first_instruction_ns = inst->first_ns > begin ? inst->first_ns - begin : 0,
+		.calls = inst->calls,
+		.app = inst->app,
+		.function = inst->tag.function,
+		.call = inst->tag.call,
+		.rank = inst->tag.rank,
+	};
+}
+
+void instances_each(const struct instances *instances,
+	void (*fn)(void *user, const struct instance_info *info), void *user)
+{
+	list_for_each (inst, &instances->list, struct instance, link) {
+		struct instance_info info;
+		instance_get_info(inst, &info);
+		fn(user, &info);
+	}
+}
+
+unsigned instances_count(const struct instances *instances, const char *version)
+{
+	unsigned n = 0;
+	list_for_each (inst, &instances->list, struct instance, link)
+		n += !version || strcmp(inst->app->id, version) == 0;
+	return n;
+}
+
+uint64_t instance_rss(const struct instance_info *info)
+{
+	char path[64];
+	unsigned long long size = 0;
+	unsigned long long resident = 0;
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)info->pid);
+	auto_fclose FILE *f = info->pid > 0 ? fopen(path, "re") : NULL;
+	if (!f || fscanf(f, "%llu %llu", &size, &resident) != 2)
+		return 0;
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+const char *instance_state_name(const struct instance_info *info)
+{
+	static const char *const names[] = {"starting", "idle", "busy", "ending"};
+	if (info->host && info->calls == 0 && info->state != INSTANCE_ENDING)
+		return "host";
+	return names[info->state];
+}

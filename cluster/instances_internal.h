@@ -1,0 +1,73 @@
+/* The record of an instance, for the instances*.c files only. */
+#ifndef CLUSTER_INSTANCES_INTERNAL_H
+#define CLUSTER_INSTANCES_INTERNAL_H
+
+#include "base/frame.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "cluster/instances.h"
+#include "cluster/logring.h"
+
+struct instances {
+	struct node *node;
+	struct list list;
+	uint64_t next_id;
+};
+
+struct instance {
+	struct list link;
+	struct instances *owner;
+	uint64_t id;
+	enum instance_state state;
+	bool host;
+	enum start_kind kind;
+	uint32_t source_node;
+	int64_t mono_offset_ns;
+	struct app_version *app;
+	struct instance_parent *parent;
+	const struct instance_handler *handler;
+	void *user;
+
+	struct frame_conn *conn; /* NULL: hung up, or closed */
+	struct logring *log;
+	struct log_tag tag;
+	struct loop_timer timer; /* of STARTING and ENDING */
+
+	uint64_t request; /* to ramet-spawn, in flight; 0: none */
+	pid_t pid; /* 0: no process yet */
+	bool born; /* ramet-spawn told its pid */
+	bool running; /* it said started or ready */
+	bool reaped, failed; /* failed: it never came to be */
+	bool ended_by_owner;
+	int exit_status, exit_signal;
+
+	uint64_t created_ns, ready_ns, begin_ns, first_ns;
+	uint64_t calls;
+
+	uint64_t call; /* number of the one that runs; 0: none */
+	uint64_t call_began_ns, max_output;
+	bool crashed; /* it told so */
+	int crash_signal;
+	uint64_t crash_address;
+	struct call_error cause; /* why it ends */
+};
+
+/* instances_proto.c */
+int instance_check_frame(struct instance *inst, const unsigned char *data, size_t len, int *fds,
+	unsigned nfds, struct ramet_err *err);
+int instance_pack_call(const struct instance *inst, const struct instance_call *call, struct buf *b,
+	struct ramet_err *err);
+
+/* instances.c */
+void instance_became_idle(struct instance *inst);
+void instance_finish_call(struct instance *inst, const struct instance_result *result);
+
+/* instances_death.c */
+void instance_kill(struct instance *inst,
+	const struct ramet_err *why); /* it must end: why goes into its cause */
+void instance_on_exited(struct instance *inst, int status, int signal);
+void instance_on_hangup(struct instance *inst);
+void instance_maybe_gone(struct instance *inst);
+void instance_gone_timer(struct loop_timer *timer); /* instance_maybe_gone(), as a timer */
+
+#endif

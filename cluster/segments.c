@@ -1,0 +1,367 @@
+/* The data side of a node, seen from the control loop: requests are posted to the data thread,
+ * answers posted back. Fields of struct segments below `data side` belong to that thread. */
+#include "cluster/segments.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct token {
+	struct list link;
+	struct loop_task task;
+	struct segments *segments;
+	uint32_t tenant;
+	uint64_t expires_ns;
+	uint8_t bytes[SEGMENTS_TOKEN_BYTES];
+};
+
+struct tenant_domain {
+	struct list link;
+	uint32_t tenant;
+	struct transport_domain *domain;
+};
+
+struct segment {
+	struct loop_task task; /* to the data side; one at a time, since remove is posted after add
+				  in order */
+	struct loop_task done_task; /* back to the control loop */
+	struct loop_task remove_task;
+	struct segments *segments;
+	struct loop *control;
+	uint32_t tenant;
+	void *memory;
+	size_t len;
+	struct transport_segment *transport; /* data side */
+	struct segment_ref ref;
+	struct ramet_err err;
+	void (*ready)(void *user, const struct ramet_err *err);
+	void *ready_user;
+	void (*drained)(void *user);
+	void *drained_user;
+	bool removed; /* control side */
+};
+
+struct segments {
+	struct loop *control;
+	struct loop_thread *thread;
+	char addr[TRANSPORT_ADDR_MAX];
+	char provider[16];
+	/* data side */
+	struct loop_task setup_task;
+	struct transport *transport;
+	struct transport_listener *listener;
+	struct list domains, tokens;
+	struct loop_timer expiry;
+	/* the two tasks that the control loop waits for: start and end */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+	int setup_rc;
+	struct ramet_err setup_err;
+	const char *want_addr;
+};
+
+static struct loop *data_loop(const struct segments *s)
+{
+	return loop_thread_loop(s->thread);
+}
+
+static void tell_done(struct segments *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->done = true;
+	pthread_cond_signal(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* run fn on the data side and wait for it: only at the node's start and end */
+static void run_and_wait(struct segments *s, void (*fn)(struct loop_task *task))
+{
+	s->done = false;
+	s->setup_task.fn = fn;
+	loop_post(data_loop(s), &s->setup_task);
+	pthread_mutex_lock(&s->lock);
+	while (!s->done)
+		pthread_cond_wait(&s->cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int domain_of(
+	struct segments *s, uint32_t tenant, struct transport_domain **ret, struct ramet_err *err)
+{
+	list_for_each (d, &s->domains, struct tenant_domain, link) {
+		if (d->tenant == tenant) {
+			*ret = d->domain;
+			return 0;
+		}
+	}
+	struct tenant_domain *d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_nomem(err);
+	int rc = transport_domain_create(s->transport, &d->domain, err);
+	if (rc < 0) {
+		free(d);
+		return rc;
+	}
+	d->tenant = tenant;
+	list_append(&s->domains, &d->link);
+	*ret = d->domain;
+	return 0;
+}
+
+/* a peer's connection only reads; it is the transport's until it ends */
+static void on_closed(void *user, struct transport_conn *conn, const struct ramet_err *err)
+{
+	(void)user;
+	log_debug("data.closed", "peer=%s err=%s", transport_conn_peer(conn), err_name(err->code));
+}
+
+static const struct transport_handler reader_handler = {.on_closed = on_closed};
+
+static bool token_equal(const uint8_t *a, const uint8_t *b)
+{
+	uint8_t diff = 0;
+	for (unsigned i = 0; i < SEGMENTS_TOKEN_BYTES; i++)
+		diff |= a[i] ^ b[i];
+	return diff == 0;
+}
+
+static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
+	struct transport_accept *ret)
+{
+	struct segments *s = user;
+	(void)peer;
+	if (token_len != SEGMENTS_TOKEN_BYTES)
+		return RAMET_EPERM;
+	list_for_each_safe (t, &s->tokens, struct token, link) {
+		if (!token_equal(t->bytes, token))
+			continue;
+		struct transport_domain *domain = NULL;
+		int rc = t->expires_ns < now_ns() ? RAMET_EPERM
+						  : domain_of(s, t->tenant, &domain, NULL);
+		list_remove(&t->link);
+		free(t);
+		if (rc < 0)
+			return rc;
+		*ret = (struct transport_accept){
+			.domain = domain, .handler = &reader_handler, .user = s};
+		return 0;
+	}
+	return RAMET_EPERM;
+}
+
+static void expire_tokens(struct loop_timer *timer)
+{
+	struct segments *s = container_of(timer, struct segments, expiry);
+	uint64_t now = now_ns();
+	list_for_each_safe (t, &s->tokens, struct token, link) {
+		if (t->expires_ns > now)
+			break;
+		list_remove(&t->link);
+		free(t);
+	}
+	if (!list_empty(&s->tokens))
+		(void)loop_timer_set(data_loop(s), &s->expiry,
+			list_first(&s->tokens, struct token, link)->expires_ns, expire_tokens);
+}
+
+static void token_arrived(struct loop_task *task)
+{
+	struct token *t = container_of(task, struct token, task);
+	struct segments *s = t->segments;
+	bool first = list_empty(&s->tokens);
+	list_append(&s->tokens, &t->link);
+	if (first && loop_timer_set(data_loop(s), &s->expiry, t->expires_ns, expire_tokens) < 0)
+		log_warn("data.tokens", "msg=\"no timer: unused tokens stay\"");
+}
+
+int segments_token(struct segments *segments, uint32_t tenant,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
+{
+	struct token *t = calloc(1, sizeof(*t));
+	if (!t)
+		return err_nomem(err);
+	if (getrandom(t->bytes, sizeof(t->bytes), 0) != (ssize_t)sizeof(t->bytes)) {
+		free(t);
+		return err_errno(err, RAMET_EIO, "random bytes for a token");
+	}
+	t->segments = segments;
+	t->tenant = tenant;
+	t->expires_ns = now_ns() + SEGMENTS_TOKEN_MS * NSEC_PER_MSEC;
+	memcpy(ret_token, t->bytes, sizeof(t->bytes));
+	t->task.fn = token_arrived;
+	loop_post(data_loop(segments),
+		&t->task); /* runs before any descriptor of a later turn: see base/loop.h */
+	return 0;
+}
+
+/* --- segments: add on the data side, tell the control side; remove, drain, tell --- */
+
+static void segment_told_ready(struct loop_task *task)
+{
+	struct segment *seg = container_of(task, struct segment, done_task);
+	if (!seg->removed)
+		seg->ready(seg->ready_user, &seg->err);
+}
+
+static void segment_add_there(struct loop_task *task)
+{
+	struct segment *seg = container_of(task, struct segment, task);
+	struct transport_domain *domain = NULL;
+	int rc = domain_of(seg->segments, seg->tenant, &domain, &seg->err);
+	if (rc == 0)
+		rc = transport_segment_add(
+			domain, seg->memory, seg->len, 0, &seg->transport, &seg->err);
+	if (rc == 0)
+		seg->ref = transport_segment_ref(seg->transport, 0);
+	seg->done_task.fn = segment_told_ready;
+	loop_post(seg->control, &seg->done_task);
+}
+
+int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_t len,
+	void (*ready)(void *user, const struct ramet_err *err), void *user,
+	struct segment **ret_segment, struct ramet_err *err)
+{
+	struct segment *seg = calloc(1, sizeof(*seg));
+	if (!seg)
+		return err_nomem(err);
+	seg->segments = segments;
+	seg->control = segments->control;
+	seg->tenant = tenant;
+	seg->memory = memory;
+	seg->len = len;
+	seg->ready = ready;
+	seg->ready_user = user;
+	seg->task.fn = segment_add_there;
+	*ret_segment = seg;
+	loop_post(data_loop(segments), &seg->task);
+	return 0;
+}
+
+struct segment_ref segments_ref(const struct segment *segment)
+{
+	return segment->ref;
+}
+
+static void segment_told_drained(struct loop_task *task)
+{
+	struct segment *seg = container_of(task, struct segment, remove_task);
+	if (seg->drained)
+		seg->drained(seg->drained_user);
+	free(seg);
+}
+
+static void segment_drained_there(void *user)
+{
+	struct segment *seg = user;
+	seg->remove_task.fn = segment_told_drained;
+	loop_post(seg->control, &seg->remove_task);
+}
+
+static void segment_remove_there(struct loop_task *task)
+{
+	struct segment *seg = container_of(task, struct segment, remove_task);
+	if (seg->transport)
+		transport_segment_remove(seg->transport, segment_drained_there, seg);
+	else
+		segment_drained_there(seg);
+}
+
+void segments_remove(struct segment *segment, void (*drained)(void *user), void *user)
+{
+	if (!segment)
+		return;
+	segment->removed = true;
+	segment->drained = drained;
+	segment->drained_user = user;
+	segment->remove_task.fn = segment_remove_there;
+	loop_post(data_loop(segment->segments), &segment->remove_task);
+}
+
+/* --- start and end --- */
+
+static void open_there(struct loop_task *task)
+{
+	struct segments *s = container_of(task, struct segments, setup_task);
+	s->setup_rc = transport_open(s->provider, data_loop(s), NULL, &s->transport, &s->setup_err);
+	if (s->setup_rc == 0)
+		s->setup_rc = transport_listen(
+			s->transport, s->want_addr, on_accept, s, &s->listener, &s->setup_err);
+	if (s->setup_rc == 0)
+		snprintf(s->addr, sizeof(s->addr), "%s", transport_listener_addr(s->listener));
+	tell_done(s);
+}
+
+static void close_there(struct loop_task *task)
+{
+	struct segments *s = container_of(task, struct segments, setup_task);
+	loop_timer_cancel(&s->expiry);
+	transport_listener_close(s->listener);
+	list_for_each (d, &s->domains, struct tenant_domain, link)
+		transport_domain_destroy(d->domain);
+	transport_close(s->transport);
+	tell_done(s);
+}
+
+int segments_create(struct loop *control, const char *provider, const char *addr,
+	struct segments **ret_segments, struct ramet_err *err)
+{
+	struct segments *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_nomem(err);
+	s->control = control;
+	s->want_addr = addr;
+	snprintf(s->provider, sizeof(s->provider), "%s", provider);
+	list_init(&s->domains);
+	list_init(&s->tokens);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->cond, NULL);
+	int rc = loop_thread_start("ramet-data", &s->thread, err);
+	if (rc == 0) {
+		run_and_wait(s, open_there);
+		s->want_addr = NULL;
+		if (s->setup_rc < 0) {
+			err_copy(err, &s->setup_err);
+			rc = s->setup_rc;
+		}
+	}
+	if (rc < 0) {
+		segments_destroy(s);
+		return rc;
+	}
+	*ret_segments = s;
+	return 0;
+}
+
+void segments_destroy(struct segments *segments)
+{
+	struct segments *s = segments;
+	if (!s)
+		return;
+	if (s->thread) {
+		run_and_wait(s, close_there);
+		loop_thread_stop(s->thread);
+	}
+	list_for_each_safe (d, &s->domains, struct tenant_domain, link)
+		free(d);
+	list_for_each_safe (t, &s->tokens, struct token, link)
+		free(t);
+	pthread_cond_destroy(&s->cond);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+const char *segments_addr(const struct segments *segments)
+{
+	return segments->addr;
+}
+
+const char *segments_provider(const struct segments *segments)
+{
+	return segments->provider;
+}
