@@ -84,6 +84,7 @@ bool wire_has(const struct wire_value *map, const char *key); /* present and not
 const struct wire_value *wire_at(const struct wire_value *array, uint32_t index); /* NULL past the end */
 /* a value itself, for array items */
 int wire_as_uint(const struct wire_value *v, uint64_t max, uint64_t *ret, struct ramet_err *err);
+int wire_as_bin(const struct wire_value *v, const void **ret, size_t *ret_len, struct ramet_err *err);
 int wire_as_span(const struct wire_value *v, const char **ret, size_t *ret_len, struct ramet_err *err);
 bool wire_is_map(const struct wire_value *v);
 /* iterate a map: pair i's key (a string) and value; false past the end */

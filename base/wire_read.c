@@ -281,6 +281,18 @@ int wire_as_span(
 	return v ? as_span(object(v), "[]", ret, ret_len, err) : missing("[]", err);
 }
 
+int wire_as_bin(const struct wire_value *v, const void **ret, size_t *ret_len, struct ramet_err *err)
+{
+	if (!v)
+		return missing("[]", err);
+	const msgpack_object *o = object(v);
+	if (o->type != MSGPACK_OBJECT_BIN)
+		return wrong("[]", "binary", err);
+	*ret = o->via.bin.ptr;
+	*ret_len = o->via.bin.size;
+	return 0;
+}
+
 bool wire_pair(const struct wire_value *map, uint32_t index, const char **ret_key,
 	size_t *ret_key_len, const struct wire_value **ret_value)
 {
