@@ -1,5 +1,6 @@
 /* Writing msgpack: thin calls on msgpack-c's packer, which puts its bytes into a struct buf. */
 #include "base/wire.h"
+#include "base/wire_scan.h"
 
 #include <msgpack/pack.h>
 #include <stdint.h>
@@ -102,12 +103,34 @@ void wire_raw(struct buf *b, const void *msgpack, size_t len)
 	buf_append(b, msgpack, len);
 }
 
+/* a message may quote anything, a path for instance; readers insist on UTF-8 */
+static void make_text(char *s)
+{
+	size_t len = strlen(s);
+	if (wire_is_text((const unsigned char *)s, len))
+		return;
+	for (size_t i = 0; i < len;) {
+		size_t n = 1;
+		while (n < 4 && n < len - i && !wire_is_text((const unsigned char *)s + i, n))
+			n++;
+		if (!wire_is_text((const unsigned char *)s + i, n)) {
+			s[i] = '?';
+			n = 1;
+		}
+		i += n;
+	}
+}
+
 void wire_err(struct buf *b, const struct ramet_err *error)
 {
+	char msg[RAMET_ERR_MSG];
+	memcpy(msg, error->msg, sizeof(msg));
+	msg[sizeof(msg) - 1] = '\0';
+	make_text(msg);
 	wire_map(b, 3);
 	wire_kstr(b, "code", err_name(error->code));
 	wire_kint(b, "sys", error->sys);
-	wire_kstr(b, "msg", error->msg);
+	wire_kstr(b, "msg", msg);
 }
 
 void wire_kuint(struct buf *b, const char *key, uint64_t value)

@@ -236,6 +236,27 @@ static void test_errors_travel(void)
 	CHECK_INT(got.code, RAMET_EREVOKED);
 }
 
+static void test_errors_that_quote_no_text_travel(void)
+{
+	static const char *const cases[][2] = {
+		{"open /a\xff\xc3", "open /a??"},
+		{"\xc3\xa4\xe2\x82 x", "\xc3\xa4?? x"},
+		{"\xf0\x9f\x8d\xb4\x80", "\xf0\x9f\x8d\xb4?"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_buf struct buf b = {0};
+		struct ramet_err sent = {0}, got = {0}, err = {0};
+		err_set(&sent, RAMET_EIO, "%s", cases[i][0]);
+		wire_map(&b, 1);
+		wire_key(&b, "error");
+		wire_err(&b, &sent);
+		auto_msg struct wire_msg *msg = parse(&b);
+		REQUIRE(msg != NULL);
+		REQUIRE_OK(wire_get_err(wire_root(msg), "error", &got, &err), &err);
+		CHECK_STR(got.msg, cases[i][1]);
+	}
+}
+
 static void test_pairs_are_iterated(void)
 {
 	auto_buf struct buf b = {0};
@@ -405,6 +426,6 @@ SUITE_MAIN("wire", TEST(test_buffer_grows_and_is_stolen),
 	TEST(test_buffer_out_of_memory_is_told_once_at_the_end), TEST(test_every_type_comes_back),
 	TEST(test_missing_and_wrong_keys_are_named),
 	TEST(test_numbers_beyond_a_signed_integer_are_refused), TEST(test_strings_are_text),
-	TEST(test_errors_travel), TEST(test_pairs_are_iterated),
-	TEST(test_malformed_messages_are_refused), TEST(test_limits),
+	TEST(test_errors_travel), TEST(test_errors_that_quote_no_text_travel),
+	TEST(test_pairs_are_iterated), TEST(test_malformed_messages_are_refused), TEST(test_limits),
 	TEST(test_every_truncation_is_refused), TEST(test_mutations_do_no_harm))
