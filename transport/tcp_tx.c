@@ -260,7 +260,8 @@ static int tx_send_once(struct tcp_conn *conn, size_t *budget)
 		errno = EAGAIN;
 		return -1;
 	}
-	return count<TX_FRAMES && * budget> 0 ? 1 : 0;
+	bool limited = count == TX_FRAMES || *budget == 0;
+	return limited ? 0 : 1;
 }
 
 int tcp_tx_send(struct tcp_conn *conn, bool *ret_more)

@@ -15,6 +15,7 @@
 	X(test_both_directions_at_once) \
 	X(test_streams_in_pieces) \
 	X(test_segment_removed_between_pieces) \
+	X(test_segment_removed_within_an_answer) \
 	X(test_close_between_pieces) \
 	X(test_wrong_keys_and_bounds) \
 	X(test_read_only_local_and_other_domains) \

@@ -108,6 +108,36 @@ void test_segment_removed_between_pieces(void)
 	}
 }
 
+/* The socket takes no more in the middle of an answer: the memory is free all the same, and what
+ * the reader gets of that answer is from before. */
+void test_segment_removed_within_an_answer(void)
+{
+	struct pair p;
+	if (!pair_open(&p, NULL))
+		return;
+	struct client *c = &p.client;
+	fault_set("transport.short_send", 0, UINT_MAX);
+	for (unsigned i = 0; i < 16; i++)
+		CHECK_INT(
+			transport_read(c->conn, p.server.read_ref, c->local, c->memory, 8 << 20, i),
+			0);
+	CHECK(client_wait(c, &c->done_count, 1));
+	server_call(&p.server, server_revoke); /* nearly always a frame is partly out now */
+	CHECK(counter_wait(&p.server.drained, 1));
+	fault_set("transport.short_send", 0, 0);
+	unsigned revoked = 0;
+	for (unsigned at = 1; at < 16; at++) {
+		REQUIRE(client_wait(c, &c->done_count, at + 1));
+		revoked += c->done[at].status == RAMET_EREVOKED;
+		CHECK(c->done[at].status == 0 || c->done[at].status == RAMET_EREVOKED);
+	}
+	CHECK(revoked > 0 || !PROVIDER.sockets); /* no socket holds 120 MiB */
+	/* all of them read the same: no byte is from after the end */
+	CHECK(pattern_matches(c->memory, 0, 8 << 20));
+	CHECK_INT(c->closed, 0);
+	pair_close(&p);
+}
+
 /* closing in the middle of pieces still drains, and still says goodbye */
 void test_close_between_pieces(void)
 {
