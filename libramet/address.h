@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-/* address_dir - RAMET_DIR, else /run/ramet for root, else $XDG_RUNTIME_DIR/ramet, else /tmp/ramet-<uid> */
+/* address_dir - RAMET_DIR, else /run/ramet for root, else $XDG_RUNTIME_DIR/ramet, else
+ * /tmp/ramet-<uid> */
 int address_dir(char *dst, size_t cap, struct ramet_err *err);
 /* address_socket - the client socket of a node of the cluster in dir */
 int address_socket(const char *dir, unsigned node, char *dst, size_t cap, struct ramet_err *err);

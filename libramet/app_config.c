@@ -1,0 +1,297 @@
+/* ramet.yaml: the schema that base/conf.h checks it against, and what it then has to say beyond
+ * types. */
+#include "libramet/app_config.h"
+
+#include "base/conf.h"
+#include "base/file.h"
+#include "base/parse.h"
+#include "cluster/client_proto.h"
+#include "libramet/app_config_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What libcyaml fills in; limits are text, because they have units. */
+struct raw_limits {
+	char *mem, *cpu, *deadline, *output;
+	uint64_t pids;
+};
+
+struct raw {
+	char *name, *app, *lang, *handler, *python, *fresh;
+	char **files;
+	unsigned files_count;
+	char **env; /* values, in the order of the keys that the scan found */
+	struct raw_limits *limits;
+	bool idempotent;
+};
+
+static const cyaml_schema_value_t file_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CLIENT_PATH_MAX),
+};
+
+static const cyaml_schema_field_t limits_fields[] = {
+	CYAML_FIELD_STRING_PTR(
+		"mem", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_limits, mem, 1, 32),
+	CYAML_FIELD_STRING_PTR(
+		"cpu", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_limits, cpu, 1, 32),
+	CYAML_FIELD_STRING_PTR("deadline", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct raw_limits, deadline, 1, 32),
+	CYAML_FIELD_STRING_PTR("output", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct raw_limits, output, 1, 32),
+	CYAML_FIELD_UINT("pids", CYAML_FLAG_OPTIONAL, struct raw_limits, pids),
+	CYAML_FIELD_END,
+};
+
+#define TEXT(key, max) \
+	CYAML_FIELD_STRING_PTR( \
+		#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, key, 1, max)
+
+static const cyaml_schema_field_t fixed_fields[] = {
+	TEXT(name, CLIENT_NAME_MAX),
+	TEXT(app, CLIENT_NAME_MAX),
+	TEXT(lang, 15),
+	TEXT(handler, CLIENT_PATH_MAX + 129),
+	TEXT(python, CLIENT_PATH_MAX),
+	TEXT(fresh, 15),
+	CYAML_FIELD_SEQUENCE("files", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, files,
+		&file_schema, 1, APP_CONFIG_MAX_ITEMS),
+	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
+		limits, limits_fields),
+	CYAML_FIELD_BOOL("idempotent", CYAML_FLAG_OPTIONAL, struct raw, idempotent),
+};
+#define FIXED ARRAY_LEN(fixed_fields)
+
+/* The schema of one file: libcyaml has no mappings with free keys, so those of env become fields of
+ * their own. */
+struct schema {
+	cyaml_schema_field_t fields[FIXED + 2];
+	cyaml_schema_field_t env_fields[CLIENT_MAX_ENV + 1];
+	cyaml_schema_value_t root;
+};
+
+static void schema_init(struct schema *s, const struct strings *env_keys)
+{
+	static const cyaml_schema_field_t end = CYAML_FIELD_END;
+	memcpy(s->fields, fixed_fields, sizeof(fixed_fields));
+	for (size_t i = 0; i < env_keys->count; i++)
+		s->env_fields[i] = (cyaml_schema_field_t){
+			.key = env_keys->v[i],
+			.data_offset = (uint32_t)(i * sizeof(char *)),
+			.value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 65535)},
+		};
+	s->env_fields[env_keys->count] = end;
+	s->fields[FIXED] = (cyaml_schema_field_t){
+		.key = "env",
+		.data_offset = offsetof(struct raw, env),
+		.value =
+			{
+				.type = CYAML_MAPPING,
+				.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+				.data_size = (uint32_t)(MAX(env_keys->count, 1u) * sizeof(char *)),
+				.mapping = {.fields = s->env_fields},
+			},
+	};
+	s->fields[FIXED + 1] = end;
+	s->root = (cyaml_schema_value_t){
+		CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, s->fields)};
+}
+
+int strings_add(struct strings *strings, const char *value, struct ramet_err *err)
+{
+	char **v = reallocarray(strings->v, strings->count + 2, sizeof(*v));
+	if (!v)
+		return err_nomem(err);
+	strings->v = v;
+	v[strings->count] = strdup(value);
+	if (!v[strings->count])
+		return err_nomem(err);
+	v[++strings->count] = NULL;
+	return 0;
+}
+
+void strings_fini(struct strings *strings)
+{
+	for (size_t i = 0; i < strings->count; i++)
+		free(strings->v[i]);
+	free(strings->v);
+	*strings = (struct strings){0};
+}
+
+void app_config_fini(struct app_config *config)
+{
+	free(config->name);
+	free(config->app);
+	free(config->lang);
+	free(config->handler);
+	free(config->python);
+	free(config->fresh);
+	strings_fini(&config->files);
+	strings_fini(&config->env);
+	*config = (struct app_config){0};
+}
+
+int app_config_env(struct app_config *config, const char *pair, struct ramet_err *err)
+{
+	size_t len = strcspn(pair, "=");
+	if (!pair[len] || !app_config_env_key(pair, len))
+		return err_set(err, RAMET_EINVAL,
+			"\"%.60s\" is not KEY=value with a KEY of letters, digits and _", pair);
+	for (size_t i = 0; i < config->env.count; i++) {
+		if (strncmp(config->env.v[i], pair, len + 1) != 0)
+			continue;
+		char *copy = strdup(pair);
+		if (!copy)
+			return err_nomem(err);
+		free(config->env.v[i]);
+		config->env.v[i] = copy;
+		return 0;
+	}
+	if (config->env.count >= CLIENT_MAX_ENV)
+		return err_set(
+			err, RAMET_ELIMIT, "more than %d environment variables", CLIENT_MAX_ENV);
+	return strings_add(&config->env, pair, err);
+}
+
+static int wrong(const char *file, const char *key, const char *value, const char *expected,
+	struct ramet_err *err)
+{
+	return err_set(err, RAMET_ECONFIG, "%s: %s: \"%s\" is not %s", file, key, value, expected);
+}
+
+static int get_bytes(
+	const char *file, const char *key, const char *text, uint64_t *ret, struct ramet_err *err)
+{
+	if (text && (parse_bytes(text, ret) < 0 || *ret == 0))
+		return wrong(file, key, text, "a size, as in 512M", err);
+	return 0;
+}
+
+static int get_ms(
+	const char *file, const char *key, const char *text, uint64_t *ret, struct ramet_err *err)
+{
+	uint64_t ns;
+	if (!text || (parse_u64(text, UINT32_MAX, ret) == 0 && *ret > 0))
+		return 0;
+	if (parse_duration(text, &ns) < 0 || ns < 1000000 || ns / 1000000 > UINT32_MAX)
+		return wrong(file, key, text, "a time, as in 30s or 500ms", err);
+	*ret = ns / 1000000;
+	return 0;
+}
+
+static int take_limits(const char *file, const struct raw_limits *raw,
+	struct app_limits_config *limits, struct ramet_err *err)
+{
+	if (!raw)
+		return 0;
+	limits->pids = raw->pids;
+	int rc = get_bytes(file, "limits.mem", raw->mem, &limits->mem, err);
+	if (rc == 0)
+		rc = get_ms(file, "limits.cpu", raw->cpu, &limits->cpu_ms, err);
+	if (rc == 0)
+		rc = get_ms(file, "limits.deadline", raw->deadline, &limits->deadline_ms, err);
+	if (rc == 0)
+		rc = get_bytes(file, "limits.output", raw->output, &limits->output, err);
+	if (rc == 0 && limits->output > CLIENT_MAX_PAYLOAD)
+		return wrong(file, "limits.output", raw->output, "at most 64M", err);
+	return rc;
+}
+
+static int one_of(const char *file, const char *key, const char *value, const char *const *words,
+	struct ramet_err *err)
+{
+	char all[80] = "";
+	if (!value)
+		return 0;
+	for (size_t i = 0; words[i]; i++) {
+		if (strcmp(value, words[i]) == 0)
+			return 0;
+		size_t len = strlen(all);
+		snprintf(all + len, sizeof(all) - len, "%s%s", len ? ", " : "one of: ", words[i]);
+	}
+	return wrong(file, key, value, all, err);
+}
+
+static int check_words(const char *file, const struct raw *raw, struct ramet_err *err)
+{
+	static const char *const langs[] = {"python", "native", NULL};
+	static const char *const freshness[] = {"reuse", "reset", "fresh", NULL};
+	int rc = one_of(file, "lang", raw->lang, langs, err);
+	if (rc == 0)
+		rc = one_of(file, "fresh", raw->fresh, freshness, err);
+	if (rc == 0 && raw->python && raw->python[0] != '/')
+		rc = wrong(file, "python", raw->python, "an absolute path", err);
+	return rc;
+}
+
+static int take_env(struct raw *raw, const struct strings *keys, struct app_config *config,
+	struct ramet_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && raw->env && i < keys->count; i++) {
+		char *pair;
+		if (!raw->env[i])
+			continue;
+		if (asprintf(&pair, "%s=%s", keys->v[i], raw->env[i]) < 0)
+			return err_nomem(err);
+		rc = strings_add(&config->env, pair, err);
+		free(pair);
+	}
+	return rc;
+}
+
+static int take(const char *file, struct raw *raw, const struct strings *env_keys,
+	struct app_config *config, struct ramet_err *err)
+{
+	int rc = check_words(file, raw, err);
+	if (rc == 0)
+		rc = take_limits(file, raw->limits, &config->limits, err);
+	if (rc == 0)
+		rc = take_env(raw, env_keys, config, err);
+	for (unsigned i = 0; rc == 0 && i < raw->files_count; i++)
+		rc = strings_add(&config->files, raw->files[i], err);
+	if (rc < 0)
+		return rc;
+	config->name = steal_ptr(&raw->name); /* libcyaml allocates with realloc and free */
+	config->app = steal_ptr(&raw->app);
+	config->lang = steal_ptr(&raw->lang);
+	config->handler = steal_ptr(&raw->handler);
+	config->python = steal_ptr(&raw->python);
+	config->fresh = steal_ptr(&raw->fresh);
+	config->idempotent = raw->idempotent;
+	return 0;
+}
+
+int app_config_parse(const char *name, const char *text, size_t len, struct app_config *ret_config,
+	struct ramet_err *err)
+{
+	CLEANUP(strings_fini) struct strings env_keys = {0};
+	CLEANUP(app_config_fini) struct app_config config = {0};
+	struct schema schema;
+	void *raw = NULL;
+	int rc = app_config_scan(name, text, len, &env_keys, err);
+	if (rc < 0)
+		return rc;
+	schema_init(&schema, &env_keys);
+	rc = conf_load_mem(name, text, len, &schema.root, &raw, err);
+	if (rc < 0)
+		return rc;
+	rc = take(name, raw, &env_keys, &config, err);
+	conf_free(&schema.root, raw);
+	if (rc < 0)
+		return rc;
+	*ret_config = config;
+	config = (struct app_config){0};
+	return 0;
+}
+
+int app_config_load(const char *path, struct app_config *ret_config, struct ramet_err *err)
+{
+	auto_free char *text = NULL;
+	size_t len;
+	int rc = file_read(path, APP_CONFIG_MAX_BYTES, &text, &len, err);
+	if (rc == RAMET_ELIMIT)
+		return err_set(
+			err, RAMET_ECONFIG, "%s: longer than %u bytes", path, APP_CONFIG_MAX_BYTES);
+	return rc < 0 ? rc : app_config_parse(path, text, len, ret_config, err);
+}

@@ -1,5 +1,6 @@
-/* ramet.yaml: what a directory deploys as. Reading, checking every value, and releasing; ramet.yaml(5) is the user's page.
- * Unknown keys, wrong types and values out of range are RAMET_ECONFIG and name the file, the line and the key. */
+/* ramet.yaml: what a directory deploys as. Reading, checking every value, and releasing;
+ * ramet.yaml(5) is the user's page. Unknown keys, wrong types and values out of range are
+ * RAMET_ECONFIG and name the file, the line and the key. */
 #ifndef LIBRAMET_APP_CONFIG_H
 #define LIBRAMET_APP_CONFIG_H
 
@@ -48,8 +49,5 @@ void app_config_fini(struct app_config *config);
 
 /* app_config_env - check "KEY=value" and add it, in the place of an earlier one with that key */
 int app_config_env(struct app_config *config, const char *pair, struct ramet_err *err);
-/* "64M", "1G", "4096" → bytes; "500ms", "30s", "5m", "250" (ms) → milliseconds. RAMET_EINVAL. */
-int app_config_bytes(const char *text, uint64_t *ret_bytes, struct ramet_err *err);
-int app_config_ms(const char *text, uint64_t *ret_ms, struct ramet_err *err);
 
 #endif

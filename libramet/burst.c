@@ -34,8 +34,7 @@ struct burst {
 	struct ramet_err first; /* failure; code 0: none */
 };
 
-static int take_result(
-	struct burst *burst, const struct message *message, struct ramet_err *err)
+static int take_result(struct burst *burst, const struct message *message, struct ramet_err *err)
 {
 	struct ramet_result *result;
 	int rc = result_parse(message, burst->function, &result, err);
@@ -92,8 +91,7 @@ static int parse_summary(
 }
 
 /* all answers but the last, which is handed over */
-static int take_results(
-	struct burst *burst, struct message **ret_last, struct ramet_err *err)
+static int take_results(struct burst *burst, struct message **ret_last, struct ramet_err *err)
 {
 	for (;;) {
 		auto_message struct message *message = NULL;
@@ -122,8 +120,8 @@ static int check(const struct burst_arg *arg, struct ramet_err *err)
 	return call_check_name(arg->function, err);
 }
 
-int ramet_burst(struct ramet *ramet, const char *function, uint32_t n, const void *data,
-	size_t len, const struct ramet_call_options *options, ramet_result_fn on_result, void *user,
+int ramet_burst(struct ramet *ramet, const char *function, uint32_t n, const void *data, size_t len,
+	const struct ramet_call_options *options, ramet_result_fn on_result, void *user,
 	struct ramet_summary *ret_summary, struct ramet_err *err)
 {
 	struct ramet_call_options ours;

@@ -53,8 +53,8 @@ static void on_accepted(struct channel_call *channel_call, const char *id)
 	snprintf(call->id, sizeof(call->id), "%s", id);
 }
 
-static void on_done(struct channel_call *channel_call, struct ramet_result *result,
-	const struct ramet_err *err)
+static void on_done(
+	struct channel_call *channel_call, struct ramet_result *result, const struct ramet_err *err)
 {
 	struct ramet_call *call = container_of(channel_call, struct ramet_call, channel);
 	struct ramet *ramet = call->ramet;
@@ -86,8 +86,8 @@ static bool has_room(void *arg)
 	return !channel || channel->ops->room(channel, room->len);
 }
 
-static int submit(struct ramet_call *call, const struct channel_request *request,
-	struct ramet_err *err)
+static int submit(
+	struct ramet_call *call, const struct channel_request *request, struct ramet_err *err)
 {
 	struct ramet *ramet = call->ramet;
 	struct room room = {ramet, request->len};

@@ -1,4 +1,5 @@
-/* struct ramet_call: a call from its sending until its result is taken. Guarded by the handle's lock. */
+/* struct ramet_call: a call from its sending until its result is taken. Guarded by the handle's
+ * lock. */
 #ifndef LIBRAMET_CALL_H
 #define LIBRAMET_CALL_H
 
@@ -28,7 +29,8 @@ struct ramet_call {
 DEFINE_CLEANUP(struct ramet_call, ramet_call_free)
 #define auto_call AUTO(ramet_call_free)
 
-/* call_options - the caller's options as ours, which may be larger or smaller; NULL gives the defaults */
+/* call_options - the caller's options as ours, which may be larger or smaller; NULL gives the
+ * defaults */
 int call_options(const struct ramet_call_options *options, struct ramet_call_options *ret_options,
 	struct ramet_err *err);
 /* call_check_name - whether a function's or app's name is one */

@@ -1,5 +1,5 @@
-/* The path that calls take. A provider carries calls and their results; what else a client asks for goes over the
- * connection (conn.h). The socket provider sends calls over the connection too. */
+/* The path that calls take. A provider carries calls and their results; what else a client asks for
+ * goes over the connection (conn.h). The socket provider sends calls over the connection too. */
 #ifndef LIBRAMET_CHANNEL_H
 #define LIBRAMET_CHANNEL_H
 
@@ -22,7 +22,8 @@ struct channel_request {
 	const struct ramet_call_options *options; /* whole: as large as ours */
 };
 
-/* What becomes of a call. Called with the handle's lock held, from dispatch() or from within any other slot. */
+/* What becomes of a call. Called with the handle's lock held, from dispatch() or from within any
+ * other slot. */
 struct channel_events {
 	/* once, before done; id is a string that lives during the call */
 	void (*accepted)(struct channel_call *call, const char *id);
@@ -31,7 +32,8 @@ struct channel_events {
 		const struct ramet_err *err);
 };
 
-/* A call on its way; embedded in its owner. Between submit() and done() it belongs to the channel. */
+/* A call on its way; embedded in its owner. Between submit() and done() it belongs to the channel.
+ */
 struct channel_call {
 	const struct channel_events *events; /* set by the owner before submit() */
 	struct conn_request request; /* the socket provider's */
@@ -53,9 +55,11 @@ struct channel_ops {
 	bool (*room)(const struct channel *channel, size_t len);
 	/* cancel - ask for an end; done() still comes, with whatever happens first */
 	int (*cancel)(struct channel *channel, struct channel_call *call, struct ramet_err *err);
-	/* forget - no event will come any more; the call may go on. The owner may free it at once. */
+	/* forget - no event will come any more; the call may go on. The owner may free it at once.
+	 */
 	void (*forget)(struct channel *channel, struct channel_call *call);
-	/* fd - readable when dispatch() has something to do; -1: that comes with the connection's */
+	/* fd - readable when dispatch() has something to do; -1: that comes with the connection's
+	 */
 	int (*fd)(const struct channel *channel);
 	int (*dispatch)(struct channel *channel, struct ramet_err *err);
 	/* destroy - calls that are left get done() with RAMET_ECLOSED before. NULL is fine. */
@@ -67,7 +71,6 @@ struct channel {
 };
 
 /* channel_socket_create - calls as messages over the connection, which must outlive the channel */
-int channel_socket_create(
-	struct conn *conn, struct channel **ret_channel, struct ramet_err *err);
+int channel_socket_create(struct conn *conn, struct channel **ret_channel, struct ramet_err *err);
 
 #endif

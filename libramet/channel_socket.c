@@ -89,8 +89,7 @@ static int submit(struct channel *channel, const struct channel_request *request
 
 static bool room(const struct channel *channel, size_t len)
 {
-	const struct channel_socket *s =
-		container_of(channel, const struct channel_socket, base);
+	const struct channel_socket *s = container_of(channel, const struct channel_socket, base);
 	return conn_has_room(s->conn, len + ENVELOPE);
 }
 

@@ -1,4 +1,5 @@
-/* The connection to rametd: a frame connection on a loop of its own that nobody runs; the handle turns it. */
+/* The connection to rametd: a frame connection on a loop of its own that nobody runs; the handle
+ * turns it. */
 #include "libramet/conn.h"
 
 #include "base/cleanup.h"

@@ -246,8 +246,8 @@ static void pack_deploy(struct buf *b, const void *arg)
 	wire_kuint(b, "node", d->node);
 }
 
-static int tell_progress(const struct message *message, const struct ramet_deploy_options *o,
-	struct ramet_err *err)
+static int tell_progress(
+	const struct message *message, const struct ramet_deploy_options *o, struct ramet_err *err)
 {
 	char stage[32], text[512];
 	double fraction;
@@ -316,8 +316,7 @@ int ramet_deploy(struct ramet *ramet, const char *path, const struct ramet_deplo
 	if (rc == 0)
 		rc = load(&d, path, &ours, err);
 	if (rc == 0)
-		rc = stream_open(
-			ramet, "deploy", DEPLOY_PAIRS, pack_deploy, &d, &stream, err);
+		rc = stream_open(ramet, "deploy", DEPLOY_PAIRS, pack_deploy, &d, &stream, err);
 	return rc < 0 ? rc : follow(stream, &d, &ours, ret_result, err);
 }
 

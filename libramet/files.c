@@ -84,8 +84,8 @@ static int grow(struct files *files, struct ramet_err *err)
 	return 0;
 }
 
-static int add_file(struct files *files, int fd, const struct stat *st, const char *path,
-	struct ramet_err *err)
+static int add_file(
+	struct files *files, int fd, const struct stat *st, const char *path, struct ramet_err *err)
 {
 	if (st->st_size < 0 || (uint64_t)st->st_size > CLIENT_MAX_BUNDLE - files->bytes)
 		return err_set(err, RAMET_ELIMIT,
@@ -118,8 +118,8 @@ static bool left_out(const char *name, bool top)
 }
 
 /* takes fd, a directory */
-static int add_dir(struct files *files, int dirfd, const char *path, unsigned depth,
-	struct ramet_err *err)
+static int add_dir(
+	struct files *files, int dirfd, const char *path, unsigned depth, struct ramet_err *err)
 {
 	auto_closedir DIR *dir = fdopendir(dirfd);
 	if (!dir) {
@@ -127,8 +127,8 @@ static int add_dir(struct files *files, int dirfd, const char *path, unsigned de
 		return err_errno(err, RAMET_EIO, "read directory %s", path);
 	}
 	if (depth >= MAX_DEPTH)
-		return err_set(err, RAMET_ELIMIT, "directories nest deeper than %d: %s", MAX_DEPTH,
-			path);
+		return err_set(
+			err, RAMET_ELIMIT, "directories nest deeper than %d: %s", MAX_DEPTH, path);
 	for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
 		if (left_out(e->d_name, depth == 0))
 			continue;

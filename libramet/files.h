@@ -23,15 +23,17 @@ struct files {
 	size_t bytes; /* of all data */
 };
 
-/* files_add - a file or, with all below it, a directory: path relative to dir. Within directories names that begin with a
- * dot, __pycache__ and ramet.yaml are left out. Symbolic links are followed. RAMET_ELIMIT: more than CLIENT_MAX_BUNDLE
- * bytes or CLIENT_MAX_FILES files; RAMET_ENOTFOUND; RAMET_EINVAL: a path that leaves dir, or is no regular file. */
+/* files_add - a file or, with all below it, a directory: path relative to dir. Within directories
+ * names that begin with a dot, __pycache__ and ramet.yaml are left out. Symbolic links are
+ * followed. RAMET_ELIMIT: more than CLIENT_MAX_BUNDLE bytes or CLIENT_MAX_FILES files;
+ * RAMET_ENOTFOUND; RAMET_EINVAL: a path that leaves dir, or is no regular file. */
 int files_add(struct files *files, const char *dir, const char *path, struct ramet_err *err);
 /* files_add_all - everything below dir, as above */
 int files_add_all(struct files *files, const char *dir, struct ramet_err *err);
 void files_sort(struct files *files); /* by path, doubles dropped */
 const struct file *files_find(const struct files *files, const char *path); /* or NULL */
-void files_pack(const struct files *files, struct buf *b); /* an array of maps, see client_proto.h */
+void files_pack(
+	const struct files *files, struct buf *b); /* an array of maps, see client_proto.h */
 void files_fini(struct files *files);
 
 #endif

@@ -12,8 +12,7 @@
 
 uint64_t handle_deadline(int timeout_ms)
 {
-	return timeout_ms < 0 ? DEADLINE_NONE
-			      : now_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	return timeout_ms < 0 ? DEADLINE_NONE : now_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
 }
 
 static void handle_free(struct ramet *ramet)
@@ -114,7 +113,8 @@ static int dispatch(struct ramet *ramet, struct ramet_err *err)
 	return rc;
 }
 
-/* polls on behalf of all, with the lock released; rounds up, so that the deadline has passed afterwards */
+/* polls on behalf of all, with the lock released; rounds up, so that the deadline has passed
+ * afterwards */
 static int poll_for_all(struct ramet *ramet, uint64_t deadline_ns, struct ramet_err *err)
 {
 	struct pollfd fds[2] = {

@@ -1,5 +1,6 @@
-/* struct ramet: a connection shared by threads, and how they wait on it. One thread at a time polls the connection, with
- * the lock released; what arrives is handled with the lock held by whoever comes first. */
+/* struct ramet: a connection shared by threads, and how they wait on it. One thread at a time polls
+ * the connection, with the lock released; what arrives is handled with the lock held by whoever
+ * comes first. */
 #ifndef LIBRAMET_HANDLE_H
 #define LIBRAMET_HANDLE_H
 
@@ -39,7 +40,8 @@ int handle_create(const char *path, struct ramet **ret_ramet, struct ramet_err *
 void handle_get(struct ramet *ramet); /* lock held */
 void handle_put(struct ramet *ramet); /* lock not held */
 
-/* handle_wait - with the lock held: until ready(arg), which is called with it. RAMET_ETIMEOUT (no message is made). */
+/* handle_wait - with the lock held: until ready(arg), which is called with it. RAMET_ETIMEOUT (no
+ * message is made). */
 int handle_wait(struct ramet *ramet, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns,
 	struct ramet_err *err);
 /* handle_send - with the lock held, which is released while the daemon does not read */

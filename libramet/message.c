@@ -12,8 +12,7 @@ static const struct wire_limits limits = {
 	.items = CLIENT_WIRE_ITEMS,
 };
 
-int message_parse(
-	const void *data, size_t len, struct message **ret_message, struct ramet_err *err)
+int message_parse(const void *data, size_t len, struct message **ret_message, struct ramet_err *err)
 {
 	auto_message struct message *message = calloc(1, sizeof(*message));
 	if (!message)

@@ -16,7 +16,8 @@ static void pack_hello(struct buf *b, const void *arg)
 	wire_kstr(b, "client", arg);
 }
 
-static int get_u32(const struct wire_value *map, const char *key, uint32_t *ret, struct ramet_err *err)
+static int get_u32(
+	const struct wire_value *map, const char *key, uint32_t *ret, struct ramet_err *err)
 {
 	uint64_t value;
 	int rc = wire_get_uint(map, key, UINT32_MAX, &value, err);
@@ -42,8 +43,8 @@ static int greet(struct ramet *ramet, struct ramet_err *err)
 	if (rc == 0)
 		rc = get_u32(message->root, "pid", &pid, err);
 	if (rc == 0)
-		rc = wire_get_str(message->root, "version", ramet->version,
-			sizeof(ramet->version), err);
+		rc = wire_get_str(
+			message->root, "version", ramet->version, sizeof(ramet->version), err);
 	if (rc < 0)
 		return rc;
 	ramet->pid = (int32_t)pid;

@@ -1,4 +1,5 @@
-/* Results: decoding, defaults, and the one block of memory in which a result with all its strings lives. */
+/* Results: decoding, defaults, and the one block of memory in which a result with all its strings
+ * lives. */
 #include "libramet/result.h"
 
 #include "base/err.h"
@@ -131,8 +132,8 @@ static int span_str(const struct wire_value *map, const char *key, size_t max, s
 		return 0;
 	int rc = wire_get_span(map, key, &spans->data[index], &spans->len[index], err);
 	if (rc == 0 && spans->len[index] > max)
-		return err_set(err, RAMET_EPROTO, "message's \"%s\" is longer than %zu bytes", key,
-			max);
+		return err_set(
+			err, RAMET_EPROTO, "message's \"%s\" is longer than %zu bytes", key, max);
 	return rc;
 }
 
@@ -145,8 +146,8 @@ static int span_bin(const struct wire_value *map, const char *key, size_t max, s
 	int rc = wire_get_bin(map, key, &data, &spans->len[index], err);
 	spans->data[index] = data;
 	if (rc == 0 && spans->len[index] > max)
-		return err_set(err, RAMET_EPROTO, "message's \"%s\" is longer than %zu bytes", key,
-			max);
+		return err_set(
+			err, RAMET_EPROTO, "message's \"%s\" is longer than %zu bytes", key, max);
 	return rc;
 }
 
@@ -215,8 +216,7 @@ static int get_us(
 	return rc;
 }
 
-static int parse_times(
-	const struct wire_value *root, struct ramet_result *r, struct ramet_err *err)
+static int parse_times(const struct wire_value *root, struct ramet_result *r, struct ramet_err *err)
 {
 	int rc = 0;
 	const struct wire_value *ns;

@@ -7,14 +7,16 @@
 #include "libramet/message.h"
 #include "ramet/ramet.h"
 
-/* result_parse - from a `result`, `deployed` or `error` message. function: for answers that do not name it. */
+/* result_parse - from a `result`, `deployed` or `error` message. function: for answers that do not
+ * name it. */
 int result_parse(const struct message *message, const char *function,
 	struct ramet_result **ret_result, struct ramet_err *err);
 
 /* result_from_err - a result that is nothing but a failure of ours; NULL when out of memory */
 struct ramet_result *result_from_err(const char *function, const struct ramet_err *err);
 
-/* result_status - 0, or the code of the result's failure with its message ("ValueError: bad") in err */
+/* result_status - 0, or the code of the result's failure with its message ("ValueError: bad") in
+ * err */
 int result_status(const struct ramet_result *result, struct ramet_err *err);
 
 enum ramet_kind result_kind(int code); /* of a failure that does not say */

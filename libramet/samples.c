@@ -1,8 +1,8 @@
 /* Sample inputs of a deployment: reading the file, walking its lines. */
 #include "libramet/samples.h"
 
+#include "base/file.h"
 #include "cluster/client_proto.h"
-#include "libramet/text_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static const char *next_line(const struct samples *s, size_t *pos, size_t *ret_l
 int samples_load(struct samples *samples, const char *path, struct ramet_err *err)
 {
 	struct samples loaded = {0};
-	int rc = text_file_read(path, SAMPLES_MAX_BYTES, &loaded.text, &loaded.len, err);
+	int rc = file_read(path, SAMPLES_MAX_BYTES, &loaded.text, &loaded.len, err);
 	if (rc < 0)
 		return rc;
 	size_t len, pos = 0;

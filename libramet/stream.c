@@ -1,4 +1,5 @@
-/* Requests with several answers: messages are queued by whoever reads the connection, and taken by their one thread. */
+/* Requests with several answers: messages are queued by whoever reads the connection, and taken by
+ * their one thread. */
 #include "libramet/stream.h"
 
 #include "libramet/result.h"

@@ -1,4 +1,5 @@
-/* A request whose answers are taken one after another by one thread: everything that is not a call. */
+/* A request whose answers are taken one after another by one thread: everything that is not a call.
+ */
 #ifndef LIBRAMET_STREAM_H
 #define LIBRAMET_STREAM_H
 
@@ -12,7 +13,8 @@ struct stream;
 int stream_open(struct ramet *ramet, const char *type, uint32_t pairs,
 	void (*pack)(struct buf *b, const void *arg), const void *arg, struct stream **ret_stream,
 	struct ramet_err *err);
-/* stream_next - the next message; an `error` message is one too. RAMET_ETIMEOUT; RAMET_EPEER the connection is lost. */
+/* stream_next - the next message; an `error` message is one too. RAMET_ETIMEOUT; RAMET_EPEER the
+ * connection is lost. */
 int stream_next(struct stream *stream, uint64_t deadline_ns, struct message **ret_message,
 	struct ramet_err *err);
 int stream_cancel(struct stream *stream, struct ramet_err *err);

@@ -140,7 +140,8 @@ static void pack_wait(struct buf *b, const void *arg)
 static int check_id(const char *id, struct ramet_err *err)
 {
 	if (!id || !*id || strlen(id) > CLIENT_CALL_MAX)
-		return err_set(err, RAMET_EINVAL, "\"%.40s\" is not the id of a call", id ? id : "");
+		return err_set(
+			err, RAMET_EINVAL, "\"%.40s\" is not the id of a call", id ? id : "");
 	return 0;
 }
 
@@ -177,6 +178,6 @@ int ramet_cancel_id(struct ramet *ramet, const char *call, struct ramet_err *err
 	int rc = check_id(call, err);
 	if (rc < 0)
 		return rc;
-	return stream_request(ramet, "cancel", 1, pack_cancel, call, DEADLINE_NONE, "cancelled",
-		NULL, err);
+	return stream_request(
+		ramet, "cancel", 1, pack_cancel, call, DEADLINE_NONE, "cancelled", NULL, err);
 }

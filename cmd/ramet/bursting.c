@@ -1,4 +1,5 @@
-/* What `burst` and `run` share: lines of JSON as instances are done, or one table in the order of ranks. */
+/* What `burst` and `run` share: lines of JSON as instances are done, or one table in the order of
+ * ranks. */
 #include "cmd/ramet/bursting.h"
 
 #include "base/cleanup.h"

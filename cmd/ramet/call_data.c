@@ -1,18 +1,21 @@
 /* --data and --binary: reading files, checking JSON before it travels. */
 #include "cmd/ramet/call_data.h"
 
+#include "base/file.h"
 #include "cmd/ramet/json.h"
-#include "libramet/text_file.h"
 #include "ramet/ramet.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int load(const char *value, struct call_data *data, struct ramet_err *err)
 {
+	if (strcmp(value, "@-") == 0)
+		return file_read_fd(STDIN_FILENO, "standard input", RAMET_MAX_PAYLOAD, &data->text,
+			&data->len, err);
 	if (value[0] == '@')
-		return text_file_read(
-			value + 1, RAMET_MAX_PAYLOAD, &data->text, &data->len, err);
+		return file_read(value + 1, RAMET_MAX_PAYLOAD, &data->text, &data->len, err);
 	data->text = strdup(value);
 	if (!data->text)
 		return err_nomem(err);
@@ -20,8 +23,8 @@ static int load(const char *value, struct call_data *data, struct ramet_err *err
 	return 0;
 }
 
-int call_data_load(const char *data, const char *binary, struct call_data *ret_data,
-	struct ramet_err *err)
+int call_data_load(
+	const char *data, const char *binary, struct call_data *ret_data, struct ramet_err *err)
 {
 	struct call_data loaded = {.binary = binary != NULL};
 	size_t at;
@@ -32,8 +35,8 @@ int call_data_load(const char *data, const char *binary, struct call_data *ret_d
 		return rc;
 	if (!loaded.binary && !json_check(loaded.text, loaded.len, &at)) {
 		rc = err_set(err, RAMET_EINVAL,
-			"--data is not JSON: unexpected \"%.16s\" at byte %zu%s",
-			loaded.text + at, at,
+			"--data is not JSON: unexpected \"%.16s\" at byte %zu%s", loaded.text + at,
+			at,
 			data && data[0] != '@' ? " (a string needs its own quotes: '\"text\"')"
 					       : "");
 		call_data_fini(&loaded);

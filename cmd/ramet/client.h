@@ -10,9 +10,15 @@
 
 /* The option that says which cluster: --socket PATH. dst: const char *. */
 #define OPTION_SOCKET(dst) \
-	{"socket", 0, OPTION_STRING, (dst), 0, "PATH", \
-		"client socket of a node (default: RAMET_SOCKET, or the cluster of `ramet up`)"}
-#define OPTION_JSON(dst) {"json", 0, OPTION_FLAG, (dst), 0, NULL, "JSON for programs"}
+	{ \
+		"socket", 0, OPTION_STRING, (dst), 0, "PATH", \
+			"client socket of a node (default: RAMET_SOCKET, or the cluster of " \
+			"`ramet up`)" \
+	}
+#define OPTION_JSON(dst) \
+	{ \
+		"json", 0, OPTION_FLAG, (dst), 0, NULL, "JSON for programs" \
+	}
 
 DEFINE_CLEANUP(struct ramet, ramet_close)
 #define auto_ramet AUTO(ramet_close)

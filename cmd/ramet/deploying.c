@@ -2,8 +2,8 @@
 #include "cmd/ramet/deploying.h"
 
 #include "base/err.h"
+#include "base/parse.h"
 #include "cmd/ramet/client.h"
-#include "libramet/app_config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +23,9 @@ int deploying_options(struct deploying *d, struct ramet_err *err)
 	d->options.deadline_ms = (uint32_t)d->deadline_ms;
 	d->options.idempotent = d->idempotent;
 	int rc = check_fresh(d->options.fresh, err);
-	if (rc == 0 && d->mem && app_config_bytes(d->mem, &d->options.mem, err) < 0)
-		rc = err_prefix(err, "--mem");
+	if (rc == 0 && d->mem && parse_bytes(d->mem, &d->options.mem) < 0)
+		rc = err_set(
+			err, RAMET_EINVAL, "--mem takes a size as in 512M, not \"%s\"", d->mem);
 	return rc;
 }
 

@@ -1,11 +1,13 @@
-/* What `deploy` and `run` share: the options of a deployment, doing it with progress, telling what became of it. */
+/* What `deploy` and `run` share: the options of a deployment, doing it with progress, telling what
+ * became of it. */
 #ifndef CMD_RAMET_DEPLOYING_H
 #define CMD_RAMET_DEPLOYING_H
 
 #include "cmd/ramet/options.h"
 #include "ramet/ramet.h"
 
-/* Destinations of the options, to be turned into struct ramet_deploy_options by deploying_options(). */
+/* Destinations of the options, to be turned into struct ramet_deploy_options by
+ * deploying_options(). */
 struct deploying {
 	struct option_strings env;
 	uint64_t node, deadline_ms;
@@ -29,10 +31,14 @@ struct deploying {
 			"what of an instance the next call may find (default reuse)"}, \
 		{"idempotent", 0, OPTION_FLAG, &(d)->idempotent, 0, NULL, \
 			"calls may be run again when their instance was lost"}, \
-		{"mem", 0, OPTION_STRING, &(d)->mem, 0, "SIZE", "memory of an instance, as in 512M"}, \
+		{"mem", 0, OPTION_STRING, &(d)->mem, 0, "SIZE", \
+			"memory of an instance, as in 512M"}, \
 		{"deadline", 0, OPTION_UINT, &(d)->deadline_ms, UINT32_MAX, "MS", \
 			"of a call, unless the call says otherwise"}, \
-		{"node", 'N', OPTION_UINT, &(d)->node, UINT32_MAX, "N", "initialise it on this node"}
+	{ \
+		"node", 'N', OPTION_UINT, &(d)->node, UINT32_MAX, "N", \
+			"initialise it on this node" \
+	}
 
 /* deploying_options - finish d->options; RAMET_EINVAL */
 int deploying_options(struct deploying *d, struct ramet_err *err);

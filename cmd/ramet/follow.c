@@ -42,7 +42,8 @@ int follow_call(struct ramet *ramet, const char *function, const void *data, siz
 		if (message_is(message, "log")) {
 			rc = log_print(stderr, message, false, err);
 		} else if (!message_is(message, "accepted")) {
-			rc = message_is(message, "result") ? 0 : stream_expect(message, "error", err);
+			rc = message_is(message, "result") ? 0
+							   : stream_expect(message, "error", err);
 			if (rc == 0)
 				rc = result_parse(message, function, ret_result, err);
 			return rc < 0 ? rc : result_status(*ret_result, err);

@@ -48,13 +48,12 @@ static int call(struct ramet *ramet, const char *name, const struct invoke *o,
 	const struct call_data *data, struct ramet_result **ret_result, struct ramet_err *err)
 {
 	struct ramet_call_options options = ramet_call_options_default();
-	options.flags = (data->binary ? RAMET_CALL_BINARY : 0) |
-		(o->detach ? RAMET_CALL_DETACH : 0);
+	options.flags =
+		(data->binary ? RAMET_CALL_BINARY : 0) | (o->detach ? RAMET_CALL_DETACH : 0);
 	options.node = (uint32_t)o->node;
 	options.deadline_ms = (uint32_t)o->deadline_ms;
 	if (o->follow)
-		return follow_call(
-			ramet, name, data->text, data->len, &options, ret_result, err);
+		return follow_call(ramet, name, data->text, data->len, &options, ret_result, err);
 	return ramet_call(ramet, name, data->text, data->len, &options, ret_result, err);
 }
 

@@ -8,7 +8,8 @@
 
 #define JSON_MAX_DEPTH 512
 
-/* json_check - whether text is exactly one JSON value, in UTF-8. If not, *ret_at (may be NULL) is where it ends being one. */
+/* json_check - whether text is exactly one JSON value, in UTF-8. If not, *ret_at (may be NULL) is
+ * where it ends being one. */
 bool json_check(const char *text, size_t len, size_t *ret_at);
 
 /* json_string - a quoted string; bytes that are not UTF-8 become U+FFFD */

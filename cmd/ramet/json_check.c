@@ -1,4 +1,5 @@
-/* Checking JSON by its grammar (RFC 8259), with bounded depth and no recursion; nothing is built. */
+/* Checking JSON by its grammar (RFC 8259), with bounded depth and no recursion; nothing is built.
+ */
 #include "cmd/ramet/json.h"
 
 #include <ctype.h>
@@ -136,7 +137,8 @@ static bool scan_member_key(struct scan *s)
 	return eat(s, ':');
 }
 
-/* after a value: a comma, or closing brackets. false: malformed. *depth 0: the whole value is done. */
+/* after a value: a comma, or closing brackets. false: malformed. *depth 0: the whole value is done.
+ */
 static bool scan_after_value(struct scan *s, const char *stack, unsigned *depth)
 {
 	while (*depth) {

@@ -10,7 +10,8 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 	static const struct {
 		unsigned char mask, lead;
 		uint32_t min;
-	} forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+	} forms[] = {
+		{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
 	for (size_t n = 0; n < 4; n++) {
 		if ((s[0] & forms[n].mask) != forms[n].lead)
 			continue;

@@ -1,4 +1,5 @@
-/* Lists of the cluster. What a row says is decided by the table of columns; other keys of a row are ignored. */
+/* Lists of the cluster. What a row says is decided by the table of columns; other keys of a row are
+ * ignored. */
 #include "cmd/ramet/list.h"
 
 #include "base/err.h"
@@ -155,8 +156,8 @@ static int list(const struct list_options *o, const struct column *columns, stru
 	uint32_t count;
 	int rc = ramet_open(o->socket, &ramet, err);
 	if (rc == 0)
-		rc = stream_request(ramet, "list", 2, pack, o, handle_deadline(10000), "rows",
-			&message, err);
+		rc = stream_request(
+			ramet, "list", 2, pack, o, handle_deadline(10000), "rows", &message, err);
 	if (rc == 0)
 		rc = wire_get_array(message->root, "rows", &rows, &count, err);
 	if (rc == 0)

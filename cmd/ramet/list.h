@@ -1,4 +1,5 @@
-/* Lists of the cluster: rows from rametd, as a table or as JSON, by one table of columns for each list. */
+/* Lists of the cluster: rows from rametd, as a table or as JSON, by one table of columns for each
+ * list. */
 #ifndef CMD_RAMET_LIST_H
 #define CMD_RAMET_LIST_H
 

@@ -27,8 +27,7 @@ static int parse(const struct wire_value *root, struct log_piece *p, struct rame
 	if (rc == 0)
 		rc = wire_get_uint_or(root, "time", UINT64_MAX, 0, &p->time, err);
 	if (rc == 0)
-		rc = wire_get_str_or(
-			root, "function", "", p->function, sizeof(p->function), err);
+		rc = wire_get_str_or(root, "function", "", p->function, sizeof(p->function), err);
 	if (rc == 0)
 		rc = wire_get_str_or(root, "call", "", p->call, sizeof(p->call), err);
 	if (rc == 0)

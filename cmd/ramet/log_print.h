@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* log_print - a `log` message: as text with who printed it before each line, or as one JSON object */
+/* log_print - a `log` message: as text with who printed it before each line, or as one JSON object
+ */
 int log_print(FILE *out, const struct message *message, bool json, struct ramet_err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* ramet: the command line of a cluster. Which verb; everything else is in the verbs' files. */
+#include "base/conf.h"
 #include "cmd/ramet/exit_code.h"
 #include "cmd/ramet/verb.h"
-#include "libramet/suggest.h"
 #include "ramet/ramet.h"
 
 #include <signal.h>
@@ -29,21 +29,24 @@ static const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
 static void print_help(FILE *out)
 {
-	fprintf(out, "Usage: ramet VERB [OPTION]... [ARGUMENT]...\n\n"
-		     "Import once, fork everywhere: a cluster runtime with remote fork.\n\nVerbs:\n");
+	fprintf(out,
+		"Usage: ramet VERB [OPTION]... [ARGUMENT]...\n\n"
+		"Import once, fork everywhere: a cluster runtime with remote fork.\n\nVerbs:\n");
 	for (unsigned i = 0; i < verb_count; i++)
 		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
-	fprintf(out, "\nEach verb has --help. Exit codes: 0 ok, 1 the function failed, 2 usage, "
-		     "3 no cluster, 4 refused,\n5 deadline, 6 lost, 7 cancelled.\n");
+	fprintf(out,
+		"\nEach verb has --help. Exit codes: 0 ok, 1 the function failed, 2 usage, "
+		"3 no cluster, 4 refused,\n5 deadline, 6 lost, 7 cancelled.\n");
 }
 
 static int unknown_verb(const char *name)
 {
-	struct suggestion s = {0};
+	const char *names[sizeof(verbs) / sizeof(verbs[0]) + 1] = {NULL};
 	for (unsigned i = 0; i < verb_count; i++)
-		suggest_try(&s, name, verbs[i].name);
+		names[i] = verbs[i].name;
+	const char *meant = conf_nearest(name, names);
 	fprintf(stderr, "ramet: unknown verb \"%s\"%s%s%s\nTry: ramet --help\n", name,
-		s.word ? "; did you mean \"" : "", s.word ? s.word : "", s.word ? "\"?" : "");
+		meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
 	return EXIT_USAGE;
 }
 

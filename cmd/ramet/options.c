@@ -1,14 +1,16 @@
 /* Parsing a verb's options. Options and other arguments may be mixed; "--" ends the options. */
 #include "cmd/ramet/options.h"
 
+#include "base/conf.h"
 #include "cmd/ramet/exit_code.h"
-#include "libramet/suggest.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MAX_OPTIONS 32 /* of a verb, that are offered as "did you mean" */
 
 int options_wrong(const struct usage *usage, const char *fmt, ...)
 {
@@ -56,16 +58,16 @@ static const struct option *find_letter(const struct usage *usage, char letter)
 
 static int unknown(const struct usage *usage, const char *given)
 {
-	struct suggestion s = {0};
+	const char *names[MAX_OPTIONS + 2] = {"help"};
+	size_t count = 1;
 	char word[48];
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(given + strspn(given, "-"), "="),
 		given + strspn(given, "-"));
-	for (const struct option *o = usage->options; o->name; o++)
-		suggest_try(&s, word, o->name);
-	suggest_try(&s, word, "help");
-	if (s.word)
-		return options_wrong(
-			usage, "unknown option %s; did you mean --%s?", given, s.word);
+	for (const struct option *o = usage->options; o->name && count <= MAX_OPTIONS; o++)
+		names[count++] = o->name;
+	const char *meant = given[1] == '-' ? conf_nearest(word, names) : NULL;
+	if (meant)
+		return options_wrong(usage, "unknown option %s; did you mean --%s?", given, meant);
 	return options_wrong(usage, "unknown option %s", given);
 }
 
@@ -137,7 +139,8 @@ static bool is_help(const char *arg)
 	return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
 }
 
-bool options_parse(const struct usage *usage, int argc, char **argv, const char **args, int *ret_exit)
+bool options_parse(
+	const struct usage *usage, int argc, char **argv, const char **args, int *ret_exit)
 {
 	struct cursor c = {usage, argc, 1, argv};
 	unsigned count = 0;

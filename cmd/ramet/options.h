@@ -1,4 +1,5 @@
-/* The options of a verb: a table of what it takes, parsing, and the help text made of that table. */
+/* The options of a verb: a table of what it takes, parsing, and the help text made of that table.
+ */
 #ifndef CMD_RAMET_OPTIONS_H
 #define CMD_RAMET_OPTIONS_H
 
@@ -37,11 +38,14 @@ struct usage {
 	unsigned min, max; /* number of other arguments */
 };
 
-/* options_parse - fill in the options' destinations; other arguments go to args (max of them, then NULL).
- * true: go on. false: *ret_exit is the exit code, and all has been told (the help, or what is wrong). */
-bool options_parse(const struct usage *usage, int argc, char **argv, const char **args, int *ret_exit);
+/* options_parse - fill in the options' destinations; other arguments go to args (max of them, then
+ * NULL). true: go on. false: *ret_exit is the exit code, and all has been told (the help, or what
+ * is wrong). */
+bool options_parse(
+	const struct usage *usage, int argc, char **argv, const char **args, int *ret_exit);
 
-/* options_wrong - tell that the command line is wrong, with a hint to the help; returns EXIT_USAGE */
+/* options_wrong - tell that the command line is wrong, with a hint to the help; returns EXIT_USAGE
+ */
 int options_wrong(const struct usage *usage, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

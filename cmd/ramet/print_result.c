@@ -55,7 +55,7 @@ void print_result_json(FILE *out, const struct ramet_result *r, bool burst)
 		json_uint(&json, "size", r->group);
 	}
 	json_str(&json, "function", r->function);
-	json_str(&json, "version", r->version);
+	json_str(&json, "version", *r->version ? r->version : NULL);
 	json_str(&json, "call", *r->call ? r->call : NULL);
 	json_uint(&json, "node", r->node);
 	json_uint(&json, "instance", r->instance);

@@ -1,4 +1,5 @@
-/* Printing results: for programs, the JSON object that DESIGN fixes; for people, output and a line about the start. */
+/* Printing results: for programs, the JSON object that DESIGN fixes; for people, output and a line
+ * about the start. */
 #ifndef CMD_RAMET_PRINT_RESULT_H
 #define CMD_RAMET_PRINT_RESULT_H
 

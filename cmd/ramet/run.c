@@ -81,7 +81,8 @@ int verb_run(int argc, char **argv)
 {
 	struct run o = {.deploying = {.options = ramet_deploy_options_default()}, .n = 1};
 	const struct option options[] = {
-		{"instances", 'n', OPTION_UINT, &o.n, CLIENT_MAX_BURST, "N", "how many (default 1)"},
+		{"instances", 'n', OPTION_UINT, &o.n, CLIENT_MAX_BURST, "N",
+			"how many (default 1)"},
 		OPTION_DATA(&o.data),
 		OPTION_BINARY(&o.binary),
 		OPTIONS_DEPLOYING(&o.deploying),

@@ -17,7 +17,8 @@ struct table {
 };
 
 void table_column(struct table *table, const char *title, bool right);
-/* table_cell - the next cell; control characters are shown as '?'. Out of memory ends the program. */
+/* table_cell - the next cell; control characters are shown as '?'. Out of memory ends the program.
+ */
 void table_cell(struct table *table, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void table_print(const struct table *table, FILE *out);
 void table_fini(struct table *table);
