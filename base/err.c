@@ -58,19 +58,18 @@ int err_vset(struct ramet_err *err, int code, const char *fmt, va_list ap)
 	return code;
 }
 
-int err_set(struct ramet_err *err, int code, const char *fmt, ...)
+void err_fill(struct ramet_err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
 	err_vset(err, code, fmt, ap);
 	va_end(ap);
-	return code;
 }
 
-int err_errno(struct ramet_err *err, int code, const char *fmt, ...)
+void err_fill_errno(struct ramet_err *err, int code, const char *fmt, ...)
 {
 	if (!err)
-		return code;
+		return;
 	int sys = errno;
 	va_list ap;
 	va_start(ap, fmt);
@@ -84,12 +83,6 @@ int err_errno(struct ramet_err *err, int code, const char *fmt, ...)
 	if (n >= 0 && (size_t)n >= sizeof(err->msg) - len)
 		trim_utf8(err->msg);
 	errno = sys;
-	return code;
-}
-
-int err_nomem(struct ramet_err *err)
-{
-	return err_set(err, RAMET_ENOMEM, "out of memory");
 }
 
 int err_prefix(struct ramet_err *err, const char *fmt, ...)

@@ -9,11 +9,30 @@
 
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
-int err_set(struct ramet_err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/*
+ * int err_set(struct ramet_err *err, int code, const char *fmt, …) and err_errno(): the second as the first, with errno
+ * kept in err->sys and its text appended: "open x: No such file or directory". Macros, so that the compiler sees which
+ * code comes back, and which variables are therefore set afterwards.
+ */
+#define err_set(err, code, ...) \
+	__extension__({ \
+		const int code_ = (code); \
+		err_fill((err), code_, __VA_ARGS__); \
+		code_; \
+	})
+#define err_errno(err, code, ...) \
+	__extension__({ \
+		const int code_ = (code); \
+		err_fill_errno((err), code_, __VA_ARGS__); \
+		code_; \
+	})
+void err_fill(struct ramet_err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void err_fill_errno(struct ramet_err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int err_vset(struct ramet_err *err, int code, const char *fmt, va_list ap) PRINTF_LIKE(3, 0);
-/* err_errno - as err_set, with errno kept in err->sys and its text appended: "open x: No such file or directory" */
-int err_errno(struct ramet_err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-int err_nomem(struct ramet_err *err);
+static inline int err_nomem(struct ramet_err *err)
+{
+	return err_set(err, RAMET_ENOMEM, "out of memory");
+}
 /* err_prefix - put "context: " before the message that is there; returns err->code */
 int err_prefix(struct ramet_err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void err_clear(struct ramet_err *err);
