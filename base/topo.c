@@ -42,38 +42,40 @@ static unsigned count_cores(void)
 }
 
 #ifdef RAMET_HAVE_HWLOC
-static bool ask_hwloc(struct topo *topo)
+/* 0 if it cannot say */
+static unsigned hwloc_domains(void)
 {
 	hwloc_topology_t t;
+	int count = 0;
 	if (hwloc_topology_init(&t) < 0)
-		return false;
-	bool ok = hwloc_topology_set_io_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE) == 0 &&
-		hwloc_topology_load(t) == 0;
-	if (ok) {
-		int numa = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE);
-		topo->numa = numa > 0 ? (unsigned)numa : 1;
-		topo->mem_bytes = hwloc_get_root_obj(t)->total_memory;
-	}
+		return 0;
+	if (hwloc_topology_set_io_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE) == 0 &&
+		hwloc_topology_load(t) == 0)
+		count = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE);
 	hwloc_topology_destroy(t);
-	return ok && topo->mem_bytes;
+	return (unsigned)MAX(count, 0);
 }
 #else
-static bool ask_hwloc(struct topo *topo)
+static unsigned hwloc_domains(void)
 {
-	(void)topo;
-	return false;
+	return 0;
 }
 #endif
 
-static void ask_sys(struct topo *topo)
+static unsigned sys_domains(void)
 {
-	topo->numa = 0;
+	unsigned count = 0;
 	auto_closedir DIR *dir = opendir("/sys/devices/system/node");
 	for (const struct dirent *e; dir && (e = readdir(dir));)
-		topo->numa += strncmp(e->d_name, "node", 4) == 0 && e->d_name[4] >= '0' &&
+		count += strncmp(e->d_name, "node", 4) == 0 && e->d_name[4] >= '0' &&
 			e->d_name[4] <= '9';
-	topo->numa = MAX(topo->numa, 1u);
-	topo->mem_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	return MAX(count, 1u);
+}
+
+/* not hwloc's sum over domains: that leaves out memory that was plugged in later */
+static uint64_t count_memory(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void read_cpu_model(char *dst, size_t cap)
@@ -155,8 +157,10 @@ int topo_probe(struct topo *ret_topo, struct ramet_err *err)
 	if (uname(&name) < 0)
 		return err_errno(err, RAMET_EIO, "uname");
 	topo.cores = count_cores();
-	if (!ask_hwloc(&topo))
-		ask_sys(&topo);
+	topo.numa = hwloc_domains();
+	if (!topo.numa)
+		topo.numa = sys_domains();
+	topo.mem_bytes = count_memory();
 	read_cpu_model(topo.cpu_model, sizeof(topo.cpu_model));
 	snprintf(topo.kernel, sizeof(topo.kernel), "%.40s %.54s", name.release, name.version);
 	class_probe(&name, &class);

@@ -1,4 +1,4 @@
-/* What a node is made of: cores, memory, NUMA domains (hwloc, else /sys), and its class: the things that must agree
+/* What a node is made of: cores, memory, NUMA domains (by hwloc, else /sys), and its class: the things that must agree
  * between two nodes for a fork to travel from one to the other. */
 #ifndef BASE_TOPO_H
 #define BASE_TOPO_H
