@@ -24,7 +24,8 @@ struct page_read {
 	uint64_t pack_first;
 	unsigned char *dst; /* in the pager's staging memory */
 
-	/* done - exactly once, never from within read(): 0, or a transport completion's error */
+	/* done - exactly once, never from within read(): 0, or why not. EIO, ENOMEM, EAGAIN,
+	 * ETIMEOUT and ECHECKSUM may pass; after any other error the source is not used again. */
 	void (*done)(struct page_read *read, int status);
 
 	/* the source's own */

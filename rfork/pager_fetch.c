@@ -220,11 +220,11 @@ static struct pager_source *next_source(struct pager_seed *seed, struct pager_so
 	return NULL;
 }
 
-/* whether a failure says that the source will not get better */
-static bool source_ended(int code)
+/* whether the same source may still do another read */
+static bool is_passing(int code)
 {
-	return code == RAMET_EPEER || code == RAMET_ECLOSED || code == RAMET_EPROTO ||
-		code == RAMET_EACCESS || code == RAMET_EREVOKED;
+	return code == RAMET_EIO || code == RAMET_ENOMEM || code == RAMET_EAGAIN ||
+		code == RAMET_ETIMEOUT || code == RAMET_ECHECKSUM;
 }
 
 /* those who wait for pages of a pack wait for reads of the image instead */
@@ -263,7 +263,7 @@ static void slot_go_on(struct pager_slot *slot, int code)
 		slot_end(slot);
 		return;
 	}
-	if (source_ended(code))
+	if (!is_passing(code))
 		pager_source_set_lost(source, code);
 	slot->source = next_source(seed, source);
 	if (slot->source) {
