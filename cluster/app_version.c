@@ -60,6 +60,9 @@ void app_version_put(struct app_version *version)
 	for (uint32_t i = 0; i < version->nenv; i++)
 		free(version->env[i]);
 	free(version->env);
+	for (uint32_t i = 0; i < version->nsamples; i++)
+		free(version->samples[i].data);
+	free(version->samples);
 	free(version->functions);
 	free(version);
 }
@@ -84,7 +87,7 @@ static void pack_env(const struct app_version *version, struct buf *b)
 
 void app_version_pack(const struct app_version *version, struct buf *b)
 {
-	wire_map(b, 12);
+	wire_map(b, 13);
 	wire_kstr(b, "app", version->app);
 	wire_kstr(b, "lang", version->lang);
 	wire_kstr(b, "python", version->python);
@@ -108,6 +111,10 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 		wire_kstr(b, "name", version->functions[i].name);
 		wire_kstr(b, "handler", version->functions[i].handler);
 	}
+	wire_key(b, "samples");
+	wire_array(b, version->nsamples);
+	for (uint32_t i = 0; i < version->nsamples; i++)
+		wire_bin(b, version->samples[i].data, version->samples[i].len);
 	wire_kuint(b, "format", 1);
 	wire_kuint(b, "bundle", version->bundle_bytes);
 }
@@ -236,6 +243,44 @@ static int parse_functions(
 	return rc;
 }
 
+static int parse_samples(
+	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
+{
+	const struct wire_value *list;
+	uint32_t count;
+	size_t total = 0;
+	if (!wire_has(map, "samples"))
+		return 0;
+	int rc = wire_get_array(map, "samples", &list, &count, err);
+	if (rc < 0)
+		return rc;
+	if (count > CLIENT_MAX_SAMPLES)
+		return err_set(err, RAMET_ELIMIT, "%u samples: at most %u are allowed", count,
+			CLIENT_MAX_SAMPLES);
+	version->samples = calloc(count ? count : 1, sizeof(*version->samples));
+	if (!version->samples)
+		return err_nomem(err);
+	for (uint32_t i = 0; i < count; i++) {
+		const void *data;
+		size_t len;
+		rc = wire_as_bin(wire_at(list, i), &data, &len, err);
+		if (rc < 0)
+			return err_prefix(err, "samples");
+		total += len;
+		if (total > APP_SAMPLES_BYTES)
+			return err_set(err, RAMET_ELIMIT,
+				"the samples have more than %u bytes together", APP_SAMPLES_BYTES);
+		struct app_sample *sample = &version->samples[i];
+		sample->data = malloc(len ? len : 1);
+		if (!sample->data)
+			return err_nomem(err);
+		memcpy(sample->data, data, len);
+		sample->len = len;
+		version->nsamples++;
+	}
+	return 0;
+}
+
 static int parse_names(
 	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
 {
@@ -298,6 +343,8 @@ int app_version_parse(const struct wire_value *map, const char *id,
 		rc = parse_limits(map, &version->limits, err);
 	if (rc == 0)
 		rc = parse_functions(map, version, err);
+	if (rc == 0)
+		rc = parse_samples(map, version, err);
 	if (rc < 0)
 		return rc;
 	*ret_version = steal_ptr(&version);

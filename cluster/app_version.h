@@ -16,6 +16,7 @@
 #define VERSION_SHORT 12 /* of those, shown to people */
 #define APP_HANDLER_MAX 383
 #define APP_LANG_MAX 15
+#define APP_SAMPLES_BYTES (1u << 20) /* of all samples together */
 
 enum app_fresh { FRESH_REUSE, FRESH_RESET, FRESH_FRESH };
 const char *app_fresh_name(enum app_fresh fresh);
@@ -28,6 +29,11 @@ struct app_function {
 
 struct app_limits { /* 0: none */
 	uint64_t mem, pids, cpu_ms, deadline_ms, output;
+};
+
+struct app_sample { /* a JSON value that every function is called with before the capture */
+	void *data;
+	size_t len;
 };
 
 /* Everything that was deployed but the files, which are in the bundle of the same name. Immutable,
@@ -47,6 +53,8 @@ struct app_version {
 	bool idempotent;
 	struct app_function *functions;
 	uint32_t nfunctions;
+	struct app_sample *samples;
+	uint32_t nsamples;
 	uint64_t bundle_bytes; /* of the archive */
 	unsigned refs;
 };

@@ -158,7 +158,7 @@ static void submit(struct transfer *transfer)
 }
 
 int bundles_add(struct bundles *bundles, const char *version, struct buf *archive,
-	bundle_done_fn *fn, void *user, struct ramet_err *err)
+	bundle_done_fn *fn, void *user, struct bundle_fetch **ret_add, struct ramet_err *err)
 {
 	struct transfer *transfer;
 	struct buf own = *archive;
@@ -168,11 +168,14 @@ int bundles_add(struct bundles *bundles, const char *version, struct buf *archiv
 		return err_nomem(err);
 	}
 	transfer->archive = own;
-	if (!wait_for(transfer, fn, user)) {
+	struct bundle_fetch *add = wait_for(transfer, fn, user);
+	if (!add) {
 		transfer_free(transfer);
 		return err_nomem(err);
 	}
 	submit(transfer);
+	if (ret_add)
+		*ret_add = add;
 	return 0;
 }
 
@@ -340,8 +343,9 @@ void bundles_on_push(
 			&err, RAMET_EPROTO, "a pushed bundle has no valid name, or is too large");
 	if (rc == 0 && !bundles_have(bundles, version)) {
 		buf_append(&archive, data, len);
-		rc = archive.oom ? err_nomem(&err)
-				 : bundles_add(bundles, version, &archive, push_done, NULL, &err);
+		rc = archive.oom
+			? err_nomem(&err)
+			: bundles_add(bundles, version, &archive, push_done, NULL, NULL, &err);
 	}
 	if (rc < 0)
 		log_err(LOG_WARN, "bundle.push", &err);

@@ -44,9 +44,9 @@ int bundles_path(const struct bundles *bundles, const char *version, char *dst, 
 typedef void bundle_done_fn(
 	void *user, const struct ramet_err *error); /* error NULL: it is there */
 /* bundles_add - install an archive (its memory is taken over) on a worker; fn is called later, on
- * the control loop */
+ * the control loop, unless *ret_add is forgotten before (ret_add may be NULL) */
 int bundles_add(struct bundles *bundles, const char *version, struct buf *archive,
-	bundle_done_fn *fn, void *user, struct ramet_err *err);
+	bundle_done_fn *fn, void *user, struct bundle_fetch **ret_add, struct ramet_err *err);
 /* bundles_fetch - have it here: at once if it is, else from one of the nodes given, tried in order.
  * Fetches of one version are shared. fn is called later, exactly once, on the control loop, unless
  * *ret_fetch is forgotten before. */

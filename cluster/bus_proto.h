@@ -34,12 +34,12 @@
  *              → as `deployed` of client_proto.h, or error; notices `progress` meanwhile
  *   progress   {id: uint, stage: str, text: str, fraction: double}          notice
  *   undeploy   {id: uint}                                                   notice: cancel it, if it is not captured yet
- *   list       {what: str, uid: uint}                                       → {rows: [map]}, of this node only
- *   logs       {uid, call, instance, function}   → {chunks: [map as `log` of client_proto.h], lost: uint}: what is kept
- *   follow     {id: uint, uid, call, instance, function}                    notice: then notices log, until unfollow
- *   log        {id: uint, chunks: [map], lost: uint}                        notice
- *   unfollow   {id: uint}                                                   notice
- *   doctor     {}                                                           → {checks: [map as in client_proto.h]}
+ *   list       {what: str, uid: uint}                                       → {count: uint, rows: bin}, of this node only (gather.h)
+ *   logs       {uid, all, call, instance, function}   → {chunks: [map as `log` of client_proto.h], lost: uint}: what is kept
+ *   follow     {id: uint, uid, all, call, instance, function}             notice: then notices log, until unfollow
+ *   log        {id: uint, chunk: map}                                     notice
+ *   unfollow   {id: uint}                                                 → {sent: uint (notices log), lost: uint}
+ *   doctor     {}                                                           → {count: uint, rows: bin}, checks as in client_proto.h
  *
  * Seeds, calls and bursts have messages of their own: see seeds_peer.c, calls_remote.c, bursts.c. */
 /* clang-format on */

@@ -275,9 +275,19 @@ int logring_open(struct logrings *rings, int read_fd, const struct log_tag *tag,
 	return 0;
 }
 
+/* followers of a call are told that it is over */
+static void tell_end(struct logring *ring)
+{
+	struct log_chunk chunk = {.tag = ring->tag->tag, .time_ns = clock_ns(CLOCK_REALTIME)};
+	if (chunk.tag.call[0])
+		tell(ring->rings, &chunk);
+}
+
 void logring_tag(struct logring *ring, const struct log_tag *tag)
 {
 	drain(ring);
+	if (strcmp(ring->tag->tag.call, tag->call) != 0)
+		tell_end(ring);
 	struct tag_ref *ref = tag_new(tag);
 	if (!ref)
 		return; /* the text keeps the old tag */
@@ -302,6 +312,7 @@ void logring_close(struct logring *ring)
 		return;
 	struct logrings *rings = ring->rings;
 	drain(ring);
+	tell_end(ring);
 	loop_watch_remove(&ring->watch);
 	close_reset(&ring->fd);
 	list_remove(&ring->link);
@@ -367,6 +378,14 @@ uint64_t logrings_each(
 		lost += ring_each(ring, filter, fn, user);
 	}
 	return lost;
+}
+
+bool logrings_running(const struct logrings *rings, const char *call)
+{
+	list_for_each (ring, &rings->open, struct logring, link)
+		if (call[0] && group_of(ring->tag->tag.call, call))
+			return true;
+	return false;
 }
 
 int logrings_create(struct loop *loop, struct logrings **ret_rings, struct ramet_err *err)

@@ -32,7 +32,8 @@ struct log_tag {
 	uint32_t rank;
 };
 
-/* A piece of output, as kept and as told to followers. data is valid during the call. */
+/* A piece of output, as kept and as told to followers. data is valid during the call. To followers
+ * also len 0: the call of the tag has ended in that instance. */
 struct log_chunk {
 	struct log_tag tag;
 	uint64_t time_ns; /* CLOCK_REALTIME */
@@ -70,6 +71,8 @@ typedef void log_chunk_fn(void *user, const struct log_chunk *chunk);
  * rate-limited */
 uint64_t logrings_each(
 	struct logrings *rings, const struct log_filter *filter, log_chunk_fn *fn, void *user);
+/* some instance here runs that call now */
+bool logrings_running(const struct logrings *rings, const char *call);
 /* log_follow_start - from now on, everything that matches, as it comes */
 int log_follow_start(struct logrings *rings, const struct log_filter *filter, log_chunk_fn *fn,
 	void *user, struct log_follow **ret_follow, struct ramet_err *err);

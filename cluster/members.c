@@ -38,7 +38,7 @@ struct members {
 	uint32_t nholdings;
 	struct loop_timer beat, tell;
 	uint64_t next_beat_ns, told_ns;
-	bool load_changed, holdings_changed;
+	bool holdings_changed;
 };
 
 static struct peer *find_peer(const struct members *members, uint32_t node)
@@ -193,7 +193,7 @@ static void on_tell(struct loop_timer *timer)
 		else
 			send_ping(peer); /* which carries the load */
 	}
-	members->load_changed = members->holdings_changed = false;
+	members->holdings_changed = false;
 	members->told_ns = now_ns();
 }
 
@@ -206,11 +206,23 @@ static void tell_soon(struct members *members)
 
 void members_set_load(struct members *members, const struct member_load *load)
 {
-	if (memcmp(&members->load, load, sizeof(*load)) == 0)
+	struct member_load next = *load;
+	next.registry = members->load.registry;
+	if (memcmp(&members->load, &next, sizeof(next)) == 0)
 		return;
-	members->load = *load;
-	members->load_changed = true;
+	members->load = next;
 	tell_soon(members);
+}
+
+const struct member_load *members_load(const struct members *members)
+{
+	return &members->load;
+}
+
+void members_set_registry(struct members *members, uint64_t digest)
+{
+	members->load.registry =
+		digest; /* travels with the news themselves, and with the next ping */
 }
 
 int members_set_holdings(struct members *members, const struct holding *holdings, uint32_t count,

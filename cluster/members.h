@@ -107,7 +107,9 @@ const struct member_info *members_self(const struct members *members);
 const struct holding *member_holds(const struct member *member, const char *version);
 
 /* What we tell of ourselves; sent at the end of the loop's turn, at most each 5 ms. */
-void members_set_load(struct members *members, const struct member_load *load);
+void members_set_load(struct members *members, const struct member_load *load); /* but `registry` */
+const struct member_load *members_load(const struct members *members); /* ours, as told last */
+void members_set_registry(struct members *members, uint64_t digest);
 int members_set_holdings(struct members *members, const struct holding *holdings, uint32_t count,
 	struct ramet_err *err);
 

@@ -19,13 +19,16 @@ struct bursts;
 struct bus;
 struct calls;
 struct clients;
+struct deploy_peers;
 struct file_transfer;
+struct follows;
 struct instances;
 struct logrings;
 struct registry;
 struct seeds;
 struct segments;
 struct spawn_client;
+struct versions;
 struct workers;
 
 struct node {
@@ -39,20 +42,24 @@ struct node {
 	struct segments *segments; /* the data loop's thread, which serves memory to peers */
 
 	struct logrings *logs;
+	struct versions *versions;
 	struct registry *registry;
 	struct bus *bus;
 	struct members *members;
+	struct follows *follows;
 	struct bundles *bundles;
 	struct file_transfer *files;
-	struct seeds *seeds;
 	struct instances *instances;
+	struct seeds *seeds;
 	struct calls *calls;
 	struct bursts *bursts;
+	struct deploy_peers *deploys;
 	struct clients *clients;
 
 	bool stopping;
-	struct loop_timer stop_timer;
-	void (*on_stopped)(void *user);
+	bool failed; /* it stopped because of a failure that was logged */
+	void (*on_stopped)(
+		void *user); /* for the program that runs the loop; set after node_create() */
 	void *on_stopped_user;
 };
 
@@ -60,9 +67,11 @@ struct node {
  * from now on, also on failure. The loop is run by the caller. */
 int node_create(struct loop *loop, const struct node_config *config, struct spawn_client *spawn,
 	struct node **ret_node, struct ramet_err *err);
-/* node_stop - orderly: no new clients or calls, running calls are cancelled, instances ended; then
- * on_stopped, once */
-void node_stop(struct node *node, void (*on_stopped)(void *user), void *user);
-void node_destroy(struct node *node); /* at once; NULL is fine */
+/* node_stop - no new clients or requests, those that are open fail, peers are told, then on_stopped
+ * (from within): the caller stops the loop and destroys the node. Again: nothing. */
+void node_stop(struct node *node);
+/* node_destroy - all instances are dead, all that was made is gone, and then clients' connections
+ * close. NULL is fine. */
+void node_destroy(struct node *node);
 
 #endif

@@ -4,8 +4,11 @@
 #include "base/cleanup.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 
 #define MAX_THREADS 16
 
@@ -14,17 +17,46 @@ struct workers {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct work *head, **tail; /* not begun; under lock */
+	struct work *ended, **ended_tail; /* run, not told; under lock */
 	bool stop; /* under lock */
+	struct loop_watch watch;
+	int event; /* readable when something has ended */
 	pthread_t threads[MAX_THREADS];
 	unsigned nthreads;
-	unsigned open; /* submitted and not done; loop thread */
 };
 
-static void on_done(struct loop_task *task)
+static void append(struct work ***tail, struct work *work)
 {
-	struct work *work = container_of(task, struct work, task);
-	work->pool->open--;
-	work->done(work);
+	work->next = NULL;
+	**tail = work;
+	*tail = &work->next;
+}
+
+static struct work *take_ended(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	struct work *work = workers->ended;
+	if (work)
+		workers->ended = work->next;
+	if (!workers->ended)
+		workers->ended_tail = &workers->ended;
+	pthread_mutex_unlock(&workers->lock);
+	return work;
+}
+
+static void tell_ended(struct workers *workers)
+{
+	struct work *work;
+	while ((work = take_ended(workers)))
+		work->done(work);
+}
+
+static void on_event(struct loop_watch *watch, uint32_t events)
+{
+	struct workers *workers = container_of(watch, struct workers, watch);
+	eventfd_t count;
+	eventfd_read(workers->event, &count);
+	tell_ended(workers);
 }
 
 static void *worker_main(void *arg)
@@ -44,12 +76,27 @@ static void *worker_main(void *arg)
 			workers->tail = &workers->head;
 		pthread_mutex_unlock(&workers->lock);
 		work->run(work);
-		work->task = (struct loop_task){.fn = on_done};
-		loop_post(workers->loop, &work->task);
 		pthread_mutex_lock(&workers->lock);
+		append(&workers->ended_tail, work);
+		eventfd_write(workers->event, 1);
 	}
 	pthread_mutex_unlock(&workers->lock);
 	return NULL;
+}
+
+/* signals are the main thread's business */
+static int start_thread(struct workers *workers, struct ramet_err *err)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = pthread_create(&workers->threads[workers->nthreads], NULL, worker_main, workers);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0)
+		return err_set(err, RAMET_EIO, "start a worker thread: %s", strerror(rc));
+	pthread_setname_np(workers->threads[workers->nthreads], "worker");
+	workers->nthreads++;
+	return 0;
 }
 
 int workers_create(
@@ -60,16 +107,18 @@ int workers_create(
 		return err_nomem(err);
 	workers->loop = loop;
 	workers->tail = &workers->head;
+	workers->ended_tail = &workers->ended;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->wake, NULL);
-	for (unsigned i = 0; i < MIN(MAX(threads, 1u), MAX_THREADS); i++) {
-		int rc = pthread_create(&workers->threads[i], NULL, worker_main, workers);
-		if (rc != 0) {
-			workers_destroy(workers);
-			return err_set(err, RAMET_EIO, "start a worker thread: error %d", rc);
-		}
-		workers->nthreads++;
-		pthread_setname_np(workers->threads[i], "worker");
+	workers->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int rc = workers->event < 0 ? err_errno(err, RAMET_EIO, "make an eventfd") : 0;
+	if (rc == 0)
+		rc = loop_watch_add(loop, &workers->watch, workers->event, EPOLLIN, on_event, err);
+	for (unsigned i = 0; rc == 0 && i < MIN(MAX(threads, 1u), MAX_THREADS); i++)
+		rc = start_thread(workers, err);
+	if (rc < 0) {
+		workers_destroy(workers);
+		return rc;
 	}
 	*ret_workers = workers;
 	return 0;
@@ -79,15 +128,15 @@ void workers_destroy(struct workers *workers)
 {
 	if (!workers)
 		return;
-	/* done may submit more: threads end only when nothing is open */
-	while (workers->open > 0 && loop_turn(workers->loop, UINT64_MAX, NULL) == 0)
-		;
 	pthread_mutex_lock(&workers->lock);
 	workers->stop = true;
 	pthread_cond_broadcast(&workers->wake);
 	pthread_mutex_unlock(&workers->lock);
 	for (unsigned i = 0; i < workers->nthreads; i++)
 		pthread_join(workers->threads[i], NULL);
+	tell_ended(workers);
+	loop_watch_remove(&workers->watch);
+	close_reset(&workers->event);
 	pthread_cond_destroy(&workers->wake);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);
@@ -95,12 +144,18 @@ void workers_destroy(struct workers *workers)
 
 void workers_submit(struct workers *workers, struct work *work)
 {
-	work->pool = workers;
-	work->next = NULL;
-	workers->open++;
 	pthread_mutex_lock(&workers->lock);
-	*workers->tail = work;
-	workers->tail = &work->next;
-	pthread_cond_signal(&workers->wake);
+	bool stopped = workers->stop;
+	if (!stopped) {
+		append(&workers->tail, work);
+		pthread_cond_signal(&workers->wake);
+	}
+	pthread_mutex_unlock(&workers->lock);
+	if (!stopped)
+		return;
+	/* from a `done` during workers_destroy(): there is no thread any more */
+	work->run(work);
+	pthread_mutex_lock(&workers->lock);
+	append(&workers->ended_tail, work);
 	pthread_mutex_unlock(&workers->lock);
 }

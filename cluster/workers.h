@@ -15,14 +15,12 @@ struct work {
 					   meanwhile */
 	void (*done)(struct work *work); /* on the loop */
 	struct work *next;
-	struct loop_task task;
-	struct workers *pool;
 };
 
 int workers_create(
 	struct loop *loop, unsigned threads, struct workers **ret_workers, struct ramet_err *err);
 /* workers_destroy - work that was submitted is finished first, and its done is called from within;
- * NULL is fine. Loop thread, while nothing else runs the loop. */
+ * NULL is fine. Loop thread. Owners of work that may be gone by then must say so in the work. */
 void workers_destroy(struct workers *workers);
 void workers_submit(
 	struct workers *workers, struct work *work); /* run and done are set; loop thread */

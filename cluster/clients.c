@@ -1,0 +1,463 @@
+/* Clients: the socket, connections, dispatch and the bookkeeping of requests. What each type does
+ * is in clients_*.c. */
+#include "cluster/clients.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/client_proto.h"
+#include "cluster/clients_internal.h"
+#include "cluster/node.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const struct {
+	const char *type;
+	client_type_fn *fn;
+} types[] = {
+	{"ready", clients_on_ready},
+	{"deploy", clients_on_deploy},
+	{"remove", clients_on_remove},
+	{"call", clients_on_call},
+	{"burst", clients_on_burst},
+	{"cancel", clients_on_cancel},
+	{"wait", clients_on_wait},
+	{"list", clients_on_list},
+	{"logs", clients_on_logs},
+	{"doctor", clients_on_doctor},
+	{"shutdown", clients_on_shutdown},
+};
+
+/* --- ending a connection --- */
+
+static void client_free(struct client *client)
+{
+	list_remove(&client->link);
+	free(client);
+}
+
+static void on_sweep(struct loop_timer *timer)
+{
+	struct clients *clients = container_of(timer, struct clients, sweep);
+	list_for_each_safe (client, &clients->closing, struct client, link)
+		client_free(client);
+}
+
+/* The memory stays until the loop's next turn: callers up the stack still look at it. */
+static void client_close(struct client *client)
+{
+	struct clients *clients = client->clients;
+	if (client->closing)
+		return;
+	client->closing = true;
+	frame_conn_close(client->conn);
+	client->conn = NULL;
+	list_remove(&client->link);
+	list_append(&clients->closing, &client->link);
+	clients->count--;
+	while (!list_empty(&client->requests)) {
+		struct client_request *request =
+			list_first(&client->requests, struct client_request, link);
+		list_remove(&request->link);
+		list_append(&clients->orphans, &request->link);
+		request->client = NULL;
+		request->ops->abandon(request);
+	}
+	loop_timer_set(clients->node->loop, &clients->sweep, now_ns(), on_sweep);
+}
+
+static bool client_send(struct client *client, struct buf *b)
+{
+	int rc = b->oom ? RAMET_ENOMEM : frame_send(client->conn, b->data, b->len, NULL, 0);
+	buf_fini(b);
+	if (rc == 0)
+		return true;
+	log_warn("client.closed", "uid=%u why=\"%s\"", client->uid,
+		rc == RAMET_EAGAIN ? "it does not read what it asked for" : err_text(rc));
+	client_close(client);
+	return false;
+}
+
+/* --- requests --- */
+
+int client_request_begin(struct client *client, uint64_t req, size_t size,
+	const struct client_request_ops *ops, struct client_request **ret_request,
+	struct ramet_err *err)
+{
+	struct client_request *request = calloc(1, size);
+	if (!request)
+		return err_nomem(err);
+	request->clients = client->clients;
+	request->client = client;
+	request->req = req;
+	request->uid = client->uid;
+	request->ops = ops;
+	list_append(&client->requests, &request->link);
+	client->nrequests++;
+	*ret_request = request;
+	return 0;
+}
+
+void client_message(struct buf *b, const char *type, uint64_t req, uint32_t pairs)
+{
+	wire_map(b, 2 + pairs);
+	wire_kstr(b, "t", type);
+	wire_kuint(b, "req", req);
+}
+
+bool client_request_tell(struct client_request *request, struct buf *b)
+{
+	if (request->client)
+		return client_send(request->client, b);
+	buf_fini(b);
+	return false;
+}
+
+void client_request_end(struct client_request *request)
+{
+	if (request->client)
+		request->client->nrequests--;
+	list_remove(&request->link);
+	request->ops->free(request);
+}
+
+void client_request_answer(struct client_request *request, struct buf *b)
+{
+	struct client *client = request->client;
+	client_request_end(
+		request); /* before sending, which may close the client and abandon its requests */
+	if (client)
+		client_send(client, b);
+	else
+		buf_fini(b);
+}
+
+static void pack_failure(struct buf *b, uint64_t req, const struct call_error *error)
+{
+	client_message(b, "error", req, 1);
+	wire_key(b, "error");
+	call_error_pack(error, b);
+}
+
+void client_request_fail_with(struct client_request *request, const struct call_error *error)
+{
+	struct buf b = {0};
+	pack_failure(&b, request->req, error);
+	client_request_answer(request, &b);
+}
+
+void client_request_fail(struct client_request *request, const struct ramet_err *error)
+{
+	struct call_error full = {0};
+	call_error_set(&full, error, request->clients->node->config.node);
+	client_request_fail_with(request, &full);
+	call_error_fini(&full);
+}
+
+size_t client_queued(const struct client_request *request)
+{
+	return request->client ? frame_queued(request->client->conn) : 0;
+}
+
+void client_answer(struct client *client, struct buf *b)
+{
+	client_send(client, b);
+}
+
+void client_answer_err(struct client *client, uint64_t req, const struct ramet_err *error)
+{
+	struct buf b = {0};
+	struct call_error full = {0};
+	call_error_set(&full, error, client->clients->node->config.node);
+	pack_failure(&b, req, &full);
+	call_error_fini(&full);
+	client_send(client, &b);
+}
+
+struct client_request *client_find_request(struct client *client, uint64_t req)
+{
+	list_for_each (request, &client->requests, struct client_request, link)
+		if (request->req == req)
+			return request;
+	return NULL;
+}
+
+int client_get_name(const struct wire_value *body, char dst[CALL_NAME_MAX], struct ramet_err *err)
+{
+	int rc = wire_get_str(body, "name", dst, CALL_NAME_MAX, err);
+	if (rc == 0 && !app_name_valid(dst))
+		rc = err_set(err, RAMET_EINVAL, "\"%s\" is not a function's name", dst);
+	return rc;
+}
+
+int client_get_node(struct client *client, const struct wire_value *body, uint32_t *ret_node,
+	struct ramet_err *err)
+{
+	const struct node *node = client->clients->node;
+	uint64_t id;
+	int rc = wire_get_uint_or(body, "node", UINT32_MAX, 0, &id, err);
+	if (rc < 0)
+		return rc;
+	if (id && id != node->config.node && !members_find(node->members, (uint32_t)id))
+		return err_set(err, RAMET_ENOTFOUND,
+			"no node %u in this cluster; `ramet nodes` lists them", (unsigned)id);
+	*ret_node = (uint32_t)id;
+	return 0;
+}
+
+/* --- receiving --- */
+
+static int greet(struct client *client, const char *type, uint64_t req,
+	const struct wire_value *body, struct ramet_err *err)
+{
+	const struct node *node = client->clients->node;
+	uint64_t proto;
+	if (strcmp(type, "hello") != 0)
+		return err_set(err, RAMET_EPROTO, "the first message is not hello");
+	int rc = wire_get_uint(body, "proto", UINT32_MAX, &proto, err);
+	if (rc < 0)
+		return rc;
+	if (proto != CLIENT_PROTO)
+		return err_set(err, RAMET_EVERSION,
+			"the client speaks protocol %u, this rametd %u: install the same version",
+			(unsigned)proto, CLIENT_PROTO);
+	client->greeted = true;
+	struct buf b = {0};
+	client_message(&b, "welcome", req, 7);
+	wire_kuint(&b, "proto", CLIENT_PROTO);
+	wire_kstr(&b, "version", node->self.version);
+	wire_kuint(&b, "node", node->config.node);
+	wire_kuint(&b, "uid", client->uid);
+	wire_kuint(&b, "nodes", members_alive(node->members) + 1);
+	wire_kuint(&b, "expected", members_count(node->members) + 1);
+	wire_kuint(&b, "pid", (uint64_t)getpid());
+	client_send(client, &b);
+	return 0;
+}
+
+static int dispatch(struct client *client, const char *type, uint64_t req,
+	const struct wire_value *body, struct ramet_err *err)
+{
+	if (client->clients->stopping)
+		return err_set(err, RAMET_ECLOSED, "node %u is shutting down",
+			client->clients->node->config.node);
+	if (client->nrequests >= CLIENTS_MAX_REQUESTS)
+		return err_set(err, RAMET_EAGAIN,
+			"more than %u requests are open on one connection", CLIENTS_MAX_REQUESTS);
+	for (unsigned i = 0; i < ARRAY_LEN(types); i++)
+		if (strcmp(types[i].type, type) == 0)
+			return types[i].fn(client, req, body, err);
+	return err_set(err, RAMET_EPROTO, "unknown request %s", type);
+}
+
+static void on_frame(void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds)
+{
+	const struct wire_limits limits = {
+		.bytes = CLIENT_MAX_FRAME,
+		.depth = CLIENT_WIRE_DEPTH,
+		.items = CLIENT_WIRE_ITEMS,
+	};
+	struct client *client = user;
+	struct wire_msg *msg = NULL;
+	struct ramet_err err = {0};
+	char type[32];
+	uint64_t req = 0;
+	int rc = wire_parse(data, len, limits, &msg, &err);
+	if (rc == 0)
+		rc = wire_get_str(wire_root(msg), "t", type, sizeof(type), &err);
+	if (rc == 0)
+		rc = wire_get_uint(wire_root(msg), "req", UINT64_MAX, &req, &err);
+	if (rc == 0 && (req == 0 || client_find_request(client, req)))
+		rc = err_set(
+			&err, RAMET_EPROTO, "req %llu is 0 or in use", (unsigned long long)req);
+	bool broken = rc < 0;
+	client->clients->frame = data;
+	client->clients->frame_len = len;
+	if (!broken && client->greeted) {
+		rc = dispatch(client, type, req, wire_root(msg), &err);
+	} else if (!broken) {
+		rc = greet(client, type, req, wire_root(msg), &err);
+		broken = rc < 0;
+	}
+	if (rc < 0 && !client->closing)
+		client_answer_err(client, req, &err);
+	if (broken && !client->closing) {
+		log_info("client.closed", "uid=%u why=\"%s\"", client->uid, err.msg);
+		client_close(client);
+	}
+	wire_free(msg);
+}
+
+static void on_closed(void *user, const struct ramet_err *err)
+{
+	client_close(user);
+}
+
+static const struct frame_handler frame_handler = {.on_frame = on_frame, .on_closed = on_closed};
+
+static int client_create(struct clients *clients, int fd, struct ramet_err *err)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	auto_close int owned = fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return err_errno(err, RAMET_EIO, "learn who a client is");
+	struct client *client = calloc(1, sizeof(*client));
+	if (!client)
+		return err_nomem(err);
+	int rc = frame_conn_create(clients->node->loop, steal_fd(&owned), CLIENT_MAX_FRAME,
+		CLIENTS_MAX_QUEUE, &frame_handler, client, &client->conn, err);
+	if (rc < 0) {
+		free(client);
+		return rc;
+	}
+	client->clients = clients;
+	client->uid = cred.uid;
+	client->gid = cred.gid;
+	list_init(&client->requests);
+	list_append(&clients->list, &client->link);
+	clients->count++;
+	return 0;
+}
+
+static void on_connect(struct loop_watch *watch, uint32_t events)
+{
+	struct clients *clients = container_of(watch, struct clients, watch);
+	struct ramet_err err = {0};
+	int fd = accept4(clients->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	int rc;
+	if (clients->count >= CLIENTS_MAX) {
+		close(fd);
+		rc = err_set(&err, RAMET_ELIMIT, "more than %u clients are connected", CLIENTS_MAX);
+	} else {
+		rc = client_create(clients, fd, &err);
+	}
+	if (rc < 0)
+		log_err(LOG_WARN, "client.refused", &err);
+}
+
+/* --- making and ending --- */
+
+static int bind_socket(struct clients *clients, const char *path, struct ramet_err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int len = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.%d", path, (int)getpid());
+	if (len < 0 || (size_t)len >= sizeof(addr.sun_path))
+		return err_set(err, RAMET_ECONFIG,
+			"client_socket: %s is too long for a Unix socket", path);
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_errno(err, RAMET_EIO, "make the client socket");
+	unlink(addr.sun_path);
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return err_errno(err, RAMET_EIO, "bind the client socket %s", addr.sun_path);
+	if (chmod(addr.sun_path, 0666) < 0 || listen(fd, 128) < 0 ||
+		rename(addr.sun_path, path) < 0) {
+		int rc = err_errno(err, RAMET_EIO, "open the client socket %s", path);
+		unlink(addr.sun_path);
+		return rc;
+	}
+	clients->fd = steal_fd(&fd);
+	return 0;
+}
+
+/* somebody who answers there means that another rametd serves this socket */
+static int refuse_if_served(const char *path, struct ramet_err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return err_set(err, RAMET_EEXIST,
+			"another rametd serves %s: end it, or choose another client_socket", path);
+	return 0;
+}
+
+int clients_create(struct node *node, struct clients **ret_clients, struct ramet_err *err)
+{
+	int rc = refuse_if_served(node->config.client_socket, err);
+	if (rc < 0)
+		return rc;
+	struct clients *clients = calloc(1, sizeof(*clients));
+	if (!clients)
+		return err_nomem(err);
+	clients->node = node;
+	clients->fd = -1;
+	list_init(&clients->list);
+	list_init(&clients->orphans);
+	list_init(&clients->closing);
+	rc = bind_socket(clients, node->config.client_socket, err);
+	if (rc == 0)
+		rc = loop_watch_add(
+			node->loop, &clients->watch, clients->fd, EPOLLIN, on_connect, err);
+	if (rc < 0) {
+		clients_destroy(clients);
+		return rc;
+	}
+	*ret_clients = clients;
+	return 0;
+}
+
+static void fail_all(struct client *client, const struct ramet_err *error)
+{
+	while (!list_empty(&client->requests)) {
+		struct client_request *request =
+			list_first(&client->requests, struct client_request, link);
+		uint64_t req = request->req;
+		list_remove(&request->link);
+		list_append(&client->clients->orphans, &request->link);
+		request->client = NULL;
+		client->nrequests--;
+		request->ops->abandon(request);
+		client_answer_err(client, req, error);
+		if (client->closing)
+			return;
+	}
+}
+
+void clients_stop(struct clients *clients)
+{
+	struct ramet_err error = {0};
+	if (clients->stopping)
+		return;
+	clients->stopping = true;
+	loop_watch_remove(&clients->watch);
+	if (clients->fd >= 0)
+		unlink(clients->node->config.client_socket);
+	close_reset(&clients->fd);
+	err_set(&error, RAMET_ECLOSED, "node %u is shutting down", clients->node->config.node);
+	list_for_each_safe (client, &clients->list, struct client, link)
+		fail_all(client, &error);
+	while (!list_empty(&clients->orphans))
+		client_request_end(list_first(&clients->orphans, struct client_request, link));
+}
+
+void clients_destroy(struct clients *clients)
+{
+	if (!clients)
+		return;
+	clients_stop(clients);
+	list_for_each_safe (client, &clients->list, struct client, link)
+		client_close(client);
+	on_sweep(&clients->sweep);
+	loop_timer_cancel(&clients->sweep);
+	free(clients);
+}
+
+void clients_members_changed(struct clients *clients)
+{
+	list_for_each (client, &clients->list, struct client, link) {
+		list_for_each_safe (request, &client->requests, struct client_request, link)
+			if (request->ops == &clients_ready_ops)
+				clients_ready_check(request);
+	}
+}

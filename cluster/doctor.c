@@ -1,0 +1,205 @@
+/* What a running node finds missing: see doctor.h. */
+#include "cluster/doctor.h"
+
+#include "base/cleanup.h"
+#include "cluster/members.h"
+#include "cluster/node.h"
+#include "cluster/segments.h"
+#include "runtime/spawn/spawn_client.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define LOW_DISK_BYTES (1ull << 30)
+
+struct check {
+	const char *state; /* "ok", "warn", "missing" */
+	char detail[512];
+	const char *remedy, *cost;
+};
+
+static void ok(struct check *check, const char *detail)
+{
+	check->state = "ok";
+	snprintf(check->detail, sizeof(check->detail), "%s", detail);
+	check->remedy = check->cost = "";
+}
+
+static void lacks(struct check *check, const char *state, const char *detail, const char *remedy,
+	const char *cost)
+{
+	check->state = state;
+	snprintf(check->detail, sizeof(check->detail), "%s", detail);
+	check->remedy = remedy;
+	check->cost = cost;
+}
+
+static void check_pager(const struct node *node, struct check *check)
+{
+	if (!node->self.eager)
+		ok(check, "uffd: pages of remote forks are read on demand");
+	else if (node->config.pager == PAGER_EAGER)
+		lacks(check, "warn", "eager, as configured", "pager: auto",
+			"remote forks start after all pages have come");
+	else
+		lacks(check, "missing", "eager: userfaultfd with EVENT_FORK is refused",
+			"run rametd as root, or with CAP_SYS_PTRACE and "
+			"vm.unprivileged_userfaultfd=1",
+			"remote forks start after all pages have come");
+}
+
+static void check_sandbox(const struct node *node, struct check *check)
+{
+	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
+	if (caps->sandbox)
+		ok(check, "own PID and mount namespace for each instance");
+	else
+		lacks(check, "missing", caps->detail,
+			"run rametd as root, or set user.max_user_namespaces above 0",
+			"instances see the machine's processes and files");
+}
+
+static void check_seccomp(const struct node *node, struct check *check)
+{
+	if (spawn_client_caps(node->spawn)->seccomp)
+		ok(check, "system-call filter");
+	else
+		lacks(check, "warn", "instances run without a system-call filter",
+			"build with libseccomp",
+			"instances can make any system call their user may");
+}
+
+static void check_clocks(const struct node *node, struct check *check)
+{
+	if (spawn_client_caps(node->spawn)->timens)
+		ok(check, "clones continue their parent's clocks");
+	else
+		lacks(check, "warn", "no time namespaces", "root, and a kernel with CONFIG_TIME_NS",
+			"monotonic clocks jump in remote forks");
+}
+
+static void check_limits(const struct node *node, struct check *check)
+{
+	const char *cgroup = spawn_client_caps(node->spawn)->cgroup;
+	if (strcmp(cgroup, "none") != 0)
+		ok(check, cgroup);
+	else
+		lacks(check, "warn", "control groups cannot be written",
+			"run rametd as root, or delegate a group to it (systemd: Delegate=yes)",
+			"memory and process limits are not enforced by the kernel");
+}
+
+static void check_transport(const struct node *node, struct check *check)
+{
+	snprintf(check->detail, sizeof(check->detail), "%s on %s", node->self.transport,
+		node->self.data);
+	lacks(check, "warn", "", "an RDMA adapter", "pages travel over TCP");
+	snprintf(check->detail, sizeof(check->detail), "%s on %s", node->self.transport,
+		node->self.data);
+}
+
+static void check_python(const struct node *node, struct check *check)
+{
+	if (access(node->config.python, X_OK) == 0)
+		ok(check, node->config.python);
+	else
+		lacks(check, "warn", node->config.python,
+			"install it, or set python: in rametd's configuration",
+			"Python apps cannot be initialised here, unless they name their "
+			"interpreter");
+}
+
+static void check_store(const struct node *node, struct check *check)
+{
+	struct statvfs fs;
+	if (statvfs(node->config.dir, &fs) < 0) {
+		lacks(check, "missing", node->config.dir, "make the directory writable",
+			"nothing can be deployed");
+		return;
+	}
+	unsigned long long room = (unsigned long long)fs.f_bavail * fs.f_frsize;
+	if (room >= LOW_DISK_BYTES)
+		ok(check, "");
+	else
+		lacks(check, "warn", "", "make room",
+			"deployments and files of other nodes may not fit");
+	snprintf(check->detail, sizeof(check->detail), "%s, %llu MiB free", node->config.dir,
+		room >> 20);
+}
+
+static void check_peers(const struct node *node, struct check *check)
+{
+	unsigned count = members_count(node->members), alive = members_alive(node->members);
+	if (alive == count)
+		ok(check, "");
+	else
+		lacks(check, "warn", "",
+			"start rametd there, and let this node reach its listen address",
+			"nothing runs on nodes that are down");
+	snprintf(check->detail, sizeof(check->detail), "%u of %u other nodes are up", alive, count);
+}
+
+static void check_class(const struct node *node, struct check *check)
+{
+	ok(check, node->self.class_text);
+	for (unsigned i = 0; i < members_count(node->members); i++) {
+		const struct member *member = members_at(node->members, i);
+		char diff[256];
+		if (!member->known || member->info.class_id == node->self.class_id)
+			continue;
+		topo_class_diff(&node->topo, member->info.class_text, diff, sizeof(diff));
+		lacks(check, "warn", "", "the same kernel build and CPU features on both",
+			"no fork travels between these nodes: each class has its own cold start");
+		snprintf(check->detail, sizeof(check->detail), "differs from node %u: %s",
+			member->info.node, diff);
+		return;
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(const struct node *node, struct check *check);
+} checks[] = {
+	{"pager", check_pager},
+	{"sandbox", check_sandbox},
+	{"seccomp", check_seccomp},
+	{"clocks", check_clocks},
+	{"limits", check_limits},
+	{"transport", check_transport},
+	{"python", check_python},
+	{"store", check_store},
+	{"peers", check_peers},
+	{"class", check_class},
+};
+
+static void pack(uint32_t node, const char *name, const struct check *check, struct buf *b)
+{
+	wire_map(b, 6);
+	wire_kuint(b, "node", node);
+	wire_kstr(b, "name", name);
+	wire_kstr(b, "state", check->state);
+	wire_kstr(b, "detail", check->detail);
+	wire_kstr(b, "remedy", check->remedy);
+	wire_kstr(b, "cost", check->cost);
+}
+
+void doctor_pack(struct node *node, struct buf *b, uint32_t *io_count)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(checks); i++) {
+		struct check check = {0};
+		checks[i].fn(node, &check);
+		pack(node->config.node, checks[i].name, &check, b);
+		(*io_count)++;
+	}
+}
+
+void doctor_pack_silent(uint32_t node, struct buf *b, uint32_t *io_count)
+{
+	struct check check = {0};
+	lacks(&check, "missing", "it does not answer", "start rametd there, or see its log",
+		"nothing runs on it");
+	pack(node, "node", &check, b);
+	(*io_count)++;
+}

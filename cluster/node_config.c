@@ -1,0 +1,326 @@
+/* rametd's configuration: the schema, the defaults, and what must hold. See node_config.h. */
+#include "cluster/node_config.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_DIR "/var/lib/ramet"
+#define DEFAULT_LISTEN "127.0.0.1:0"
+#define DEFAULT_PYTHON "/usr/bin/python3"
+#define DEFAULT_SANDBOXES 16
+#define DEFAULT_STUBS 4
+#define DEFAULT_INSTANCES 1024
+#define DEFAULT_QUEUE 65536
+#define DEFAULT_IDLE_MS 60000
+#define CAPACITY_MAX 8192
+#define INSTANCES_MAX 16384
+#define POOL_MAX 1024
+
+struct raw_peer {
+	uint32_t node;
+	char *listen;
+};
+
+struct raw_pools {
+	uint32_t sandboxes, stubs;
+};
+
+struct raw_limits {
+	uint32_t capacity, instances, queue;
+	char *idle, *deadline;
+};
+
+/* the file as it is written; what it leaves out is NULL or 0 */
+struct raw {
+	uint32_t node;
+	char *name, *dir, *client_socket, *listen, *data, *transport, *pager, *log_level, *python;
+	struct raw_pools pools;
+	struct raw_limits limits;
+	struct raw_peer *peers;
+	unsigned peers_count;
+};
+
+#define OPTIONAL_TEXT(type, key) \
+	CYAML_FIELD_STRING_PTR( \
+		#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, key, 1, CYAML_UNLIMITED)
+#define OPTIONAL_UINT(type, key) CYAML_FIELD_UINT(#key, CYAML_FLAG_OPTIONAL, type, key)
+
+static const cyaml_schema_field_t peer_fields[] = {
+	CYAML_FIELD_UINT("node", CYAML_FLAG_DEFAULT, struct raw_peer, node),
+	CYAML_FIELD_STRING_PTR(
+		"listen", CYAML_FLAG_POINTER, struct raw_peer, listen, 1, CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t peer_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_peer, peer_fields),
+};
+
+static const cyaml_schema_field_t pools_fields[] = {
+	OPTIONAL_UINT(struct raw_pools, sandboxes),
+	OPTIONAL_UINT(struct raw_pools, stubs),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t limits_fields[] = {
+	OPTIONAL_UINT(struct raw_limits, capacity),
+	OPTIONAL_UINT(struct raw_limits, instances),
+	OPTIONAL_UINT(struct raw_limits, queue),
+	OPTIONAL_TEXT(struct raw_limits, idle),
+	OPTIONAL_TEXT(struct raw_limits, deadline),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t fields[] = {
+	CYAML_FIELD_UINT("node", CYAML_FLAG_DEFAULT, struct raw, node),
+	OPTIONAL_TEXT(struct raw, name),
+	OPTIONAL_TEXT(struct raw, dir),
+	OPTIONAL_TEXT(struct raw, client_socket),
+	OPTIONAL_TEXT(struct raw, listen),
+	OPTIONAL_TEXT(struct raw, data),
+	OPTIONAL_TEXT(struct raw, transport),
+	OPTIONAL_TEXT(struct raw, pager),
+	OPTIONAL_TEXT(struct raw, log_level),
+	OPTIONAL_TEXT(struct raw, python),
+	CYAML_FIELD_MAPPING("pools", CYAML_FLAG_OPTIONAL, struct raw, pools, pools_fields),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct raw, limits, limits_fields),
+	CYAML_FIELD_SEQUENCE("peers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, peers,
+		&peer_schema, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, fields),
+};
+
+/* what a check needs to name file and key */
+struct reading {
+	const char *path;
+	struct ramet_err *err;
+};
+
+static int bad(const struct reading *reading, const char *key, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+static int bad(const struct reading *reading, const char *key, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	err_vset(reading->err, RAMET_ECONFIG, fmt, ap);
+	va_end(ap);
+	err_prefix(reading->err, "%s: %s", reading->path, key);
+	return RAMET_ECONFIG;
+}
+
+static int text(
+	const struct reading *reading, const char *key, const char *value, char *dst, size_t cap)
+{
+	if (strlen(value) >= cap)
+		return bad(reading, key, "longer than %zu bytes", cap - 1);
+	memcpy(dst, value, strlen(value) + 1);
+	return 0;
+}
+
+static int path(
+	const struct reading *reading, const char *key, const char *value, char *dst, size_t cap)
+{
+	if (value[0] != '/')
+		return bad(reading, key, "\"%s\" is not an absolute path", value);
+	int rc = text(reading, key, value, dst, cap);
+	for (size_t len = strlen(dst); rc == 0 && len > 1 && dst[len - 1] == '/'; len--)
+		dst[len - 1] = 0;
+	return rc;
+}
+
+/* "10.0.0.1:7000", "[::1]:7000", "host:0" */
+static int address(
+	const struct reading *reading, const char *key, const char *value, char *dst, size_t cap)
+{
+	const char *colon = strrchr(value, ':');
+	uint64_t port;
+	bool v6 = value[0] == '[';
+	if (!colon || colon == value || parse_u64(colon + 1, 65535, &port) < 0 ||
+		(v6 && colon[-1] != ']') || (!v6 && memchr(value, ':', (size_t)(colon - value))) ||
+		strpbrk(value, " /*"))
+		return bad(reading, key, "\"%s\" is not host:port", value);
+	return text(reading, key, value, dst, cap);
+}
+
+static int ranged(const struct reading *reading, const char *key, uint32_t value, uint32_t fallback,
+	uint32_t max, uint32_t *ret)
+{
+	if (value > max)
+		return bad(reading, key, "%u: at most %u is allowed", value, max);
+	*ret = value ? value : fallback;
+	return 0;
+}
+
+static int duration(const struct reading *reading, const char *key, const char *value,
+	uint64_t fallback_ms, uint64_t *ret_ms)
+{
+	uint64_t ns = fallback_ms * NSEC_PER_MSEC;
+	if (value && parse_duration(value, &ns) < 0)
+		return bad(
+			reading, key, "\"%s\" is no duration: write 250ms, 30s, 5m or 1h", value);
+	*ret_ms = ns / NSEC_PER_MSEC;
+	return 0;
+}
+
+/* name, dir, socket */
+static int check_self(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	char host[MEMBER_NAME_MAX + 1] = "node", socket[NODE_PATH_MAX + 16];
+	if (raw->node == 0 || raw->node > NODE_MAX_ID)
+		return bad(reading, "node", "%u: nodes are numbered from 1 to %u", raw->node,
+			NODE_MAX_ID);
+	config->node = raw->node;
+	gethostname(host, sizeof(host) - 1);
+	int rc = text(
+		reading, "name", raw->name ? raw->name : host, config->name, sizeof(config->name));
+	if (rc == 0 && !app_name_valid(config->name))
+		rc = bad(reading, "name", "\"%s\": use letters, digits, _ . -", config->name);
+	if (rc == 0)
+		rc = path(reading, "dir", raw->dir ? raw->dir : DEFAULT_DIR, config->dir,
+			sizeof(config->dir));
+	if (rc < 0)
+		return rc;
+	snprintf(socket, sizeof(socket), "%s/rametd.sock", config->dir);
+	return path(reading, "client_socket", raw->client_socket ? raw->client_socket : socket,
+		config->client_socket, sizeof(config->client_socket));
+}
+
+static int check_addresses(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	char data[MEMBER_ADDR_MAX + 1];
+	int rc = address(reading, "listen", raw->listen ? raw->listen : DEFAULT_LISTEN,
+		config->listen, sizeof(config->listen));
+	if (rc < 0)
+		return rc;
+	if (!raw->listen && raw->peers_count)
+		return bad(reading, "listen", "is missing: peers connect to it");
+	/* beside the bus, on a port that the kernel chooses and that peers are told */
+	snprintf(data, sizeof(data), "%.*s:0", (int)(strrchr(config->listen, ':') - config->listen),
+		config->listen);
+	rc = address(
+		reading, "data", raw->data ? raw->data : data, config->data, sizeof(config->data));
+	if (rc < 0)
+		return rc;
+	const char *transport = raw->transport ? raw->transport : "auto";
+	if (strcmp(transport, "verbs") == 0)
+		return bad(reading, "transport",
+			"verbs is not built into this rametd: use tcp or auto");
+	if (strcmp(transport, "auto") != 0 && strcmp(transport, "tcp") != 0)
+		return bad(reading, "transport", "\"%s\" is none of auto, tcp, verbs", transport);
+	snprintf(config->transport, sizeof(config->transport), "tcp");
+	return 0;
+}
+
+static int check_modes(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	static const char *const pagers[] = {
+		[PAGER_AUTO] = "auto", [PAGER_UFFD] = "uffd", [PAGER_EAGER] = "eager"};
+	const char *pager = raw->pager ? raw->pager : "auto";
+	unsigned mode = 0;
+	while (mode < ARRAY_LEN(pagers) && strcmp(pagers[mode], pager) != 0)
+		mode++;
+	if (mode == ARRAY_LEN(pagers))
+		return bad(reading, "pager", "\"%s\" is none of auto, uffd, eager", pager);
+	config->pager = (enum pager_mode)mode;
+	config->log_level = LOG_INFO;
+	if (raw->log_level && log_level_from_name(raw->log_level, &config->log_level) < 0)
+		return bad(reading, "log_level", "\"%s\" is none of error, warn, info, debug",
+			raw->log_level);
+	return path(reading, "python", raw->python ? raw->python : DEFAULT_PYTHON, config->python,
+		sizeof(config->python));
+}
+
+static int check_limits(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	int rc = ranged(reading, "pools.sandboxes", raw->pools.sandboxes, DEFAULT_SANDBOXES,
+		POOL_MAX, &config->pool_sandboxes);
+	if (rc == 0)
+		rc = ranged(reading, "pools.stubs", raw->pools.stubs, DEFAULT_STUBS, POOL_MAX,
+			&config->pool_stubs);
+	if (rc == 0) /* 0: node.c puts in the number of cores */
+		rc = ranged(reading, "limits.capacity", raw->limits.capacity, 0, CAPACITY_MAX,
+			&config->capacity);
+	if (rc == 0)
+		rc = ranged(reading, "limits.instances", raw->limits.instances, DEFAULT_INSTANCES,
+			INSTANCES_MAX, &config->max_instances);
+	if (rc == 0)
+		rc = ranged(reading, "limits.queue", raw->limits.queue, DEFAULT_QUEUE, 1u << 20,
+			&config->max_queue);
+	if (rc == 0)
+		rc = duration(reading, "limits.idle", raw->limits.idle, DEFAULT_IDLE_MS,
+			&config->idle_ms);
+	if (rc == 0)
+		rc = duration(
+			reading, "limits.deadline", raw->limits.deadline, 0, &config->deadline_ms);
+	return rc;
+}
+
+static int check_peers(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	if (raw->peers_count > NODE_MAX_PEERS)
+		return bad(reading, "peers", "%u peers: at most %u are allowed", raw->peers_count,
+			NODE_MAX_PEERS);
+	for (unsigned i = 0; i < raw->peers_count; i++) {
+		const struct raw_peer *peer = &raw->peers[i];
+		char key[32];
+		snprintf(key, sizeof(key), "peers[%u].node", i);
+		if (peer->node == 0 || peer->node > NODE_MAX_ID)
+			return bad(reading, key, "%u: nodes are numbered from 1 to %u", peer->node,
+				NODE_MAX_ID);
+		if (peer->node == raw->node)
+			return bad(reading, key, "%u is this node itself: name only the others",
+				peer->node);
+		for (unsigned j = 0; j < i; j++)
+			if (raw->peers[j].node == peer->node)
+				return bad(reading, key, "node %u is there twice", peer->node);
+		config->peers[i].node = peer->node;
+		snprintf(key, sizeof(key), "peers[%u].listen", i);
+		int rc = address(reading, key, peer->listen, config->peers[i].listen,
+			sizeof(config->peers[i].listen));
+		if (rc < 0)
+			return rc;
+	}
+	config->npeers = raw->peers_count;
+	return 0;
+}
+
+int node_config_load(const char *file, struct node_config *ret_config, struct ramet_err *err)
+{
+	struct reading reading = {.path = file, .err = err};
+	auto_free struct node_config *config = calloc(1, sizeof(*config));
+	void *loaded;
+	if (!config)
+		return err_nomem(err);
+	int rc = conf_load_file(file, &schema, &loaded, err);
+	if (rc < 0)
+		return rc;
+	const struct raw *raw = loaded;
+	rc = check_self(&reading, raw, config);
+	if (rc == 0)
+		rc = check_addresses(&reading, raw, config);
+	if (rc == 0)
+		rc = check_modes(&reading, raw, config);
+	if (rc == 0)
+		rc = check_limits(&reading, raw, config);
+	if (rc == 0)
+		rc = check_peers(&reading, raw, config);
+	conf_free(&schema, loaded);
+	if (rc == 0)
+		*ret_config = *config;
+	return rc;
+}
