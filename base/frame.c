@@ -6,7 +6,7 @@
 #include "base/frame.h"
 #include "base/cleanup.h"
 #include "base/fdpass.h"
-#include "base/list.h"
+#include "base/frame_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,22 +14,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define HEADER 4
+#define HEADER FRAME_HEADER
 #define READ_FIRST 4096 /* the receive buffer, to begin with */
 #define READ_KEEP (64u * 1024) /* one that has grown beyond this is given back when it is empty */
 #define READ_STEP (256u * 1024) /* what a frame's announced length may make it grow to at once */
 #define READS_PER_EVENT 8 /* then other descriptors have their turn */
-#define IOV_MAX_FRAMES 16
 
 _Static_assert(FRAME_MAX_FDS == FDPASS_MAX, "a frame's descriptors fit one control message");
-
-struct out {
-	struct list link;
-	unsigned nfds; /* not sent yet; they go with the first byte */
-	int fds[FRAME_MAX_FDS];
-	size_t len, sent;
-	unsigned char bytes[]; /* header and data, or what a direct send left of them */
-};
 
 struct frame_conn {
 	struct loop_watch watch;
@@ -44,8 +35,7 @@ struct frame_conn {
 	unsigned in_nfds;
 	size_t in_fds_at; /* offset in `in` of the frame they belong to */
 
-	struct list out;
-	size_t out_bytes;
+	struct frame_queue out;
 	bool want_out; /* EPOLLOUT is asked for */
 	bool broken; /* sending failed: the rest is dropped, the reader finds the end */
 	bool ended; /* on_closed was called */
@@ -66,20 +56,6 @@ static void put_le32(unsigned char *p, uint32_t v)
 
 /* --- closing --- */
 
-static void out_free(struct out *out)
-{
-	fdpass_close(out->fds, out->nfds);
-	list_remove(&out->link);
-	free(out);
-}
-
-static void drop_queue(struct frame_conn *conn)
-{
-	while (!list_empty(&conn->out))
-		out_free(list_first(&conn->out, struct out, link));
-	conn->out_bytes = 0;
-}
-
 static void conn_free(struct frame_conn *conn)
 {
 	fdpass_close(conn->in_fds, conn->in_nfds);
@@ -93,7 +69,7 @@ void frame_conn_close(struct frame_conn *conn)
 		return;
 	conn->closed = true;
 	loop_watch_remove(&conn->watch);
-	drop_queue(conn);
+	frame_queue_clear(&conn->out);
 	close_reset(&conn->fd);
 	if (!conn->dispatching)
 		conn_free(conn);
@@ -106,7 +82,7 @@ static void end(struct frame_conn *conn, const struct ramet_err *err)
 		return;
 	conn->ended = true;
 	loop_watch_remove(&conn->watch);
-	drop_queue(conn);
+	frame_queue_clear(&conn->out);
 	conn->handler->on_closed(conn->user, err);
 }
 
@@ -261,82 +237,17 @@ static void want_out(struct frame_conn *conn, bool want)
 static void send_failed(struct frame_conn *conn)
 {
 	conn->broken = true;
-	drop_queue(conn);
+	frame_queue_clear(&conn->out);
 	want_out(conn, false);
 	shutdown(conn->fd, SHUT_RDWR);
 }
 
-static unsigned gather(struct frame_conn *conn, struct iovec *iov)
-{
-	unsigned count = 0;
-	list_for_each (out, &conn->out, struct out, link) {
-		if (count == IOV_MAX_FRAMES || (count && out->nfds))
-			break;
-		iov[count++] = (struct iovec){out->bytes + out->sent, out->len - out->sent};
-		if (out->nfds)
-			break;
-	}
-	return count;
-}
-
-static void consumed(struct frame_conn *conn, size_t n)
-{
-	conn->out_bytes -= n;
-	while (n) {
-		struct out *out = list_first(&conn->out, struct out, link);
-		size_t part = MIN(n, out->len - out->sent);
-		fdpass_close(out->fds, out->nfds);
-		out->nfds = 0;
-		out->sent += part;
-		n -= part;
-		if (out->sent == out->len)
-			out_free(out);
-	}
-}
-
 static void flush(struct frame_conn *conn)
 {
-	while (!list_empty(&conn->out)) {
-		struct iovec iov[IOV_MAX_FRAMES];
-		unsigned count = gather(conn, iov);
-		const struct out *first = list_first(&conn->out, struct out, link);
-		ssize_t n =
-			fdpass_send(conn->fd, iov, count, first->fds, first->nfds, MSG_DONTWAIT);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				send_failed(conn);
-			return;
-		}
-		consumed(conn, (size_t)n);
-	}
-	want_out(conn, false);
-}
-
-/* queues bytes [sent, HEADER + len) of a frame; its descriptors too if nothing of it was sent */
-static int enqueue(struct frame_conn *conn, const unsigned char *header, const void *data,
-	size_t len, size_t sent, const int *fds, unsigned nfds)
-{
-	struct out *out = malloc(sizeof(*out) + HEADER + len - sent);
-	if (!out)
-		return RAMET_ENOMEM;
-	*out = (struct out){.len = HEADER + len - sent};
-	list_init(&out->link);
-	for (; sent == 0 && out->nfds < nfds; out->nfds++) {
-		out->fds[out->nfds] = fcntl(fds[out->nfds], F_DUPFD_CLOEXEC, 3);
-		if (out->fds[out->nfds] < 0) {
-			out_free(out);
-			return RAMET_EIO;
-		}
-	}
-	size_t head = sent < HEADER ? HEADER - sent : 0;
-	memcpy(out->bytes, header + HEADER - head, head);
-	if (out->len > head)
-		memcpy(out->bytes + head, (const unsigned char *)data + len - (out->len - head),
-			out->len - head);
-	list_append(&conn->out, &out->link);
-	conn->out_bytes += out->len;
-	want_out(conn, true);
-	return 0;
+	if (!frame_queue_flush(&conn->out, conn->fd))
+		send_failed(conn);
+	else if (!conn->out.bytes)
+		want_out(conn, false);
 }
 
 static int check_send(const struct frame_conn *conn, size_t len, unsigned nfds)
@@ -349,7 +260,22 @@ static int check_send(const struct frame_conn *conn, size_t len, unsigned nfds)
 		return RAMET_EINVAL;
 	if (len > UINT32_MAX || len + HEADER > conn->max_queue)
 		return RAMET_ELIMIT;
-	return len + HEADER > conn->max_queue - conn->out_bytes ? RAMET_EAGAIN : 0;
+	return len + HEADER > conn->max_queue - conn->out.bytes ? RAMET_EAGAIN : 0;
+}
+
+static int direct_failed(struct frame_conn *conn)
+{
+	switch (errno) {
+	case EBADF:
+		return RAMET_EINVAL; /* one of fds: the connection's own is open */
+	case ETOOMANYREFS: /* more descriptors under way than a user may have open */
+	case ENOBUFS:
+	case ENOMEM:
+		return RAMET_EAGAIN;
+	default:
+		send_failed(conn);
+		return RAMET_EPEER;
+	}
 }
 
 int frame_send(struct frame_conn *conn, const void *data, size_t len, const int *fds, unsigned nfds)
@@ -359,22 +285,19 @@ int frame_send(struct frame_conn *conn, const void *data, size_t len, const int 
 		return rc;
 	unsigned char header[HEADER];
 	put_le32(header, (uint32_t)len);
-	size_t sent = 0;
-	if (list_empty(&conn->out)) {
-		struct iovec iov[2] = {{header, HEADER}, {(void *)data, len}};
-		ssize_t n = fdpass_send(conn->fd, iov, len ? 2 : 1, fds, nfds, MSG_DONTWAIT);
-		if (n < 0 && errno == EBADF)
-			return RAMET_EINVAL; /* one of fds: the connection's own is open */
-		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-			send_failed(conn);
-			return RAMET_EPEER;
-		}
-		sent = n < 0 ? 0 : (size_t)n;
-		if (sent == HEADER + len)
+	ssize_t n = 0;
+	if (!conn->out.bytes) {
+		n = frame_queue_send(conn->fd, header, data, len, fds, nfds);
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+			return direct_failed(conn);
+		n = MAX(n, 0);
+		if ((size_t)n == HEADER + len)
 			return 0;
 	}
-	rc = enqueue(conn, header, data, len, sent, fds, nfds);
-	if (rc < 0 && sent) /* a frame was begun and cannot be ended */
+	rc = frame_queue_push(&conn->out, header, data, len, (size_t)n, fds, nfds);
+	if (rc == 0)
+		want_out(conn, true);
+	else if (n) /* a frame was begun and cannot be ended */
 		send_failed(conn);
 	return rc;
 }
@@ -407,7 +330,6 @@ int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_qu
 	conn->max_queue = max_queue;
 	conn->in_cap = READ_FIRST;
 	conn->in = malloc(conn->in_cap);
-	list_init(&conn->out);
 	int rc = conn->in ? loop_watch_add(loop, &conn->watch, fd, EPOLLIN, on_events, err)
 			  : err_nomem(err);
 	if (rc < 0) {
@@ -420,7 +342,7 @@ int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_qu
 
 size_t frame_queued(const struct frame_conn *conn)
 {
-	return conn->out_bytes;
+	return conn->out.bytes;
 }
 
 int frame_fd(const struct frame_conn *conn)

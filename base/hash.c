@@ -94,6 +94,6 @@ int hex_decode(const char *text, void *dst, size_t len)
 	unsigned char *bytes = dst;
 	for (size_t i = 0; i < len; i++)
 		bytes[i] =
-			(unsigned char)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+			(unsigned char)(hex_digit(text[2 * i]) * 16 + hex_digit(text[2 * i + 1]));
 	return 0;
 }
