@@ -51,4 +51,18 @@ void bursts_forget(struct bursts *bursts,
 	const char *id); /* as cancel, but the handler is not called any more */
 void bursts_node_down(struct bursts *bursts, uint32_t node);
 
+/* Between daemons:
+ *   burst.run     {id, uid, function, version, meta?, data, binary, deadline: as in call.run,
+ * first: uint, count: uint, size: uint}                → {} begun: ranks [first, first + count) run
+ * here; then as many notices burst.result  {id, result: as in call.run} notice, once for each
+ *   burst.cancel  {id} notice */
+struct bus_request;
+struct wire_value;
+void bursts_on_run(
+	struct bursts *bursts, struct bus_request *request, const struct wire_value *body);
+void bursts_on_result(
+	struct bursts *bursts, struct bus_request *request, const struct wire_value *body);
+void bursts_on_cancel(
+	struct bursts *bursts, struct bus_request *request, const struct wire_value *body);
+
 #endif

@@ -339,6 +339,16 @@ int calls_cancel(struct calls *calls, uint32_t tenant, const char *id)
 	return 0;
 }
 
+void calls_cancel_group(struct calls *calls, const char *group, uint32_t origin)
+{
+	size_t len = strlen(group);
+	for (unsigned i = 0; i < CALLS_BUCKETS; i++)
+		list_for_each_safe (call, &calls->buckets[i], struct call, link)
+			if (call->origin == origin && strncmp(call->id, group, len) == 0 &&
+				call->id[len] == '.')
+				(void)calls_cancel(calls, 0, call->id);
+}
+
 void calls_forget(struct calls *calls, const char *id)
 {
 	struct call *call = calls_find(calls, id);

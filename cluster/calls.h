@@ -86,6 +86,19 @@ void calls_on_cancel(
 	struct calls *calls, struct bus_request *request, const struct wire_value *body);
 void calls_on_wait(struct calls *calls, struct bus_request *request, const struct wire_value *body);
 
+/* for bursts: the part of call.run that burst.run shares. *ret_order's request points into it and
+ * into body; its app is a reference. */
+struct call_order {
+	struct call_request request;
+	char id[CALL_ID_MAX];
+	char function[CALL_NAME_MAX];
+	struct app_version *app;
+};
+int calls_parse_order(struct calls *calls, const struct wire_value *body,
+	struct call_order *ret_order, struct ramet_err *err);
+/* cancel all members "group.N" that `origin` sent */
+void calls_cancel_group(struct calls *calls, const char *group, uint32_t origin);
+
 /* calls_adopt - a cold host that has been captured becomes an idle instance of its app; takes
  * ownership of it */
 struct instance;

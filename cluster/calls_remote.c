@@ -165,6 +165,7 @@ static int parse_uint32(
 static int parse_run(const struct wire_value *body, struct call_request *r, char *id,
 	char *function, struct ramet_err *err)
 {
+	uint64_t rank = 0;
 	int rc = wire_get_str(body, "id", id, CALL_ID_MAX, err);
 	if (rc == 0)
 		rc = wire_get_str(body, "function", function, CALL_NAME_MAX, err);
@@ -177,11 +178,12 @@ static int parse_run(const struct wire_value *body, struct call_request *r, char
 	if (rc == 0)
 		rc = wire_get_uint(body, "deadline", UINT64_MAX, &r->deadline_ns, err);
 	if (rc == 0)
-		rc = parse_uint32(body, "rank", &r->rank, err);
+		rc = wire_get_uint_or(body, "rank", UINT32_MAX, 0, &rank, err);
 	if (rc == 0)
 		rc = parse_uint32(body, "size", &r->size, err);
 	if (rc == 0)
 		rc = wire_get_bool_or(body, "own", false, &r->own_instance, err);
+	r->rank = (uint32_t)rank;
 	return rc;
 }
 
@@ -199,22 +201,32 @@ static int check_tenant(
 	return 0;
 }
 
+int calls_parse_order(struct calls *calls, const struct wire_value *body,
+	struct call_order *ret_order, struct ramet_err *err)
+{
+	auto_app_version struct app_version *app = NULL;
+	struct call_order *o = ret_order;
+	o->request = (struct call_request){.id = o->id, .function = o->function};
+	int rc = parse_run(body, &o->request, o->id, o->function, err);
+	if (rc == 0)
+		rc = version_of(calls, body, &app, err);
+	if (rc == 0)
+		rc = check_tenant(&o->request, app, err);
+	if (rc == 0)
+		o->app = o->request.app = steal_ptr(&app);
+	return rc;
+}
+
 void calls_on_run(struct calls *calls, struct bus_request *request, const struct wire_value *body)
 {
-	char id[CALL_ID_MAX];
-	char function[CALL_NAME_MAX];
+	struct call_order order;
 	struct ramet_err err = {0};
-	struct call_request r = {
-		.id = id, .function = function, .origin = bus_request_node(request)};
-	auto_app_version struct app_version *app = NULL;
-	int rc = parse_run(body, &r, id, function, &err);
-	if (rc == 0)
-		rc = version_of(calls, body, &app, &err);
-	if (rc == 0)
-		rc = check_tenant(&r, app, &err);
-	r.app = app;
-	if (rc == 0)
-		rc = calls_submit(calls, &r, served_done, request, NULL, &err);
+	int rc = calls_parse_order(calls, body, &order, &err);
+	if (rc == 0) {
+		order.request.origin = bus_request_node(request);
+		rc = calls_submit(calls, &order.request, served_done, request, NULL, &err);
+		app_version_put(order.app);
+	}
 	if (rc < 0)
 		bus_reply_err(request, &err);
 }

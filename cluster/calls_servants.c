@@ -119,7 +119,7 @@ static void on_result(void *user, struct instance *inst, const struct instance_r
 	}
 	if (s->state != SERVANT_RUNNING)
 		return; /* its owner's answer to the result has ended it */
-	if (first && s->kind == START_LOCAL_FORK)
+	if (first)
 		seeds_first_call_done(calls->node->seeds, inst, result->error->err.code == 0);
 	if (reusable(s))
 		servant_next(s);

@@ -145,7 +145,7 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 	inst->kind = clone->kind;
 	inst->source_node = clone->source_node;
 	inst->mono_offset_ns = clone->mono_offset_ns;
-	inst->parent = clone->parent;
+	inst->populated = clone->npopulate > 0;
 	auto_close int control = -1;
 	auto_close int log = -1;
 	int rc = make_channels(inst, &control, &log, err);
@@ -163,9 +163,15 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 		inst->created_ns + INSTANCE_START_MS * NSEC_PER_MSEC, did_not_start);
 	if (rc < 0)
 		return err_nomem(err);
-	rc = spawn_clone(node->spawn, &request, on_spawned, inst, &inst->request, err);
+	rc = clone->parent->on_begun(clone->parent, inst, err);
 	if (rc < 0)
 		return rc;
+	rc = spawn_clone(node->spawn, &request, on_spawned, inst, &inst->request, err);
+	if (rc < 0) {
+		clone->parent->on_gone(clone->parent, inst);
+		return rc;
+	}
+	inst->parent = clone->parent;
 	*ret_inst = steal_ptr(&inst);
 	return 0;
 }
@@ -307,22 +313,6 @@ void instances_on_exited(struct instances *instances, uint64_t id, const struct 
 		instance_on_exited(inst, how->status, how->signal);
 }
 
-void instances_on_spawn_lost(struct instances *instances)
-{
-	struct ramet_err err = {0};
-	err_set(&err, RAMET_ELOST, "ramet-spawn ended, and all instances of the node with it");
-	list_for_each (inst, &instances->list, struct instance, link) {
-		if (inst->cause.err.code == 0 && !inst->ended_by_owner)
-			call_error_set(&inst->cause, &err, instances->node->config.node);
-		inst->state = INSTANCE_ENDING;
-		inst->reaped = true;
-		frame_conn_close(steal_ptr(&inst->conn));
-		/* told from the loop: an owner may answer by ending others */
-		(void)loop_timer_set(
-			instances->node->loop, &inst->timer, now_ns(), instance_gone_timer);
-	}
-}
-
 int instances_create(struct node *node, struct instances **ret_instances, struct ramet_err *err)
 {
 	struct instances *instances = calloc(1, sizeof(*instances));
@@ -363,6 +353,7 @@ void instance_get_info(const struct instance *inst, struct instance_info *ret_in
 		.ready_ns = inst->ready_ns,
 		.first_instruction_ns = inst->first_ns > begin ? inst->first_ns - begin : 0,
 		.calls = inst->calls,
+		.populated = inst->populated,
 		.app = inst->app,
 		.function = inst->tag.function,
 		.call = inst->tag.call,

@@ -64,12 +64,15 @@ DEFINE_CLEANUP(struct instances, instances_destroy)
 /* events of ramet-spawn (runtime/spawn/spawn_client.h): hand them on */
 struct spawn_exit;
 void instances_on_exited(struct instances *instances, uint64_t inst, const struct spawn_exit *how);
-void instances_on_spawn_lost(struct instances *instances); /* all are dead */
 
 /* What a clone's template must be told about it: the seeds that made it. */
 struct instance_parent {
-	/* its process exists; uffd (or -1) is taken. Before that no on_gone. */
+	/* a clone has been asked for; each has on_gone later. A failure refuses it. */
+	int (*on_begun)(
+		struct instance_parent *parent, struct instance *inst, struct ramet_err *err);
+	/* its process exists; uffd (or -1) is taken */
 	void (*on_born)(struct instance_parent *parent, struct instance *inst, int uffd);
+	/* it was reaped, or never came to be; before the owner's on_gone */
 	void (*on_gone)(struct instance_parent *parent, struct instance *inst);
 };
 
@@ -122,6 +125,8 @@ void instance_end(struct instance *inst);
 /* instance_fail - it cannot go on (a page it needs is lost): kill it; what it runs ends with this
  * error */
 void instance_fail(struct instance *inst, const struct ramet_err *why);
+/* instance_add_log_tail - the last that it printed, into its error */
+void instance_add_log_tail(struct instance *inst, struct call_error *error);
 /* instance_take_error - the error that a message of a host carries, checked */
 int instance_take_error(struct instance *inst, const struct wire_value *body,
 	struct call_error *ret_error, struct ramet_err *err);
@@ -137,6 +142,7 @@ struct instance_info {
 	uint64_t ready_ns; /* when it first was IDLE */
 	uint64_t first_instruction_ns; /* clones: from the request until its first instruction */
 	uint64_t calls; /* begun */
+	bool populated; /* what it writes was populated before it ran */
 	const struct app_version *app;
 	const char *function; /* "" before the first call */
 	const char *call; /* "" between calls */

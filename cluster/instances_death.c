@@ -15,7 +15,7 @@
 #define HANGUP_NS \
 	(200 * NSEC_PER_MSEC) /* a process that forked may leave its socket open in a child */
 
-static void add_log_tail(struct instance *inst, struct call_error *error)
+void instance_add_log_tail(struct instance *inst, struct call_error *error)
 {
 	if (!inst->log || error->log_tail)
 		return;
@@ -67,11 +67,11 @@ static void gone(struct instance *inst)
 			judge(inst, &inst->cause);
 	}
 	if (!inst->ended_by_owner)
-		add_log_tail(inst, &inst->cause);
+		instance_add_log_tail(inst, &inst->cause);
 	inst->state = INSTANCE_ENDING;
 	if (inst->call != 0)
 		finish_call_by_death(inst);
-	if (inst->parent && inst->born)
+	if (inst->parent)
 		inst->parent->on_gone(inst->parent, inst);
 	list_remove(&inst->link);
 	inst->handler->on_gone(inst->user, inst, &inst->cause);
@@ -86,11 +86,6 @@ void instance_maybe_gone(struct instance *inst)
 {
 	if (inst->request == 0 && (inst->failed || (inst->reaped && !inst->conn)))
 		gone(inst);
-}
-
-void instance_gone_timer(struct loop_timer *timer)
-{
-	instance_maybe_gone(container_of(timer, struct instance, timer));
 }
 
 static void waited_for_hangup(struct loop_timer *timer)

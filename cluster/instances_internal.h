@@ -43,6 +43,7 @@ struct instance {
 
 	uint64_t created_ns, ready_ns, begin_ns, first_ns;
 	uint64_t calls;
+	bool populated;
 
 	uint64_t call; /* number of the one that runs; 0: none */
 	uint64_t call_began_ns, max_output;
@@ -68,6 +69,5 @@ void instance_kill(struct instance *inst,
 void instance_on_exited(struct instance *inst, int status, int signal);
 void instance_on_hangup(struct instance *inst);
 void instance_maybe_gone(struct instance *inst);
-void instance_gone_timer(struct loop_timer *timer); /* instance_maybe_gone(), as a timer */
 
 #endif

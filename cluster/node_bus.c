@@ -34,6 +34,9 @@ ON(on_seed_set, seeds_on_set, seeds)
 ON(on_call_run, calls_on_run, calls)
 ON(on_call_cancel, calls_on_cancel, calls)
 ON(on_call_wait, calls_on_wait, calls)
+ON(on_burst_run, bursts_on_run, bursts)
+ON(on_burst_result, bursts_on_result, bursts)
+ON(on_burst_cancel, bursts_on_cancel, bursts)
 ON(on_deploy, deploy_peers_on_deploy, deploys)
 ON(on_progress, deploy_peers_on_progress, deploys)
 ON(on_undeploy, deploy_peers_on_undeploy, deploys)
@@ -75,6 +78,9 @@ const struct bus_handler node_bus_handlers[] = {
 	{"call.run", on_call_run},
 	{"call.cancel", on_call_cancel},
 	{"call.wait", on_call_wait},
+	{"burst.run", on_burst_run},
+	{"burst.result", on_burst_result},
+	{"burst.cancel", on_burst_cancel},
 	{"deploy", on_deploy},
 	{"progress", on_progress},
 	{"undeploy", on_undeploy},

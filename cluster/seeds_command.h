@@ -1,0 +1,24 @@
+/* How the host of an app is started: its command line, its environment, what it is to load. */
+#ifndef CLUSTER_SEEDS_COMMAND_H
+#define CLUSTER_SEEDS_COMMAND_H
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/wire.h"
+#include "cluster/app_version.h"
+#include "cluster/node_config.h"
+
+struct command;
+/* RAMET_ENOTSUP: no engine for the app's language here */
+int command_create(const struct node_config *config, const struct app_version *app,
+	struct command **ret_command, struct ramet_err *err);
+void command_destroy(struct command *command); /* NULL is fine */
+DEFINE_CLEANUP(struct command, command_destroy)
+const char *const *command_argv(const struct command *command); /* NULL-terminated */
+const char *const *command_env(const struct command *command);
+
+/* the message `load` of runtime/host_proto.h; dir: the app's files as the host sees them */
+int command_pack_load(
+	const struct app_version *app, const char *dir, struct buf *b, struct ramet_err *err);
+
+#endif

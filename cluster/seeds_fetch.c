@@ -1,0 +1,325 @@
+/* A seed from a peer: its descriptor over the bus, an empty image, a source for the pager; pages
+ * come when they are needed, the working set at once. The app's files are fetched side by side. */
+#include "cluster/seeds_internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/bundle.h"
+#include "cluster/bus.h"
+#include "cluster/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct fetch {
+	struct seed *seed;
+	uint32_t node;
+	uint64_t bus_id;
+	uint64_t asked_ns;
+	struct bundle_fetch *bundle;
+	bool have_files, have_seed;
+	struct loop_timer timer;
+};
+
+/* what a peer answered; pointers into its message */
+struct answer {
+	struct page_peer_spec spec;
+	const void *descriptor;
+	size_t descriptor_len;
+	const void *set;
+	size_t set_len;
+	uint64_t mono_ns, boot_ns;
+	char boot_id[SEEDS_BOOT_ID_MAX];
+};
+
+void fetch_abandon(struct fetch *fetch)
+{
+	if (!fetch)
+		return;
+	loop_timer_cancel(&fetch->timer);
+	if (fetch->bus_id != 0)
+		bus_forget(fetch->seed->seeds->node->bus, fetch->bus_id);
+	bundle_fetch_forget(fetch->bundle);
+	free(fetch);
+}
+
+/* the next source, or a cold start */
+static void fetch_failed(struct fetch *fetch, const struct ramet_err *err)
+{
+	struct seed *seed = fetch->seed;
+	log_warn("seed.fetch", "version=%.12s node=%u err=%s msg=\"%s\"", seed->app->id,
+		fetch->node, err_name(err->code), err->msg);
+	seed->fetch = NULL;
+	fetch_abandon(fetch);
+	if (seed->pager)
+		pager_seed_remove(steal_ptr(&seed->pager));
+	working_set_destroy(steal_ptr(&seed->set));
+	image_put(steal_ptr(&seed->image));
+	seed->mono_offset_ns = seed->boot_offset_ns = 0;
+	seed->source_node = 0;
+	seed->source_lost = false;
+	seed_begin(seed);
+}
+
+static void fetch_part_done(struct fetch *fetch)
+{
+	struct seed *seed = fetch->seed;
+	if (!fetch->have_files || !fetch->have_seed)
+		return;
+	if (seed->source_lost && !image_complete(seed->image)) {
+		struct ramet_err err = {0};
+		err_set(&err, RAMET_EPEER, "node %u went away", fetch->node);
+		fetch_failed(fetch, &err);
+		return;
+	}
+	log_info("seed.fetched", "app=%s version=%.12s node=%u pages=%llu us=%llu", seed->app->app,
+		seed->app->id, fetch->node, (unsigned long long)seed->image->npages,
+		(unsigned long long)((now_ns() - fetch->asked_ns) / NSEC_PER_USEC));
+	seed->fetch = NULL;
+	fetch_abandon(fetch);
+	seed_ready(seed, NULL);
+}
+
+/* --- the answer --- */
+
+static int take_ref(const struct wire_value *body, const char *key, struct segment_ref *ret_ref,
+	uint64_t *ret_pages, struct ramet_err *err)
+{
+	const struct wire_value *map = NULL;
+	int rc = wire_get_map(body, key, &map, err);
+	if (rc == 0)
+		rc = wire_get_uint(map, "id", UINT64_MAX, &ret_ref->id, err);
+	if (rc == 0)
+		rc = wire_get_uint(map, "key", UINT64_MAX, &ret_ref->key, err);
+	if (rc == 0)
+		rc = wire_get_uint(map, "pages", DESCRIPTOR_MAX_IMAGE_PAGES, ret_pages, err);
+	return rc;
+}
+
+static int take_token(
+	const struct wire_value *body, struct page_peer_spec *spec, struct ramet_err *err)
+{
+	const void *token = NULL;
+	int rc = wire_get_bin(body, "token", &token, &spec->token_len, err);
+	if (rc < 0)
+		return rc;
+	if (spec->token_len > sizeof(spec->token))
+		return err_set(err, RAMET_EPROTO, "token: %zu bytes", spec->token_len);
+	memcpy(spec->token, token, spec->token_len);
+	return 0;
+}
+
+static int parse_answer(const struct wire_value *body, struct answer *a, struct ramet_err *err)
+{
+	uint64_t pages = 0;
+	int rc = wire_get_bin(body, "descriptor", &a->descriptor, &a->descriptor_len, err);
+	if (rc == 0 && a->descriptor_len > DESCRIPTOR_MAX_BYTES)
+		rc = err_set(err, RAMET_EPROTO, "descriptor: %zu bytes", a->descriptor_len);
+	if (rc == 0)
+		rc = take_ref(body, "image", &a->spec.image, &pages, err);
+	if (rc == 0 && wire_has(body, "pack"))
+		rc = take_ref(body, "pack", &a->spec.pack, &a->spec.pack_pages, err);
+	if (rc == 0)
+		rc = wire_get_str(body, "addr", a->spec.addr, sizeof(a->spec.addr), err);
+	if (rc == 0)
+		rc = take_token(body, &a->spec, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(body, "copy", false, &a->spec.copy, err);
+	if (rc == 0)
+		rc = wire_get_uint(body, "mono", INT64_MAX, &a->mono_ns, err);
+	if (rc == 0)
+		rc = wire_get_uint(body, "boot", INT64_MAX, &a->boot_ns, err);
+	if (rc == 0)
+		rc = wire_get_str(body, "boot_id", a->boot_id, sizeof(a->boot_id), err);
+	if (rc == 0 && wire_has(body, "set"))
+		rc = wire_get_bin(body, "set", &a->set, &a->set_len, err);
+	return rc;
+}
+
+static int check_class(const struct seeds *seeds, const struct image *image, struct ramet_err *err)
+{
+	const struct descriptor_header *header = image->desc.header;
+	const struct topo *ours = &seeds->node->topo;
+	char theirs[sizeof(header->class_text) + 1];
+	char why[200];
+	if (header->class_id == ours->class_id)
+		return 0;
+	snprintf(theirs, sizeof(theirs), "%.*s", (int)sizeof(header->class_text),
+		header->class_text);
+	topo_class_diff(ours, theirs, why, sizeof(why));
+	return err_set(err, RAMET_ECLASS, "the seed cannot be forked on node %u: %s",
+		seeds->node->config.node, why);
+}
+
+/* The seed's clocks go on here where they are at its own node. On one kernel they are the same
+ * clocks. */
+static void set_clocks(struct fetch *fetch, const struct answer *a)
+{
+	struct seed *seed = fetch->seed;
+	const struct seeds *seeds = seed->seeds;
+	snprintf(seed->boot_id, sizeof(seed->boot_id), "%s", a->boot_id);
+	if (strcmp(a->boot_id, seeds->boot_id) == 0)
+		return;
+	if (!seeds->timens) {
+		log_warn("seed.clocks",
+			"version=%.12s msg=\"no time namespaces here: clocks of clones jump\"",
+			seed->app->id);
+		return;
+	}
+	uint64_t way = (now_ns() - fetch->asked_ns) / 2;
+	seed->mono_offset_ns = (int64_t)(a->mono_ns + way - clock_ns(CLOCK_MONOTONIC));
+	seed->boot_offset_ns = (int64_t)(a->boot_ns + way - clock_ns(CLOCK_BOOTTIME));
+}
+
+static void on_all_fetched(void *user, const struct ramet_err *err)
+{
+	struct fetch *fetch = user;
+	loop_timer_cancel(&fetch->timer);
+	if (err->code < 0) {
+		fetch_failed(fetch, err);
+		return;
+	}
+	fetch->have_seed = true;
+	fetch_part_done(fetch);
+}
+
+static void on_prefetched(void *user, const struct ramet_err *err)
+{
+	(void)user;
+	if (err->code < 0 && err->code != RAMET_ECLOSED)
+		log_err(LOG_INFO, "seed.prefetch",
+			err); /* a hint only: faults fetch what is missing */
+}
+
+static void on_revoked(void *user, const struct ramet_err *err)
+{
+	struct seed *seed = user;
+	(void)err;
+	log_info("seed.revoked", "version=%.12s node=%u", seed->app->id, seed->source_node);
+	if (seed->state == SEED_READY)
+		seeds_drop(seed->seeds, seed->app->uid, seed->app->id);
+}
+
+static void on_source_lost(void *user, const char *name, const struct ramet_err *err)
+{
+	struct seed *seed = user;
+	log_warn("seed.source_lost", "version=%.12s source=%s err=%s", seed->app->id, name,
+		err_name(err->code));
+	seed->source_lost = true;
+	/* what is not here cannot be had any more: the next call finds another source, or starts
+	 * cold */
+	if (seed->state == SEED_READY && !image_complete(seed->image))
+		seeds_drop(seed->seeds, seed->app->uid, seed->app->id);
+}
+
+static const struct pager_seed_handler pager_handler = {
+	.on_revoked = on_revoked, .on_source_lost = on_source_lost};
+
+static void fetch_too_slow(struct loop_timer *timer)
+{
+	struct fetch *fetch = container_of(timer, struct fetch, timer);
+	struct ramet_err err = {0};
+	err_set(&err, RAMET_ETIMEOUT, "the whole image did not arrive within %d s",
+		SEEDS_FETCH_ALL_MS / 1000);
+	fetch_failed(fetch, &err);
+}
+
+/* without userfaultfd everything must be here before the first clone runs */
+static int fetch_all(struct fetch *fetch, struct ramet_err *err)
+{
+	struct seed *seed = fetch->seed;
+	int rc = loop_timer_set(seed->seeds->node->loop, &fetch->timer,
+		now_ns() + SEEDS_FETCH_ALL_MS * NSEC_PER_MSEC, fetch_too_slow);
+	return rc < 0 ? err_nomem(err) : pager_fetch_all(seed->pager, on_all_fetched, fetch, err);
+}
+
+static int take_seed(struct fetch *fetch, struct answer *a, struct ramet_err *err)
+{
+	struct seed *seed = fetch->seed;
+	struct seeds *seeds = seed->seeds;
+	int rc = image_create(a->descriptor, a->descriptor_len, &seed->image, err);
+	if (rc == 0)
+		rc = check_class(seeds, seed->image, err);
+	if (rc < 0)
+		return rc;
+	seed->source_node = fetch->node;
+	set_clocks(fetch, a);
+	a->spec.tenant = seed->app->uid;
+	rc = pager_seed_add(seeds->pager, seed->image, &pager_handler, seed, &seed->pager, err);
+	if (rc == 0)
+		rc = pager_seed_add_peer(seed->pager, &a->spec, err);
+	if (rc == 0 && a->set)
+		rc = working_set_decode(a->set, a->set_len, seed->image->npages, &seed->set, err);
+	if (rc == 0 && seed->set)
+		rc = pager_prefetch(seed->pager, seed->set,
+			a->spec.pack_pages == working_set_pages(seed->set), on_prefetched, seed,
+			err);
+	if (rc < 0)
+		return rc;
+	if (seeds->eager && !image_complete(seed->image))
+		return fetch_all(fetch, err);
+	fetch->have_seed = true;
+	return 0;
+}
+
+static void on_answer(void *user, const struct wire_value *body, const struct ramet_err *error)
+{
+	struct fetch *fetch = user;
+	struct answer a = {0};
+	struct ramet_err err = {0};
+	fetch->bus_id = 0;
+	if (error) {
+		fetch_failed(fetch, error);
+		return;
+	}
+	int rc = parse_answer(body, &a, &err);
+	if (rc == 0)
+		rc = take_seed(fetch, &a, &err);
+	if (rc < 0)
+		fetch_failed(fetch, &err);
+	else
+		fetch_part_done(fetch);
+}
+
+static void on_files(void *user, const struct ramet_err *error)
+{
+	struct fetch *fetch = user;
+	fetch->bundle = NULL;
+	if (error) {
+		fetch_failed(fetch, error);
+		return;
+	}
+	fetch->have_files = true;
+	fetch_part_done(fetch);
+}
+
+int fetch_begin(struct seed *seed, uint32_t source, struct ramet_err *err)
+{
+	struct node *node = seed->seeds->node;
+	CLEANUP(buf_fini) struct buf b = {0};
+	struct fetch *fetch = calloc(1, sizeof(*fetch));
+	if (!fetch)
+		return err_nomem(err);
+	fetch->seed = seed;
+	fetch->node = source;
+	fetch->asked_ns = now_ns();
+	seed->fetch = fetch;
+	wire_map(&b, 2);
+	wire_kstr(&b, "version", seed->app->id);
+	wire_kuint(&b, "uid", seed->app->uid);
+	int rc = wire_end(&b, err);
+	if (rc == 0)
+		rc = bus_call(node->bus, source, "seed.get", &b, SEEDS_PEER_MS * NSEC_PER_MSEC,
+			on_answer, fetch, &fetch->bus_id, err);
+	if (rc == 0)
+		rc = bundles_fetch(node->bundles, seed->app->id, &source, 1, on_files, fetch,
+			&fetch->bundle, err);
+	if (rc < 0) {
+		seed->fetch = NULL;
+		fetch_abandon(fetch);
+	}
+	return rc;
+}

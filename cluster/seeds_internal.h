@@ -1,0 +1,200 @@
+/* Records of seeds, templates and the operations that make them; for the seeds*.c files only.
+ *
+ * A seed is MAKING (a cold start, seeds_cold.c) or FETCHING (from a peer, seeds_fetch.c), then
+ * READY; an operation that fails tells those who wait, and the record goes. A dropped seed lingers,
+ * out of the table, until its last child has ended, since the pager serves children through it. */
+#ifndef CLUSTER_SEEDS_INTERNAL_H
+#define CLUSTER_SEEDS_INTERNAL_H
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "cluster/seeds.h"
+#include "cluster/workers.h"
+#include "rfork/image.h"
+#include "rfork/pager.h"
+#include "rfork/template.h"
+#include "rfork/working_set.h"
+#include "runtime/spawn/spawn_client.h"
+
+#define SEEDS_BOOT_ID_MAX 37
+#define SEEDS_PEER_MS 5000 /* for an answer of a peer */
+#define SEEDS_LOAD_MS 120000 /* until `loaded`: imports of real applications take their time */
+#define SEEDS_CAPTURE_MS 30000
+#define SEEDS_FETCH_ALL_MS 120000
+#define SEEDS_TRIALS 4 /* clones with, and without, populating, before one is chosen */
+
+struct cold;
+struct fetch;
+struct segment;
+struct files_check;
+
+enum seed_state { SEED_MAKING, SEED_FETCHING, SEED_READY, SEED_DROPPED };
+
+/* pages that were recorded once, in order, in a segment of their own */
+struct seed_pack {
+	struct list link;
+	struct seed *seed; /* NULL: it was dropped */
+	struct segment *segment;
+	void *memory;
+	size_t len;
+	uint64_t pages;
+	bool ready;
+};
+
+struct seed {
+	struct list link;
+	struct seeds *seeds;
+	struct app_version *app;
+	enum seed_state state;
+	struct list wants; /* wait for the seed */
+	struct list makers; /* deployments that wait for it */
+	struct cold *cold;
+	struct fetch *fetch;
+	uint32_t tried[8]; /* sources that failed */
+	unsigned ntried;
+
+	struct image *image;
+	bool origin;
+	uint32_t source_node;
+	/* its clocks minus ours, and the kernel they are of */
+	int64_t mono_offset_ns, boot_offset_ns;
+	char boot_id[SEEDS_BOOT_ID_MAX];
+	struct seed_made made; /* how it was made, for those who ask later */
+
+	struct segment *segment;
+	bool exposed; /* peers can read it */
+	struct list packs; /* the last is current; older ones stay for peers that know them */
+	struct working_set *set;
+	bool set_packed; /* the last pack holds just its pages */
+	struct pager_seed *pager;
+	bool draining, source_lost;
+
+	struct list templates, children;
+	struct list recorded; /* functions whose working set is being recorded, or in `set` */
+};
+
+struct recorded_function {
+	struct list link;
+	char function[CALL_NAME_MAX];
+};
+
+enum template_state { TEMPLATE_CHECKING, TEMPLATE_BUILDING, TEMPLATE_READY };
+
+/* how clones with (1) and without (0) populating did at their first call */
+struct populate_trial {
+	unsigned begun[2], done[2];
+	uint64_t total_ns[2];
+};
+
+struct seed_template {
+	struct instance_parent parent; /* first */
+	struct list link; /* seed->templates */
+	struct seed *seed;
+	char function[CALL_NAME_MAX];
+	uint64_t id;
+	enum template_state state;
+	bool uffd, record;
+	bool dropped; /* out of the list; freed with its last child */
+	unsigned children;
+	struct files_check *check;
+	uint64_t request; /* to ramet-spawn */
+	struct loop_timer timer;
+	bool ranged; /* ranges were taken from the seed's set */
+	uint64_t ranges[TEMPLATE_MAX_POPULATE][2]; /* to populate */
+	uint32_t nranges;
+	struct populate_trial trial;
+};
+
+/* a clone that lives */
+struct seed_child {
+	struct list link; /* seed->children */
+	struct seed_template *tmpl;
+	struct instance *inst;
+	struct pager_child *pager;
+};
+
+struct seed_want {
+	struct list link; /* seed->wants, or seeds->granted */
+	struct seeds *seeds;
+	struct seed *seed;
+	char function[CALL_NAME_MAX];
+	struct seed_template *tmpl; /* it waits for this one */
+	bool remote; /* it waited for the seed to come from a peer */
+	seed_grant_fn *fn;
+	void *user;
+	struct call_error error;
+};
+
+struct seed_making {
+	struct list link; /* seed->makers */
+	struct seed *seed; /* NULL: it is over */
+	struct seeds *seeds;
+	uint64_t begun_ns;
+	enum start_kind start;
+	void (*progress)(void *user, const char *stage, const char *text);
+	void (*done)(void *user, const struct seed_made *made);
+	void *user;
+	struct call_error error;
+};
+
+struct seeds {
+	struct node *node;
+	struct list list;
+	struct list dropped;
+	struct list waiting; /* wants that wait for a template */
+	struct list granted; /* wants to be told, from the timer */
+	struct list made; /* makings to be told, from the timer */
+	struct loop_timer timer;
+	struct loop_thread *pager_thread;
+	struct pager *pager;
+	bool eager, timens, record;
+	uint64_t next_template;
+	char boot_id[SEEDS_BOOT_ID_MAX];
+};
+
+/* seeds.c */
+struct seed *seeds_find(const struct seeds *seeds, const char *version);
+void seed_begin(struct seed *seed); /* fetch it, or make it */
+void seed_ready(struct seed *seed,
+	struct instance *host); /* image is set; host: initialised for it, or NULL */
+void seed_failed(
+	struct seed *seed, const struct call_error *error); /* tells all who wait, frees it */
+void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
+/* seeds_wait.c */
+void want_fail(struct seed_want *want, const struct call_error *error);
+void want_grant_later(struct seed_want *want);
+void making_progress(struct seed *seed, const char *stage, const char *text);
+/* it is over: error NULL when the seed is ready */
+void making_over(struct seed_making *making, const struct call_error *error);
+/* seeds_expose.c */
+void seed_expose(struct seed *seed);
+void seed_unexpose(struct seed *seed);
+int seed_take_set(struct seed *seed, struct working_set *set,
+	struct ramet_err *err); /* takes set, also on failure */
+/* seeds_cold.c */
+int cold_begin(struct seed *seed, struct ramet_err *err);
+void cold_abandon(struct cold *cold); /* no result; NULL is fine */
+bool cold_can_cancel(const struct cold *cold); /* before the capture only */
+/* seeds_fetch.c */
+int fetch_begin(struct seed *seed, uint32_t node, struct ramet_err *err);
+void fetch_abandon(struct fetch *fetch);
+/* seeds_files.c: local paths of a seed's files, checked by content, fetched where missing */
+typedef void files_done_fn(
+	void *user, const char *const *paths, uint32_t count, const struct ramet_err *error);
+int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
+	struct files_check **ret_check, struct ramet_err *err);
+void files_check_forget(struct files_check *check); /* NULL is fine */
+/* seeds_template.c */
+void template_want(struct seed_want *want);
+void template_grant(struct seed_want *want, struct seed_grant *ret_grant);
+void template_drop(struct seed_template *tmpl);
+void template_free(struct seed_template *tmpl); /* dropped, and without children */
+void templates_refresh(
+	struct seed *seed); /* the image is complete: userfaultfd is needed no more */
+/* seeds_child.c */
+extern const struct instance_parent seed_parent;
+bool seed_is_recorded(const struct seed *seed, const char *function);
+int seed_mark_recorded(struct seed *seed, const char *function, struct ramet_err *err);
+void seed_unmark_recorded(struct seed *seed, const char *function);
+
+#endif
