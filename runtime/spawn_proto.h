@@ -1,29 +1,54 @@
+/* clang-format off */
 /* What rametd and ramet-spawn say to each other: frames with descriptors, each one msgpack map with "t" = the type and,
  * in requests and their answers, "req" (uint). ramet-spawn trusts rametd; rametd checks what comes back all the same.
  *
- * rametd → ramet-spawn                                                       descriptors
- *   host      {req, inst: uint, argv: [str], env: [str "K=V"], dir: str (bind at the same path, read-only),   control, log
- *              tenant: {uid, gid, name: str}, group: str (cgroup leaf; "" none), limits: {mem: uint, pids: uint}}
- *             → started {req, inst, pid}                                     pidfd
- *   template  {req, tmpl: uint, files: [str], tenant, group, limits, uffd: bool, record: bool,                descriptor, image
+ * rametd → ramet-spawn                                                                            descriptors
+ *   host      {req, inst: uint, argv: [str], env: [str "K=V"], dir: str, tenant, group, limits}    control, log
+ *             tenant: {uid, gid, name: str}. group: str, a cgroup; "" or absent: none.
+ *             limits: {mem: uint bytes, pids: uint, cpu: uint thousandths of a core}, of the group; 0 or absent: none.
+ *             dir: the working directory, a path of the machine; "" or absent: /. In the store directory it is seen
+ *             below /ramet; below /tmp or /run it is bound at the same path, read-only; elsewhere it is seen as it is.
+ *             → started {req, inst, pid}                                                           pidfd
+ *   template  {req, tmpl: uint, files: [str], tenant, group, limits, uffd: bool, record: bool,     descriptor, image
  *              mono_offset: int ns, boot_offset: int ns}
  *             files: a local path for each file of the descriptor, in its order, already checked to be the same file.
  *             uffd: register userfaultfd on image pieces. record: register it MODE_WP only, for an exact working set.
  *             → built {req, tmpl, us: uint}
- *   clone     {req, tmpl, inst: uint}                                          control, log
- *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns, request sent to the stub)}   pidfd, [uffd]
+ *   clone     {req, tmpl, inst: uint, populate: [uint start, end, …]}                              control, log
+ *             populate: address ranges to populate for writing before it runs; absent: none.
+ *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns,               pidfd, [uffd]
+ *                       request sent to the stub)}
  *   kill      {inst}   SIGKILL to everything in the instance's sandbox. No answer but the exited event.
  *   drop      {tmpl}   end the template (its instances live on)
  *   stats     {req} → stats {req, sandboxes: uint, templates: uint, instances: uint}
  *   A request that fails is answered by error {req, error: {code, sys, msg}} (wire_err).
  *
  * ramet-spawn → rametd, unasked
+ *   hello     {userfaultfd, uffd_wp, timens, seccomp, sandbox: bool, cgroup: "v1"|"v2"|"none", detail: str}
+ *             first of all, once it can serve; or, if it cannot, failed {error}, and it ends
  *   exited    {inst, status: int (exit code, or -1), signal: int (0 none), core: bool, utime_us, stime_us, maxrss_kb}
  *   gone      {tmpl, error}   a template died by itself
  */
 #ifndef RUNTIME_SPAWN_PROTO_H
 #define RUNTIME_SPAWN_PROTO_H
 
+#include <stdint.h>
+#include <sys/types.h>
+
 #define SPAWN_MAX_FRAME (1u << 20)
+#define SPAWN_MAX_QUEUE (16u << 20)
+#define SPAWN_NAME_MAX 128    /* of nodes, groups and tenants, with the terminating NUL */
+#define SPAWN_INSIDE "/ramet" /* where a sandbox shows the store directory */
+
+struct spawn_tenant {
+	uid_t uid;
+	gid_t gid;
+	const char *name;
+};
+struct spawn_limits { /* of a group, all its processes together; 0: none */
+	uint64_t mem; /* bytes */
+	uint32_t pids;
+	uint32_t cpu; /* thousandths of a core */
+};
 
 #endif

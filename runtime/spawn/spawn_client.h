@@ -1,31 +1,31 @@
-/* rametd's side of ramet-spawn (runtime/spawn_proto.h): starts it, sends requests, matches answers. Asynchronous, on one
- * loop; only that loop's thread calls, no callback comes from within a call, and any number of requests may be in
- * flight. Once it is lost, all that it made is dead. */
+/* rametd's side of ramet-spawn (runtime/spawn_proto.h): starts it, sends requests, matches answers.
+ * Asynchronous, on one loop; only that loop's thread calls, no callback comes from within a call,
+ * and any number of requests may be in flight. Once it is lost, all that it made is dead. */
 #ifndef RUNTIME_SPAWN_SPAWN_CLIENT_H
 #define RUNTIME_SPAWN_SPAWN_CLIENT_H
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "runtime/spawn_proto.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SPAWN_INSIDE "/ramet" /* where a sandbox shows the store directory */
-#define SPAWN_START_MS 10000  /* until hello */
+#define SPAWN_START_MS 10000 /* until hello */
 
 struct spawn_client;
 
 /* What ramet-spawn found on this machine; from its hello. */
 struct spawn_caps {
 	bool userfaultfd; /* with EVENT_FORK and faults from the kernel: pages may come late */
-	bool uffd_wp;	  /* exact recording of working sets */
-	bool timens;	  /* clocks of clones continue their parent's */
+	bool uffd_wp; /* exact recording of working sets */
+	bool timens; /* clocks of clones continue their parent's */
 	bool seccomp;
-	bool sandbox;	  /* own PID and mount namespaces */
-	char cgroup[8];	  /* "v1", "v2", "none" */
+	bool sandbox; /* own PID and mount namespaces */
+	char cgroup[8]; /* "v1", "v2", "none" */
 	char detail[512]; /* for people: what is missing and why, "; " between; "" nothing */
 };
 
@@ -41,113 +41,116 @@ struct spawn_handler {
 	void (*on_exited)(void *user, uint64_t inst, const struct spawn_exit *how);
 	/* a template died by itself; its instances live on */
 	void (*on_gone)(void *user, uint64_t tmpl, const struct ramet_err *why);
-	/* ramet-spawn ended or broke the protocol: every request in flight has been completed with RAMET_EPEER, no on_exited
-	 * comes any more. Once. */
+	/* ramet-spawn ended or broke the protocol: every request in flight has been completed with
+	 * RAMET_EPEER, no on_exited comes any more. Once. */
 	void (*on_lost)(void *user, const struct ramet_err *why);
 };
 
 struct spawn_options {
 	const char *spawn_path; /* ramet-spawn */
-	const char *stub_path;	/* ramet-stub */
-	const char *store_dir;	/* absolute; instances see it read-only as SPAWN_INSIDE. NULL: none */
-	const char *node_name;	/* names cgroups: letters, digits, '.', '_', '-' */
-	unsigned sandboxes;	/* kept ready; 0: the default */
-	unsigned stubs;		/* kept ready; 0: the default */
+	const char *stub_path; /* ramet-stub */
+	const char
+		*store_dir; /* absolute; instances see it read-only as SPAWN_INSIDE. NULL: none */
+	const char *node_name; /* names cgroups: letters, digits, '.', '_', '-' */
+	unsigned sandboxes; /* kept ready; 0: the default */
+	unsigned stubs; /* kept ready; 0: the default */
+	const char *log_level; /* of ramet-spawn, on our standard error; NULL: warn */
 };
 
-/* spawn_client_start - call before the process has threads. Blocks until ramet-spawn says hello: its errors come back
- * here. handler may be NULL until spawn_client_handle(); it is not copied. */
-int spawn_client_start(struct loop *loop, const struct spawn_options *options, const struct spawn_handler *handler,
-	void *user, struct spawn_client **ret_client, struct ramet_err *err);
-/* spawn_client_stop - everything that ramet-spawn made is dead and it is reaped when this returns (at most a few
- * seconds). No callbacks. NULL is fine; not from a callback of its own. */
+/* spawn_client_start - call before the process has threads. Blocks until ramet-spawn says hello:
+ * its errors come back here. handler may be NULL until spawn_client_handle(); it is not copied. */
+int spawn_client_start(struct loop *loop, const struct spawn_options *options,
+	const struct spawn_handler *handler, void *user, struct spawn_client **ret_client,
+	struct ramet_err *err);
+/* spawn_client_stop - everything that ramet-spawn made is dead and it is reaped when this returns
+ * (at most a few seconds). No callbacks. NULL is fine; not from a callback of its own. */
 void spawn_client_stop(struct spawn_client *client);
 DEFINE_CLEANUP(struct spawn_client, spawn_client_stop)
 /* spawn_client_handle - who is told from now on; before the loop runs */
-void spawn_client_handle(struct spawn_client *client, const struct spawn_handler *handler, void *user);
+void spawn_client_handle(
+	struct spawn_client *client, const struct spawn_handler *handler, void *user);
 const struct spawn_caps *spawn_client_caps(const struct spawn_client *client);
 pid_t spawn_client_pid(const struct spawn_client *client);
 
-/* Paths of the store as instances see them and back. Paths outside the store, and all paths where there is no sandbox,
- * are the same on both sides. RAMET_ELIMIT: dst is too small. */
-int spawn_path_inside(const struct spawn_client *client, const char *path, char *dst, size_t cap, struct ramet_err *err);
-int spawn_path_outside(const struct spawn_client *client, const char *path, char *dst, size_t cap, struct ramet_err *err);
+/* Paths of the store as instances see them and back. Paths outside the store, and all paths where
+ * there is no sandbox, are the same on both sides. RAMET_ELIMIT: dst is too small. */
+int spawn_path_inside(const struct spawn_client *client, const char *path, char *dst, size_t cap,
+	struct ramet_err *err);
+int spawn_path_outside(const struct spawn_client *client, const char *path, char *dst, size_t cap,
+	struct ramet_err *err);
 
-struct spawn_tenant {
-	uid_t uid;
-	gid_t gid;
-	const char *name;
-};
-struct spawn_limits { /* of the group, all its processes together; 0: none */
-	uint64_t mem;  /* bytes */
-	uint32_t pids;
-	uint32_t cpu;  /* thousandths of a core */
-};
-
-/* The outcome of a request. What was not made is 0 or -1. Descriptors are closed after the callback unless taken (set to
- * -1, as with frames). */
+/* The outcome of a request. What was not made is 0 or -1. Descriptors are closed after the callback
+ * unless taken (set to -1, as with frames). */
 struct spawn_result {
 	struct ramet_err err; /* code 0: it succeeded */
-	pid_t pid;	      /* hosts and clones */
+	pid_t pid; /* hosts and clones */
 	int pidfd;
-	int uffd;	     /* clones of templates with uffd: the clone's userfaultfd */
-	uint64_t begin_ns;   /* clones: monotonic, when the request went to the stub */
+	int uffd; /* clones of templates with uffd: the clone's userfaultfd */
+	uint64_t begin_ns; /* clones: monotonic, when the request went to the stub */
 	uint32_t us_sandbox; /* clones: what getting a sandbox took */
-	uint32_t us;	     /* templates: what building took */
+	uint32_t us; /* templates: what building took */
 	uint64_t sandboxes, templates, instances; /* stats: ready, alive, alive */
 };
-/* done is called once for each request that was accepted, unless it is forgotten or the client stopped. */
+/* done is called once for each request that was accepted, unless it is forgotten or the client
+ * stopped. */
 #define SPAWN_DONE(name) void (*name)(void *user, struct spawn_result *result)
 
-/* Every request returns 0 and its number (ret_req may be NULL), or fails at once: RAMET_EAGAIN (too much is queued),
- * RAMET_ECLOSED (lost), RAMET_EINVAL, RAMET_ENOMEM. Descriptors and strings stay the caller's. */
+/* Every request returns 0 and its number (ret_req may be NULL), or fails at once: RAMET_EAGAIN (too
+ * much is queued), RAMET_ECLOSED (lost), RAMET_EINVAL, RAMET_ENOMEM. Descriptors and strings stay
+ * the caller's. */
 
-/* A cold host: argv is executed with stdin /dev/null, stdout and stderr log_fd, HOST_CONTROL_FD control_fd, nothing
- * else. Completes when exec succeeded. */
+/* A cold host: argv is executed with stdin /dev/null, stdout and stderr log_fd, HOST_CONTROL_FD
+ * control_fd, nothing else. Completes when exec succeeded. */
 struct spawn_host {
-	uint64_t inst;		 /* the caller's number for it, unique among the living */
-	const char *const *argv; /* NULL-terminated; argv[0] is an absolute path as instances see it */
-	const char *const *env;	 /* NULL-terminated "K=V"; NULL: empty */
-	const char *dir;	 /* its working directory, a path of this node (translated if it is in the store); NULL: / */
+	uint64_t inst; /* the caller's number for it, unique among the living */
+	const char *const
+		*argv; /* NULL-terminated; argv[0] is an absolute path as instances see it */
+	const char *const *env; /* NULL-terminated "K=V"; NULL: empty */
+	const char *dir; /* its working directory, a path of this node (translated if it is in the
+			    store); NULL: / */
 	struct spawn_tenant tenant;
 	const char *group; /* cgroup leaf, named as nodes are; NULL or "": none */
 	struct spawn_limits limits;
 	int control_fd, log_fd;
 };
-int spawn_host(struct spawn_client *client, const struct spawn_host *host, SPAWN_DONE(done), void *user,
-	uint64_t *ret_req, struct ramet_err *err);
+int spawn_host(struct spawn_client *client, const struct spawn_host *host, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err);
 
 /* A template of a seed. Completes when it can be cloned. */
 struct spawn_template {
 	uint64_t tmpl; /* the caller's number for it */
 	int desc_fd, image_fd;
-	const char *const *files; /* paths of this node, one for each file of the descriptor, in order */
+	const char *const
+		*files; /* paths of this node, one for each file of the descriptor, in order */
 	uint32_t nfiles;
 	struct spawn_tenant tenant;
 	const char *group;
 	struct spawn_limits limits;
-	bool uffd;   /* pages may be missing */
+	bool uffd; /* pages may be missing */
 	bool record; /* for the working set, uffd write-protection mode */
 	int64_t mono_offset_ns, boot_offset_ns;
 };
-int spawn_template(struct spawn_client *client, const struct spawn_template *tmpl, SPAWN_DONE(done), void *user,
-	uint64_t *ret_req, struct ramet_err *err);
+int spawn_template(struct spawn_client *client, const struct spawn_template *tmpl, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err);
 
 struct spawn_clone {
 	uint64_t tmpl, inst;
 	int control_fd, log_fd;
-	const uint64_t *populate; /* address ranges {start, end} to populate for writing before it runs */
-	uint32_t npopulate;	  /* pairs, at most TEMPLATE_MAX_POPULATE */
+	const uint64_t
+		*populate; /* address ranges {start, end} to populate for writing before it runs */
+	uint32_t npopulate; /* pairs, at most TEMPLATE_MAX_POPULATE */
 };
-int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done), void *user,
-	uint64_t *ret_req, struct ramet_err *err);
+int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err);
 
-int spawn_stats(struct spawn_client *client, SPAWN_DONE(done), void *user, uint64_t *ret_req, struct ramet_err *err);
+int spawn_stats(struct spawn_client *client, SPAWN_DONE(done), void *user, uint64_t *ret_req,
+	struct ramet_err *err);
 
-/* spawn_forget - done is not called any more; an instance or template that is made all the same is ended, and its end is
- * not told. Unknown numbers are fine. */
+/* spawn_forget - done is not called any more; an instance or template that is made all the same is
+ * ended, and its end is not told. Unknown numbers are fine. */
 void spawn_forget(struct spawn_client *client, uint64_t req);
-/* spawn_kill - SIGKILL to all processes of an instance; on_exited follows. Unknown ones are fine. */
+/* spawn_kill - SIGKILL to all processes of an instance; on_exited follows. Unknown ones are fine.
+ */
 void spawn_kill(struct spawn_client *client, uint64_t inst);
 /* spawn_drop - end a template; its instances live on. No answer. */
 void spawn_drop(struct spawn_client *client, uint64_t tmpl);
