@@ -17,7 +17,7 @@ static int down(struct cluster *cluster, const char *dir, struct ramet_err *err)
 		rc = cluster_lock(cluster, err);
 	if (rc == 0)
 		rc = cluster_load(cluster, err);
-	return rc < 0 ? rc : stopping_run(cluster, err);
+	return rc < 0 ? rc : stopping_run(cluster, STOPPING_ORDERLY_MS, err);
 }
 
 int verb_down(int argc, char **argv)

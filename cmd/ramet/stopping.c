@@ -13,8 +13,7 @@
 #include <signal.h>
 #include <sys/pidfd.h>
 
-#define ORDERLY_MS 10000 /* for daemons to end by themselves */
-#define REST_MS 3000 /* for what they started, once they are gone */
+#define REST_MS 2000 /* for what they started, once they are gone */
 #define KILLED_MS 5000
 #define MAX_PROCESSES 4096
 
@@ -34,7 +33,7 @@ static bool ask(const struct cluster *cluster, unsigned node)
 			NULL, NULL) == 0;
 }
 
-static void stop_daemons(const struct cluster *cluster)
+static void stop_daemons(const struct cluster *cluster, unsigned orderly_ms)
 {
 	struct daemon daemons[CLUSTER_MAX_NODES];
 	int pidfds[CLUSTER_MAX_NODES];
@@ -48,7 +47,7 @@ static void stop_daemons(const struct cluster *cluster)
 			pidfd_send_signal(d->pidfd, SIGTERM, NULL, 0);
 	}
 	client_progress("waiting for the nodes to end");
-	if (!daemon_wait_all(pidfds, count, after_ms(ORDERLY_MS)))
+	if (!daemon_wait_all(pidfds, count, after_ms(orderly_ms)))
 		for (size_t i = 0; i < count; i++)
 			pidfd_send_signal(pidfds[i], SIGKILL, NULL, 0);
 	daemon_wait_all(pidfds, count, after_ms(KILLED_MS));
@@ -74,9 +73,9 @@ static int stop_rest(const struct cluster *cluster, struct ramet_err *err)
 	return err_set(err, RAMET_EIO, "processes of the cluster in %s do not end", cluster->dir);
 }
 
-int stopping_run(struct cluster *cluster, struct ramet_err *err)
+int stopping_run(struct cluster *cluster, unsigned orderly_ms, struct ramet_err *err)
 {
-	stop_daemons(cluster);
+	stop_daemons(cluster, orderly_ms);
 	int rc = stop_rest(cluster, err);
 	if (rc == 0 && geteuid() == 0)
 		rc = netns_remove(cluster, err);

@@ -49,7 +49,7 @@ static int clear(struct cluster *cluster, struct ramet_err *err)
 	if (runs(cluster))
 		return err_set(err, RAMET_EEXIST,
 			"a cluster runs already in %s: end it with ramet down", cluster->dir);
-	return stopping_run(cluster, err);
+	return stopping_run(cluster, STOPPING_FAILED_MS, err);
 }
 
 static int start(struct cluster *cluster, const struct up *o, struct ramet_err *err)
@@ -69,7 +69,7 @@ static int start(struct cluster *cluster, const struct up *o, struct ramet_err *
 		rc = starting_run(cluster, (unsigned)o->timeout_ms, err);
 	if (rc < 0) {
 		struct ramet_err why = {0};
-		if (stopping_run(cluster, &why) < 0)
+		if (stopping_run(cluster, STOPPING_FAILED_MS, &why) < 0)
 			fprintf(stderr, "ramet up: and then: %s\n", why.msg);
 	}
 	return rc;
