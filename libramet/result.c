@@ -274,7 +274,7 @@ static int parse_numbers(
 	if (rc == 0)
 		rc = wire_get_str_or(root, "start", "", start, sizeof(start), err);
 	if (rc == 0)
-		rc = start_from_name(start, &r->start, err);
+		rc = start_from_name(r->node ? start : "", &r->start, err);
 	if (rc == 0)
 		rc = parse_times(root, r, err);
 	r->pid = (int32_t)pid;

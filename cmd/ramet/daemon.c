@@ -118,15 +118,28 @@ int daemon_start(const struct cluster *cluster, unsigned node, struct daemon *re
 	return save_pid(cluster, node, daemon.pid, err);
 }
 
-bool daemon_find(const struct cluster *cluster, unsigned node, struct daemon *ret_daemon)
+static bool load_pid(
+	const struct cluster *cluster, unsigned node, pid_t *ret_pid, uint64_t *ret_ticks)
 {
 	char path[CLUSTER_PATH_MAX];
 	auto_free char *text = NULL;
+	cluster_path(cluster, node, "pid", path);
+	return file_read(path, 256, &text, NULL, NULL) == 0 &&
+		sscanf(text, "%d %" SCNu64, ret_pid, ret_ticks) == 2 && *ret_pid > 0;
+}
+
+pid_t daemon_last_pid(const struct cluster *cluster, unsigned node)
+{
+	pid_t pid;
+	uint64_t ticks;
+	return load_pid(cluster, node, &pid, &ticks) ? pid : 0;
+}
+
+bool daemon_find(const struct cluster *cluster, unsigned node, struct daemon *ret_daemon)
+{
 	struct daemon daemon;
 	uint64_t ticks;
-	cluster_path(cluster, node, "pid", path);
-	if (file_read(path, 256, &text, NULL, NULL) < 0 ||
-		sscanf(text, "%d %" SCNu64, &daemon.pid, &ticks) != 2 || daemon.pid <= 0)
+	if (!load_pid(cluster, node, &daemon.pid, &ticks))
 		return false;
 	daemon.pidfd = pidfd_open(daemon.pid, 0);
 	if (daemon.pidfd < 0)

@@ -20,6 +20,8 @@ int daemon_start(const struct cluster *cluster, unsigned node, struct daemon *re
 	struct ramet_err *err);
 /* daemon_find - the one that was started as this node and still runs; false: there is none */
 bool daemon_find(const struct cluster *cluster, unsigned node, struct daemon *ret_daemon);
+/* daemon_last_pid - of the one that was last started as this node, which may be gone; 0: unknown */
+pid_t daemon_last_pid(const struct cluster *cluster, unsigned node);
 void daemon_fini(struct daemon *daemon); /* forgets it; it runs on */
 
 /* daemon_descendants - pidfds of everything that still runs of this cluster: in its namespaces, or

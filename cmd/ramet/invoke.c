@@ -4,6 +4,7 @@
 #include "cmd/ramet/client.h"
 #include "cmd/ramet/exit_code.h"
 #include "cmd/ramet/follow.h"
+#include "cmd/ramet/json.h"
 #include "cmd/ramet/output_file.h"
 #include "cmd/ramet/print_result.h"
 #include "cmd/ramet/verb.h"
@@ -19,10 +20,17 @@ struct invoke {
 
 static int print_detached(const struct invoke *o, const struct ramet_result *result)
 {
-	if (o->json)
-		print_result_json(stdout, result, false);
-	else
+	struct json json;
+	if (!o->json) {
 		printf("%s\n", result->call);
+		return EXIT_OK;
+	}
+	json_open(&json, stdout);
+	json_str(&json, "function", result->function);
+	json_str(&json, "version", result->version);
+	json_str(&json, "call", result->call);
+	json_close(&json);
+	fputc('\n', stdout);
 	return EXIT_OK;
 }
 

@@ -5,6 +5,6 @@
 #include "cmd/ramet/cluster_dir.h"
 
 /* leftovers_remove - the control groups of the cluster's nodes; their processes have ended */
-int leftovers_remove(const struct cluster *cluster, struct ramet_err *err);
+void leftovers_remove(const struct cluster *cluster);
 
 #endif

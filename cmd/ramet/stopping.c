@@ -79,8 +79,7 @@ int stopping_run(struct cluster *cluster, unsigned orderly_ms, struct ramet_err 
 	int rc = stop_rest(cluster, err);
 	if (rc == 0 && geteuid() == 0)
 		rc = netns_remove(cluster, err);
-	if (rc == 0)
-		rc = leftovers_remove(cluster, err);
+	leftovers_remove(cluster);
 	if (rc == 0)
 		rc = cluster_remove(cluster, err);
 	client_progress_end();

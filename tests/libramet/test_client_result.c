@@ -112,7 +112,8 @@ static void test_wrong_fields(void)
 	message_begin(&b, "result", 1, 1);
 	wire_kuint(&b, "pid", 1ull << 40);
 	check_refused(&b);
-	message_begin(&b, "result", 1, 1);
+	message_begin(&b, "result", 1, 2);
+	wire_kuint(&b, "node", 1);
 	wire_kstr(&b, "start", "magic");
 	check_refused(&b);
 	message_begin(&b, "result", 1, 1);
