@@ -80,11 +80,12 @@ static bool better(const struct offer *a, const struct offer *b)
 		return !a->full;
 	if (a->kind != b->kind)
 		return a->kind < b->kind;
-	if (a->away != b->away && a->fill <= b->fill)
+	/* where nobody waits, a call that stays here saves the way */
+	if (!a->full && a->away != b->away)
 		return !a->away;
-	if (a->away != b->away && b->fill <= a->fill)
-		return a->away;
-	return a->fill < b->fill;
+	if (a->fill != b->fill)
+		return a->fill < b->fill;
+	return !a->away && b->away;
 }
 
 static int check_pinned(const struct place_node *nodes, unsigned count,
