@@ -7,6 +7,7 @@
 #include "cmd/ramet/client.h"
 #include "cmd/ramet/deploying.h"
 #include "cmd/ramet/exit_code.h"
+#include "cmd/ramet/interrupt.h"
 #include "cmd/ramet/print_result.h"
 #include "cmd/ramet/verb.h"
 #include "libramet/result.h"
@@ -54,8 +55,23 @@ static int deploy(struct ramet *ramet, const char *path, struct run *o, int *ret
 	return rc;
 }
 
+struct deployed {
+	const char *socket, *name;
+};
+
+/* over a connection of its own: the other one is in use. A deployment that is under way is awaited
+ * before: it would go on without us, and its function would stay. */
+static void undo(void *user)
+{
+	const struct deployed *deployed = user;
+	auto_ramet struct ramet *ramet = NULL;
+	if (ramet_open(deployed->socket, &ramet, NULL) == 0)
+		ramet_remove(ramet, deployed->name, NULL);
+}
+
 static int run(const char *path, struct run *o)
 {
+	struct interrupt interrupt = {0};
 	CLEANUP(call_data_fini) struct call_data data = {0};
 	auto_ramet struct ramet *ramet = NULL;
 	struct ramet_err err = {0};
@@ -69,11 +85,15 @@ static int run(const char *path, struct run *o)
 	if (rc < 0)
 		return exit_tell("run", &err);
 	int code;
-	if (deploy(ramet, path, o, &code) < 0)
-		return code;
-	code = bursting_run(ramet, name, &data, &o->burst);
-	if (ramet_remove(ramet, name, &err) < 0)
-		fprintf(stderr, "ramet run: remove %s: %s\n", name, err.msg);
+	struct deployed deployed = {o->socket, name};
+	interrupt_arm(&interrupt, undo, &deployed);
+	if (deploy(ramet, path, o, &code) == 0) {
+		interrupt_ready(&interrupt);
+		code = bursting_run(ramet, name, &data, &o->burst);
+		if (ramet_remove(ramet, name, &err) < 0)
+			fprintf(stderr, "ramet run: remove %s: %s\n", name, err.msg);
+	}
+	interrupt_disarm(&interrupt);
 	return code;
 }
 
