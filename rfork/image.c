@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,11 +141,11 @@ int image_create(
 	image->fd = image->desc_fd = -1;
 	atomic_init(&image->refs, 1);
 
-	/* not checked yet, so only to make a name */
-	const struct descriptor_header *header = descriptor;
+	/* not checked yet and perhaps not aligned, so only to make a name */
 	uint8_t id[4];
 	char name[IMAGE_NAME_BYTES];
-	memcpy(id, header->seed_id, sizeof(id));
+	memcpy(id, (const char *)descriptor + offsetof(struct descriptor_header, seed_id),
+		sizeof(id));
 	snprintf(name, sizeof(name), "ramet-seed-%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
 
 	int rc = image_take_descriptor(image, name, descriptor, len, err);
