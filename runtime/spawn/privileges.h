@@ -1,0 +1,19 @@
+/* Capabilities and identity of processes between fork and exec. All async-signal-safe; -1 with
+ * errno set. */
+#ifndef RUNTIME_SPAWN_PRIVILEGES_H
+#define RUNTIME_SPAWN_PRIVILEGES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* privileges_keep - make every capability that is held survive an exec without set-uid root */
+int privileges_keep(void);
+/* privileges_drop - become uid and gid without supplementary groups and capabilities, for good: no
+ * exec gives any back, not even to uid 0. groups: clear them (a user namespace may forbid it). Call
+ * with no capability needed any more. */
+int privileges_drop(uid_t uid, gid_t gid, bool groups);
+/* privileges_enter_userns - a user namespace with our own uid and gid, all capabilities within it
+ */
+int privileges_enter_userns(void);
+
+#endif

@@ -1,0 +1,293 @@
+/* The pool of sandboxes. It is refilled through the loop when no sandbox was taken for a while, so
+ * that making them does not compete with clones; when few are left, at once. */
+#include "runtime/spawn/sandbox.h"
+#include "base/clock.h"
+#include "runtime/spawn/exec.h"
+#include "runtime/spawn/sandbox_proto.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REFILL_QUIET_NS (2 * NSEC_PER_MSEC)
+#define MAKE_TIMEOUT_MS 10000
+#define ASK_MAX 64 /* sandboxes asked for and not answered: their answers fit the socket */
+
+struct sandbox_pool {
+	struct loop *loop;
+	struct reaper *reaper;
+	struct child helper;
+	int socket; /* to the helper; -1 after it is lost */
+	struct loop_watch watch;
+	struct loop_timer refill;
+	struct list ready;
+	unsigned nready, asked, target;
+	unsigned alive; /* records, ready and in use, that are not reaped */
+	bool destroyed;
+};
+
+static void pool_release(struct sandbox_pool *pool)
+{
+	if (pool->destroyed && pool->alive == 0)
+		free(pool);
+}
+
+/* --- one sandbox --- */
+
+static void sandbox_free(struct sandbox *sandbox)
+{
+	struct sandbox_pool *pool = sandbox->pool;
+	close_reset(&sandbox->pidfd);
+	free(sandbox);
+	pool->alive--;
+	pool_release(pool);
+}
+
+static void sandbox_unready(struct sandbox *sandbox)
+{
+	if (list_empty(&sandbox->link))
+		return;
+	list_remove(&sandbox->link);
+	sandbox->pool->nready--;
+}
+
+static void on_init_exit(struct child *child, int wstatus, const struct rusage *usage)
+{
+	(void)wstatus, (void)usage;
+	struct sandbox *sandbox = container_of(child, struct sandbox, init);
+	if (!list_empty(&sandbox->link)) {
+		sandbox_unready(sandbox);
+		sandbox->discarded = true;
+	}
+	if (sandbox->discarded)
+		sandbox_free(sandbox);
+}
+
+void sandbox_kill(const struct sandbox *sandbox)
+{
+	child_kill(&sandbox->init);
+}
+
+void sandbox_discard(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return;
+	sandbox->discarded = true;
+	if (sandbox->init.pid)
+		child_kill(&sandbox->init);
+	else
+		sandbox_free(sandbox);
+}
+
+/* --- talking to the helper --- */
+
+static void ask(struct sandbox_pool *pool, unsigned count)
+{
+	struct sandbox_request request = {.count = count};
+	ssize_t n = send(pool->socket, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n == sizeof(request))
+		pool->asked += count;
+}
+
+/* errors of making one sandbox are never RAMET_EPEER: that is the helper's end */
+static int reply_err(const struct sandbox_reply *reply, struct ramet_err *err)
+{
+	errno = reply->error;
+	return err_errno(err, reply->error == EPERM ? RAMET_EPERM : RAMET_EIO, "sandbox: %.*s",
+		(int)sizeof(reply->what) - 1, reply->what);
+}
+
+static int admit(struct sandbox_pool *pool, pid_t pid, struct ramet_err *err)
+{
+	siginfo_t info;
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return err_set(err, RAMET_EAGAIN, "sandbox: its init ended");
+	auto_free struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	auto_close int pidfd = sandbox ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (pidfd < 0) {
+		int rc = sandbox ? err_errno(err, RAMET_EIO, "pidfd_open") : err_nomem(err);
+		kill(pid, SIGKILL);
+		return rc;
+	}
+	*sandbox = (struct sandbox){.pool = pool, .pidfd = steal_fd(&pidfd)};
+	list_append(&pool->ready, &sandbox->link);
+	pool->nready++;
+	pool->alive++;
+	reaper_add(pool->reaper, &steal_ptr(&sandbox)->init, pid, on_init_exit);
+	return 0;
+}
+
+/* one answer; RAMET_EAGAIN: none is there */
+static int receive(struct sandbox_pool *pool, struct ramet_err *err)
+{
+	struct sandbox_reply reply;
+	ssize_t n = recv(pool->socket, &reply, sizeof(reply), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return RAMET_EAGAIN;
+	if (n != sizeof(reply))
+		return err_set(err, RAMET_EPEER, "the sandbox helper ended");
+	if (pool->asked)
+		pool->asked--;
+	if (reply.error)
+		return reply_err(&reply, err);
+	return reply.pid > 0 ? admit(pool, reply.pid, err) : 0;
+}
+
+/* Without its helper the pool makes no more; what is ready and in use lives on. */
+static void helper_lost(struct sandbox_pool *pool)
+{
+	loop_watch_remove(&pool->watch);
+	loop_timer_cancel(&pool->refill);
+	close_reset(&pool->socket);
+	pool->asked = 0;
+}
+
+static void on_helper_exit(struct child *child, int wstatus, const struct rusage *usage)
+{
+	(void)wstatus, (void)usage;
+	helper_lost(container_of(child, struct sandbox_pool, helper));
+}
+
+static void refill_now(struct loop_timer *timer)
+{
+	struct sandbox_pool *pool = container_of(timer, struct sandbox_pool, refill);
+	unsigned have = pool->nready + pool->asked;
+	if (pool->socket >= 0 && have < pool->target && pool->asked < ASK_MAX)
+		ask(pool, MIN(pool->target - have, ASK_MAX - pool->asked));
+}
+
+static void refill_later(struct sandbox_pool *pool)
+{
+	bool urgent = pool->nready + pool->asked < pool->target / 4;
+	if (pool->socket >= 0 && (!urgent || !pool->refill.heap_pos))
+		(void)loop_timer_set(pool->loop, &pool->refill,
+			now_ns() + (urgent ? 0 : REFILL_QUIET_NS), refill_now);
+}
+
+static void on_readable(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	struct sandbox_pool *pool = container_of(watch, struct sandbox_pool, watch);
+	struct ramet_err err = {0};
+	int rc = receive(pool, &err);
+	if (rc == RAMET_EPEER)
+		helper_lost(pool);
+	else if (rc < 0 && rc != RAMET_EAGAIN)
+		return; /* told by sandbox_take() when one is missing; the next take asks again */
+	if (pool->asked == 0 && pool->nready < pool->target)
+		refill_later(pool);
+}
+
+static int wait_answer(struct sandbox_pool *pool, struct ramet_err *err)
+{
+	struct pollfd pfd = {.fd = pool->socket, .events = POLLIN};
+	int n;
+	do
+		n = poll(&pfd, 1, MAKE_TIMEOUT_MS);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return err_set(err, RAMET_ETIMEOUT, "the sandbox helper did not answer in %d ms",
+			MAKE_TIMEOUT_MS);
+	return n < 0 ? err_errno(err, RAMET_EIO, "poll") : receive(pool, err);
+}
+
+/* --- the pool --- */
+
+int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct ramet_err *err)
+{
+	while (list_empty(&pool->ready)) {
+		if (pool->socket < 0)
+			return err_set(err, RAMET_EPEER, "the sandbox helper ended");
+		if (pool->asked == 0)
+			ask(pool, 1);
+		int rc = wait_answer(pool, err);
+		if (rc < 0 && rc != RAMET_EAGAIN)
+			return rc;
+	}
+	struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
+	sandbox_unready(sandbox);
+	refill_later(pool);
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+unsigned sandbox_pool_ready(const struct sandbox_pool *pool)
+{
+	return pool->nready;
+}
+
+static int start_helper(
+	struct sandbox_pool *pool, const struct sandbox_options *options, struct ramet_err *err)
+{
+	int sockets[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return err_errno(err, RAMET_EIO, "socketpair");
+	pool->socket = sockets[0];
+	const char *argv[] = {options->helper, options->store_dir, NULL};
+	pid_t pid;
+	int rc = exec_helper(argv, sockets[1], options->keep_caps, &pid, err);
+	close(sockets[1]);
+	if (rc < 0)
+		return rc;
+	reaper_add(pool->reaper, &pool->helper, pid, on_helper_exit);
+	rc = wait_answer(pool, err);
+	if (rc < 0)
+		return rc;
+	ask(pool, 1); /* what forbids a sandbox may show only now */
+	return wait_answer(pool, err);
+}
+
+int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
+	const struct sandbox_options *options, struct sandbox_pool **ret_pool,
+	struct ramet_err *err)
+{
+	AUTO(sandbox_pool_destroy) struct sandbox_pool *pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return err_nomem(err);
+	*pool = (struct sandbox_pool){
+		.loop = loop, .reaper = reaper, .socket = -1, .target = options->target};
+	list_init(&pool->ready);
+	int rc = start_helper(pool, options, err);
+	if (rc == 0)
+		rc = loop_watch_add(loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
+	if (rc < 0)
+		return rc;
+	refill_later(pool);
+	*ret_pool = steal_ptr(&pool);
+	return 0;
+}
+
+/* What the helper is making must become known, or nobody would kill it. */
+static void drain_helper(struct sandbox_pool *pool)
+{
+	int rc = pool->socket >= 0 && pool->helper.pid ? 0 : RAMET_EPEER;
+	(void)shutdown(pool->socket, SHUT_WR); /* it ends when it has answered */
+	while (rc != RAMET_EPEER && rc != RAMET_ETIMEOUT)
+		rc = wait_answer(pool, NULL);
+}
+
+void sandbox_pool_destroy(struct sandbox_pool *pool)
+{
+	if (!pool)
+		return;
+	drain_helper(pool);
+	helper_lost(pool);
+	child_kill(&pool->helper);
+	reaper_forget(pool->reaper, &pool->helper);
+	while (!list_empty(&pool->ready)) {
+		struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
+		child_kill(&sandbox->init);
+		reaper_forget(pool->reaper, &sandbox->init);
+		sandbox_unready(sandbox);
+		close_reset(&sandbox->pidfd);
+		free(sandbox);
+		pool->alive--;
+	}
+	pool->destroyed = true;
+	pool_release(pool);
+}

@@ -1,0 +1,170 @@
+/* The clone path: a ready sandbox, the stub's clone, one answer. Nothing is allocated but the
+ * instance's record and nothing is logged. */
+#include "base/clock.h"
+#include "runtime/spawn/spawn_template.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ATTEMPTS 2 /* a sandbox whose init is dying is replaced once */
+#define FORK_TIMEOUT_MS 5000
+
+static int get_populate(
+	const struct wire_value *body, uint64_t *ranges, uint32_t *ret_pairs, struct ramet_err *err)
+{
+	const struct wire_value *array;
+	uint32_t count;
+	*ret_pairs = 0;
+	if (!wire_has(body, "populate"))
+		return 0;
+	int rc = wire_get_array(body, "populate", &array, &count, err);
+	if (rc < 0)
+		return rc;
+	if (count % 2 || count / 2 > TEMPLATE_MAX_POPULATE)
+		return err_set(err, RAMET_EPROTO, "populate: %u addresses", count);
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = wire_as_uint(wire_at(array, i), UINT64_MAX, &ranges[i], err);
+	if (rc == 0)
+		*ret_pairs = count / 2;
+	return rc;
+}
+
+/* With userfaultfd, clone(2) in the template returns only after its event was read; if it failed
+ * there is none, but an answer. */
+static int read_fork(
+	const struct spawn_template_record *record, int *ret_uffd, struct ramet_err *err)
+{
+	struct pollfd pfds[] = {
+		{.fd = record->uffd, .events = POLLIN},
+		{.fd = template_fd(record->stub), .events = POLLIN},
+	};
+	int n;
+	do
+		n = poll(pfds, ARRAY_LEN(pfds), FORK_TIMEOUT_MS);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_errno(err, RAMET_EIO, "poll");
+	if (n == 0)
+		return err_set(err, RAMET_ETIMEOUT, "the template did not clone in %d ms",
+			FORK_TIMEOUT_MS);
+	if (!(pfds[0].revents & POLLIN))
+		return 0;
+	return template_read_fork(record->uffd, FORK_TIMEOUT_MS, ret_uffd, err);
+}
+
+static int clone_once(const struct spawn_template_record *record,
+	const struct template_clone *clone, struct instance *inst, pid_t *ret_pid,
+	struct ramet_err *err)
+{
+	int rc = template_clone_send(record->stub, clone, err);
+	if (rc == 0 && record->uffd >= 0)
+		rc = read_fork(record, &inst->uffd, err);
+	return rc < 0 ? rc : template_clone_wait(record->stub, ret_pid, err);
+}
+
+struct timing {
+	uint64_t begin_ns;
+	uint64_t sandbox_ns;
+};
+
+static int clone_into_sandbox(const struct spawn_template_record *record,
+	struct template_clone *clone, struct instance *inst, struct timing *timing, pid_t *ret_pid,
+	struct ramet_err *err)
+{
+	struct sandbox_pool *pool = record->server->pool;
+	int rc = RAMET_EINTERNAL;
+	for (int i = 0; i < ATTEMPTS; i++) {
+		sandbox_discard(inst->sandbox);
+		inst->sandbox = NULL;
+		close_reset(&inst->uffd);
+		uint64_t before = now_ns();
+		rc = pool ? sandbox_take(pool, &inst->sandbox, err) : 0;
+		if (rc < 0)
+			return rc;
+		clone->sandbox_pidfd = inst->sandbox ? inst->sandbox->pidfd : -1;
+		timing->begin_ns = now_ns();
+		timing->sandbox_ns = timing->begin_ns - before;
+		rc = clone_once(record, clone, inst, ret_pid, err);
+		if (rc == 0 || !pool || (err->sys != ENOMEM && err->sys != ESRCH))
+			break;
+	}
+	return rc;
+}
+
+static int find_template(struct spawn_server *server, const struct spawn_request *request,
+	struct spawn_template_record **ret_record, struct ramet_err *err)
+{
+	uint64_t id;
+	if (request->nfds != 2)
+		return err_set(err, RAMET_EPROTO, "clone: %u descriptors, not control and log",
+			request->nfds);
+	int rc = wire_get_uint(request->body, "tmpl", UINT64_MAX, &id, err);
+	if (rc < 0)
+		return rc;
+	struct idmap_node *node = idmap_find(&server->templates, id);
+	if (!node)
+		return err_set(err, RAMET_ENOTFOUND, "no template %llu", (unsigned long long)id);
+	*ret_record = idmap_entry(node, struct spawn_template_record, node);
+	return 0;
+}
+
+static int answer(struct instance *inst, const struct spawn_request *request,
+	const struct timing *timing, pid_t pid, struct ramet_err *err)
+{
+	auto_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0) {
+		int rc = err_errno(err, RAMET_EIO, "pidfd_open");
+		instance_kill(inst);
+		reaper_forget(inst->server->reaper, &inst->child);
+		return rc;
+	}
+	struct spawn_cloned cloned = {
+		.req = request->req,
+		.inst = inst->node.key,
+		.begin_ns = timing->begin_ns,
+		.us_sandbox = (uint32_t)(timing->sandbox_ns / NSEC_PER_USEC),
+		.pid = pid,
+		.pidfd = pidfd,
+		.uffd = inst->uffd,
+	};
+	spawn_send_cloned(inst->server, &cloned);
+	return 0;
+}
+
+int spawn_handle_clone(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err)
+{
+	struct spawn_template_record *record;
+	uint64_t populate[2 * TEMPLATE_MAX_POPULATE];
+	struct template_clone clone = {.populate = populate};
+	struct timing timing = {0};
+	uint64_t id;
+	pid_t pid;
+	int rc = find_template(server, request, &record, err);
+	if (rc == 0)
+		rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);
+	if (rc == 0)
+		rc = get_populate(request->body, populate, &clone.npopulate, err);
+	if (rc < 0)
+		return rc;
+	clone.control_fd = request->fds[0];
+	clone.log_fd = request->fds[1];
+	clone.uid = record->of.uid;
+	clone.gid = record->of.gid;
+	clone.drop = server->root || server->userns;
+	AUTO(instance_destroy) struct instance *inst = NULL;
+	rc = instance_create(server, id, &inst, err);
+	if (rc == 0)
+		rc = clone_into_sandbox(record, &clone, inst, &timing, &pid, err);
+	if (rc < 0)
+		return rc;
+	inst->of.tenant = tenant_ref(record->of.tenant);
+	inst->of.group = cgroup_ref(record->of.group);
+	instance_begin(inst, pid);
+	rc = answer(inst, request, &timing, pid, err);
+	if (rc == 0)
+		(void)steal_ptr(&inst);
+	return rc;
+}

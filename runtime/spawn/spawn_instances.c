@@ -1,0 +1,146 @@
+/* Running instances: one record each, from fork until it is reaped. */
+#include "base/log.h"
+#include "runtime/spawn/cold.h"
+#include "runtime/spawn/spawn_internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+void membership_put(struct membership *membership)
+{
+	tenant_put(membership->tenant);
+	cgroup_put(membership->group);
+	membership->tenant = NULL;
+	membership->group = NULL;
+}
+
+int instance_create(
+	struct spawn_server *server, uint64_t id, struct instance **ret_inst, struct ramet_err *err)
+{
+	if (idmap_find(&server->instances, id))
+		return err_set(
+			err, RAMET_EEXIST, "instance %llu is running", (unsigned long long)id);
+	struct instance *inst = calloc(1, sizeof(*inst));
+	if (!inst)
+		return err_nomem(err);
+	inst->server = server;
+	inst->uffd = -1;
+	inst->outcome = -1;
+	inst->pidfd = -1;
+	idmap_add(&server->instances, &inst->node, id);
+	*ret_inst = inst;
+	return 0;
+}
+
+void instance_destroy(struct instance *inst)
+{
+	if (!inst)
+		return;
+	idmap_remove(&inst->server->instances, &inst->node);
+	loop_watch_remove(&inst->watch);
+	close_reset(&inst->outcome);
+	close_reset(&inst->pidfd);
+	close_reset(&inst->uffd);
+	sandbox_discard(inst->sandbox);
+	membership_put(&inst->of);
+	free(inst);
+}
+
+/* --- the outcome of a cold start --- */
+
+/* tells rametd once; false: it never ran */
+static bool settle(struct instance *inst)
+{
+	struct ramet_err err = {0};
+	int rc = cold_outcome(inst->outcome, inst->name, &err);
+	if (rc == RAMET_EAGAIN)
+		return true;
+	loop_watch_remove(&inst->watch);
+	close_reset(&inst->outcome);
+	if (rc < 0)
+		spawn_send_error(inst->server, inst->req, &err);
+	else
+		spawn_send_started(inst->server, inst);
+	close_reset(&inst->pidfd);
+	return rc == 0;
+}
+
+static void on_failed_exit(struct child *child, int wstatus, const struct rusage *usage)
+{
+	(void)wstatus, (void)usage;
+	instance_destroy(container_of(child, struct instance, child));
+}
+
+static void on_outcome(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	struct instance *inst = container_of(watch, struct instance, watch);
+	if (!settle(inst))
+		inst->child.fn = on_failed_exit; /* it is ending */
+}
+
+int instance_await(struct instance *inst, int outcome, struct ramet_err *err)
+{
+	inst->outcome = outcome;
+	inst->pid = inst->child.pid;
+	inst->pidfd = (int)syscall(SYS_pidfd_open, inst->pid, 0);
+	if (inst->pidfd < 0)
+		return err_errno(err, RAMET_EIO, "pidfd_open");
+	return loop_watch_add(inst->server->loop, &inst->watch, outcome, EPOLLIN, on_outcome, err);
+}
+
+/* --- running and ending --- */
+
+static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)
+{
+	struct instance *inst = container_of(child, struct instance, child);
+	bool ran = inst->outcome < 0 || settle(inst);
+	if (inst->outcome >= 0) { /* it was killed on the way to exec */
+		struct ramet_err err = {0};
+		(void)err_set(
+			&err, RAMET_ECRASH, "host %s died before it was executed", inst->name);
+		spawn_send_error(inst->server, inst->req, &err);
+		ran = false;
+	}
+	if (ran)
+		spawn_send_exited(inst->server, inst->node.key, wstatus, usage);
+	instance_destroy(inst);
+}
+
+void instance_begin(struct instance *inst, pid_t pid)
+{
+	reaper_add(inst->server->reaper, &inst->child, pid, on_reaped);
+}
+
+void instance_kill(const struct instance *inst)
+{
+	if (inst->sandbox)
+		sandbox_kill(inst->sandbox);
+	else if (inst->child.pid)
+		kill(-inst->child.pid, SIGKILL); /* a host leads its own process group */
+	child_kill(&inst->child);
+}
+
+int spawn_handle_kill(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err)
+{
+	uint64_t id;
+	int rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);
+	struct idmap_node *node = rc == 0 ? idmap_find(&server->instances, id) : NULL;
+	if (node)
+		instance_kill(idmap_entry(node, struct instance, node));
+	return rc;
+}
+
+void spawn_kill_instances(struct spawn_server *server)
+{
+	uint32_t bucket = 0;
+	struct idmap_node *node;
+	while ((node = idmap_any(&server->instances, &bucket))) {
+		struct instance *inst = idmap_entry(node, struct instance, node);
+		instance_kill(inst);
+		reaper_forget(server->reaper, &inst->child);
+		instance_destroy(inst);
+	}
+}

@@ -1,0 +1,17 @@
+/* The list of tests of ramet-spawn. They need root, as ramet-spawn does for all but the rootless
+ * one. */
+#include "tests/lib/suite.h"
+#include "tests/runtime_spawn/tests.h"
+
+SUITE_MAIN("runtime_spawn", TEST(test_hello_tells_what_the_machine_can),
+	TEST(test_start_of_a_missing_program_is_told), TEST(test_exec_failure_is_told),
+	TEST(test_many_requests_in_flight), TEST(test_forgotten_host_is_killed_silently),
+	TEST(test_store_paths_go_both_ways), TEST(test_garbage_ends_ramet_spawn),
+	TEST(test_host_sees_only_its_sandbox), TEST(test_root_tenant_has_no_capabilities),
+	TEST(test_directory_in_store_and_in_tmp), TEST(test_filter_refuses),
+	TEST(test_tenants_have_their_own_namespaces), TEST(test_nothing_passes_between_sandboxes),
+	TEST(test_pool_is_refilled), TEST(test_exit_status_and_signals),
+	TEST(test_kill_reaches_orphans), TEST(test_end_of_rametd_ends_everything),
+	TEST(test_end_of_ramet_spawn_is_told), TEST(test_two_hundred_hosts_leak_nothing),
+	TEST(test_memory_limit), TEST(test_process_limit), TEST(test_group_is_removed_when_empty),
+	TEST(test_bad_group_is_refused), TEST(test_rootless_host))
