@@ -132,7 +132,7 @@ int ramet_burst(struct ramet *ramet, const char *function, uint32_t n, const voi
 	int rc = check(&arg, err);
 	if (rc == 0)
 		rc = call_options(options, &ours, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	if (len == 0 && !(ours.flags & RAMET_CALL_BINARY)) {
 		arg.data = "null";

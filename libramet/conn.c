@@ -122,10 +122,11 @@ int conn_open(const char *path, struct conn **ret_conn, struct ramet_err *err)
 	conn->fd = loop_fd(conn->loop);
 	if (conn->fd < 0)
 		return err_errno(err, RAMET_EIO, "create an epoll descriptor");
-	rc = frame_conn_create(conn->loop, steal_fd(&fd), CLIENT_MAX_FRAME, MAX_QUEUE, &handler,
-		conn, &conn->frames, err);
+	rc = frame_conn_create(
+		conn->loop, fd, CLIENT_MAX_FRAME, MAX_QUEUE, &handler, conn, &conn->frames, err);
 	if (rc < 0)
 		return rc;
+	steal_fd(&fd); /* the frame connection closes it */
 	*ret_conn = steal_ptr(&conn);
 	return 0;
 }

@@ -62,7 +62,7 @@ int ramet_open(const char *address, struct ramet **ret_ramet, struct ramet_err *
 	}
 	if (rc == 0)
 		rc = handle_create(address, &ramet, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct ramet_err cause = {0};
 	rc = greet(ramet, &cause);

@@ -90,8 +90,7 @@ int verb_deploy(int argc, char **argv)
 		return code;
 	if (deploying_options(&d, &err) < 0)
 		return options_wrong(&usage, "%s", err.msg);
-	int rc = ramet_open(socket, &ramet, &err);
-	if (rc == 0)
-		rc = deploying_run(ramet, args[0], &d, &result, &err);
+	if (ramet_open(socket, &ramet, &err) == 0)
+		deploying_run(ramet, args[0], &d, &result, &err);
 	return result ? finish(result, json) : exit_tell("deploy", &err);
 }

@@ -75,7 +75,7 @@ static int invoke(const char *name, const struct invoke *o)
 	if (rc == 0)
 		rc = ramet_open(o->socket, &ramet, &err);
 	if (rc == 0)
-		rc = call(ramet, name, o, &data, &result, &err);
+		call(ramet, name, o, &data, &result, &err);
 	if (result)
 		return finish(o, result);
 	if (o->json && (result = result_from_err(name, &err)))

@@ -163,7 +163,7 @@ static int list(const struct list_options *o, const struct column *columns, stru
 	if (rc == 0)
 		rc = o->json ? json_rows(rows, count, columns, err)
 			     : text_rows(rows, count, columns, err);
-	return rc < 0 ? rc : tell_silent(message->root, err);
+	return rc != 0 ? rc : tell_silent(message->root, err);
 }
 
 int list_run(const struct list_verb *verb, int argc, char **argv)

@@ -22,6 +22,7 @@ struct run {
 	struct bursting burst;
 	const char *data, *binary, *socket;
 	uint64_t n;
+	char name[CLIENT_NAME_MAX + 1]; /* of the function */
 };
 
 /* no other function has this name: it must neither replace one nor be removed by another run */
@@ -75,23 +76,22 @@ static int run(const char *path, struct run *o)
 	CLEANUP(call_data_fini) struct call_data data = {0};
 	auto_ramet struct ramet *ramet = NULL;
 	struct ramet_err err = {0};
-	char name[CLIENT_NAME_MAX + 1];
-	make_name(path, name);
-	o->deploying.options.name = name;
-	o->deploying.options.app = name;
+	make_name(path, o->name);
+	o->deploying.options.name = o->name;
+	o->deploying.options.app = o->name;
 	int rc = call_data_load(o->data, o->binary, &data, &err);
 	if (rc == 0)
 		rc = ramet_open(o->socket, &ramet, &err);
 	if (rc < 0)
 		return exit_tell("run", &err);
 	int code;
-	struct deployed deployed = {o->socket, name};
+	struct deployed deployed = {o->socket, o->name};
 	interrupt_arm(&interrupt, undo, &deployed);
 	if (deploy(ramet, path, o, &code) == 0) {
 		interrupt_ready(&interrupt);
-		code = bursting_run(ramet, name, &data, &o->burst);
-		if (ramet_remove(ramet, name, &err) < 0)
-			fprintf(stderr, "ramet run: remove %s: %s\n", name, err.msg);
+		code = bursting_run(ramet, o->name, &data, &o->burst);
+		if (ramet_remove(ramet, o->name, &err) < 0)
+			fprintf(stderr, "ramet run: remove %s: %s\n", o->name, err.msg);
 	}
 	interrupt_disarm(&interrupt);
 	return code;

@@ -230,9 +230,9 @@ static int start_all(const struct launch *l, struct ramet_err *err)
 int starting_run(const struct cluster *cluster, unsigned timeout_ms, struct ramet_err *err)
 {
 	auto_close int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	auto_free struct starting *nodes = calloc(cluster->nodes, sizeof(*nodes));
 	if (inotify < 0)
 		return err_errno(err, RAMET_EIO, "inotify_init1");
+	auto_free struct starting *nodes = calloc(cluster->nodes, sizeof(*nodes));
 	if (!nodes)
 		return err_nomem(err);
 	for (unsigned i = 0; i < cluster->nodes; i++)

@@ -60,14 +60,14 @@ void table_print(const struct table *table, FILE *out)
 	size_t widths[TABLE_MAX_COLUMNS];
 	for (size_t c = 0; c < table->columns; c++)
 		widths[c] = width(table->titles[c]);
-	for (size_t i = 0; i < table->count; i++) {
+	for (size_t i = 0; table->columns && i < table->count; i++) {
 		size_t w = width(table->cells[i]), c = i % table->columns;
 		if (w > widths[c])
 			widths[c] = w;
 	}
 	for (size_t c = 0; c < table->columns; c++)
 		print_cell(table, out, c, table->titles[c], widths[c]);
-	for (size_t i = 0; i < table->count; i++)
+	for (size_t i = 0; table->columns && i < table->count; i++)
 		print_cell(table, out, i % table->columns, table->cells[i],
 			widths[i % table->columns]);
 }
