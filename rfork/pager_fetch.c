@@ -24,10 +24,8 @@ static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
 
 /* --- waiters --- */
 
-static struct pager_waiter *waiter_add(
-	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr)
+static struct pager_waiter *waiter_get(struct pager *pager)
 {
-	struct pager *pager = seed->pager;
 	struct pager_waiter *waiter;
 	if (list_empty(&pager->waiter_pool)) {
 		waiter = malloc(sizeof(*waiter));
@@ -39,12 +37,6 @@ static struct pager_waiter *waiter_add(
 		list_remove(&waiter->link);
 	}
 	list_init(&waiter->pending);
-	waiter->uffd = uffd;
-	waiter->addr = addr;
-	waiter->page = page;
-	list_insert(bucket(seed, page), &waiter->link);
-	uffd->waiters++;
-	seed->waiters++;
 	return waiter;
 }
 
@@ -59,25 +51,27 @@ static void waiter_end(struct pager_seed *seed, struct pager_waiter *waiter)
 
 /* Wake-ups that are joined while they go on where the last one ended. */
 struct wake {
-	const struct pager_uffd *uffd;
+	struct pager_uffd *uffd;
 	uint64_t start, end;
+	bool write;
 };
 
 static void wake_flush(struct wake *wake)
 {
 	if (wake->uffd)
-		pager_wake(wake->uffd, wake->start, wake->end);
+		pager_wake(wake->uffd, wake->start, wake->end, !wake->write);
 	wake->uffd = NULL;
 }
 
-static void wake_add(struct wake *wake, const struct pager_uffd *uffd, uint64_t addr)
+static void wake_add(struct wake *wake, const struct pager_waiter *waiter)
 {
-	if (wake->uffd == uffd && wake->end == addr) {
+	if (wake->uffd == waiter->uffd && wake->end == waiter->addr &&
+		wake->write == waiter->write) {
 		wake->end += RFORK_PAGE;
 		return;
 	}
 	wake_flush(wake);
-	*wake = (struct wake){uffd, addr, addr + RFORK_PAGE};
+	*wake = (struct wake){waiter->uffd, waiter->addr, waiter->addr + RFORK_PAGE, waiter->write};
 }
 
 static void wake_page(struct pager_seed *seed, uint32_t page, struct wake *wake)
@@ -85,7 +79,7 @@ static void wake_page(struct pager_seed *seed, uint32_t page, struct wake *wake)
 	list_for_each_safe (waiter, bucket(seed, page), struct pager_waiter, link) {
 		if (waiter->page != page)
 			continue;
-		wake_add(wake, waiter->uffd, waiter->addr);
+		wake_add(wake, waiter);
 		waiter_end(seed, waiter);
 	}
 }
@@ -398,20 +392,27 @@ static void fetch_pending(struct pager *pager)
 }
 
 void pager_fetch_fault(
-	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr)
+	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr, bool write)
 {
 	struct pager *pager = seed->pager;
-	struct ramet_err err = {0};
 	if (seed->revoked) {
 		pager_child_fail(uffd->child, &seed->revoked_err);
 		return;
 	}
-	struct pager_waiter *waiter = waiter_add(seed, page, uffd, addr);
+	struct pager_waiter *waiter = waiter_get(pager);
 	if (!waiter) {
+		struct ramet_err err = {0};
 		err_nomem(&err);
 		pager_child_fail(uffd->child, &err);
 		return;
 	}
+	waiter->uffd = uffd;
+	waiter->addr = addr;
+	waiter->page = page;
+	waiter->write = write;
+	list_insert(bucket(seed, page), &waiter->link);
+	uffd->waiters++;
+	seed->waiters++;
 	if (pager_outstanding(seed, page))
 		return;
 	if (list_empty(&pager->fault_free)) {

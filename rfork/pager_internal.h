@@ -75,6 +75,7 @@ struct pager_waiter {
 	struct pager_uffd *uffd;
 	uint64_t addr;
 	uint32_t page;
+	bool write;
 };
 
 struct pager_source {
@@ -120,6 +121,7 @@ struct pager_uffd {
 	struct pager_ranges ranges;
 	int fd;
 	unsigned waiters;
+	uint64_t woken; /* wake-ups so far */
 };
 
 struct pager_child {
@@ -180,12 +182,13 @@ void pager_source_set_lost(struct pager_source *source, int code);
 void pager_child_fail(struct pager_child *child, const struct ramet_err *err);
 void pager_child_close(struct pager_child *child);
 void pager_sweep_start(struct pager *pager);
-void pager_wake(const struct pager_uffd *uffd, uint64_t start, uint64_t end);
+/* lets a process that faulted go on; map: the pages are in the image and will only be read */
+void pager_wake(struct pager_uffd *uffd, uint64_t start, uint64_t end, bool map);
 
 /* pager_fetch.c */
 /* pager_fetch_fault - a process waits for a page that the image lacks */
 void pager_fetch_fault(
-	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr);
+	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr, bool write);
 void pager_fetch_poll(struct pager *pager); /* what was begun leaves now, and may be done */
 /* pager_fetch_slot - begins the read that is described in slot; the outcome goes on from there */
 void pager_fetch_slot(struct pager_slot *slot);
