@@ -1,0 +1,33 @@
+/* The stub's entry, and the last instructions it runs in a clone. */
+	.text
+	.globl	_start
+	.type	_start, @function
+_start:
+	xorl	%ebp, %ebp
+	leaq	stub_stack_top(%rip), %rsp	/* the kernel's stack is about to be unmapped */
+	call	stub_main
+	ud2
+
+/* void stub_resume(const struct arch_context *ctx): become the captured thread; arch_context_save() returns 1 */
+	.globl	stub_resume
+	.type	stub_resume, @function
+stub_resume:
+	ldmxcsr	64(%rdi)
+	fldcw	68(%rdi)
+	movq	0(%rdi), %rbx
+	movq	8(%rdi), %rbp
+	movq	16(%rdi), %r12
+	movq	24(%rdi), %r13
+	movq	32(%rdi), %r14
+	movq	40(%rdi), %r15
+	movq	48(%rdi), %rsp
+	movl	$1, %eax
+	jmpq	*56(%rdi)
+
+	.bss
+	.balign	4096
+stub_stack:
+	.skip	32768
+	.globl	stub_stack_top
+stub_stack_top:
+	.section .note.GNU-stack, "", @progbits
