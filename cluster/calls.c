@@ -422,6 +422,7 @@ static void forget_call(struct call *call)
 {
 	if (call->state == CALL_FORWARDED)
 		call_unforward(call, true);
+	call_served_drop(call->done, call->user);
 	call_free(call);
 }
 

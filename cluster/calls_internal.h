@@ -157,6 +157,8 @@ void call_place(struct call *call);
 /* calls_remote.c */
 void call_forward(struct call *call, uint32_t node);
 void call_unforward(struct call *call, bool tell);
+/* the node ends: a peer that waits for this outcome is told so; others are not */
+void call_served_drop(call_done_fn *done, void *user);
 
 /* calls_wait.c */
 void call_keep(struct call *call, struct call_result *result);

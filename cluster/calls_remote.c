@@ -131,6 +131,15 @@ static void served_done(void *user, const struct call_result *result)
 		bus_reply_err(request, &err);
 }
 
+void call_served_drop(call_done_fn *done, void *user)
+{
+	struct ramet_err err = {0};
+	if (done != served_done)
+		return;
+	err_set(&err, RAMET_ECLOSED, "the node is shutting down");
+	bus_reply_err(user, &err);
+}
+
 /* the version a peer means: ours if we know it, else the one it describes */
 static int version_of(struct calls *calls, const struct wire_value *body,
 	struct app_version **ret_app, struct ramet_err *err)

@@ -67,8 +67,7 @@ struct call_result {
 	void *storage; /* malloc'ed, or NULL */
 };
 void call_result_fini(struct call_result *result);
-#define CALL_RESULT_PAIRS \
-	15 /* pairs that call_result_pack_pairs() writes; for whoever opens the map */
+#define CALL_RESULT_PAIRS 14 /* that call_result_pack_pairs() writes; for whoever opens the map */
 void call_result_pack_pairs(const struct call_result *result, struct buf *b);
 void call_result_pack(const struct call_result *result, struct buf *b); /* a whole map */
 /* output is copied into storage; RAMET_EPROTO names the key */

@@ -40,8 +40,10 @@ void calls_wait_cancel(struct call_wait *wait)
 
 void calls_destroy_waits(struct calls *calls)
 {
-	list_for_each_safe (wait, &calls->waits, struct call_wait, link)
+	list_for_each_safe (wait, &calls->waits, struct call_wait, link) {
+		call_served_drop(wait->done, wait->user);
 		wait_free(wait);
+	}
 }
 
 static void wait_tell(struct call_wait *wait, const struct call_result *result)

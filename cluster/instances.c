@@ -240,6 +240,7 @@ void instance_own(struct instance *inst, const struct instance_handler *handler,
 {
 	inst->handler = handler;
 	inst->user = user;
+	inst->tag.function[0] = '\0'; /* samples do not bind it */
 }
 
 int instance_send(struct instance *inst, const struct buf *message, struct ramet_err *err)

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum cold_phase { COLD_FILES, COLD_START, COLD_LOAD, COLD_STOP, COLD_READ, COLD_OVER };
+enum cold_phase { COLD_FILES, COLD_START, COLD_LOAD, COLD_SAMPLES, COLD_STOP, COLD_READ };
 
 struct capture_job {
 	struct work work;
@@ -38,6 +38,7 @@ struct cold {
 	struct instance *inst;
 	struct capture_job *job;
 	struct loop_timer timer;
+	uint32_t sample; /* the next, of every function's samples in one row */
 	uint64_t begun_ns, ready_ns, loaded_ns, capture_ns;
 	struct call_error error; /* why it fails; told when the host has gone */
 };
@@ -90,7 +91,7 @@ static void too_slow(struct loop_timer *timer)
 	struct cold *cold = container_of(timer, struct cold, timer);
 	const char *app = cold->seed->app->app;
 	struct ramet_err err = {0};
-	if (cold->phase == COLD_LOAD)
+	if (cold->phase == COLD_LOAD || cold->phase == COLD_SAMPLES)
 		err_set(&err, RAMET_ETIMEOUT, "%s did not initialise within %d s", app,
 			SEEDS_LOAD_MS / 1000);
 	else
@@ -208,7 +209,7 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 
 /* --- the host's messages --- */
 
-static int on_loaded(struct cold *cold, struct ramet_err *err)
+static int ask_capture(struct cold *cold, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	cold->loaded_ns = cold->capture_ns = now_ns();
@@ -221,6 +222,34 @@ static int on_loaded(struct cold *cold, struct ramet_err *err)
 	if (rc == 0)
 		rc = cold_wait(cold, COLD_STOP, SEEDS_CAPTURE_MS);
 	return rc;
+}
+
+/* every function is called with every sample, so that what the first calls do is in the seed */
+static int next_sample(struct cold *cold, struct ramet_err *err)
+{
+	const struct app_version *app = cold->seed->app;
+	if (cold->sample == app->nsamples * app->nfunctions)
+		return ask_capture(cold, err);
+	const struct app_sample *sample = &app->samples[cold->sample % app->nsamples];
+	struct instance_call call = {
+		.id = "",
+		.function = app->functions[cold->sample / app->nsamples].name,
+		.data = sample->data,
+		.len = sample->len,
+		.size = 1,
+		.max_output = CLIENT_MAX_PAYLOAD,
+	};
+	cold->sample++;
+	return instance_call(cold->inst, &call, err);
+}
+
+static int on_loaded(struct cold *cold, struct ramet_err *err)
+{
+	if (cold->seed->app->nsamples == 0)
+		return ask_capture(cold, err);
+	making_progress(cold->seed, "load", "calling the functions with the samples");
+	int rc = cold_wait(cold, COLD_SAMPLES, SEEDS_LOAD_MS);
+	return rc < 0 ? err_nomem(err) : next_sample(cold, err);
 }
 
 /* load or capture failed, and the host says why: its error is the deployment's */
@@ -289,11 +318,22 @@ static void on_gone(void *user, struct instance *inst, const struct call_error *
 	cold_fail(cold, cause);
 }
 
+/* of a sample */
 static void on_result(void *user, struct instance *inst, const struct instance_result *result)
 {
-	(void)user; /* no call is made before the capture */
+	struct cold *cold = user;
+	struct ramet_err err = {0};
 	(void)inst;
-	(void)result;
+	if (result->error->err.code < 0) {
+		struct call_error error = {0};
+		(void)call_error_copy(&error, result->error);
+		err_prefix(&error.err, "sample %u", (cold->sample - 1) % cold->seed->app->nsamples);
+		instance_add_log_tail(cold->inst, &error);
+		cold_fail(cold, &error);
+		call_error_fini(&error);
+	} else if (next_sample(cold, &err) < 0) {
+		cold_fail_err(cold, &err);
+	}
 }
 
 static const struct instance_handler cold_handler = {

@@ -1,0 +1,389 @@
+/* Calls on one node: starts, reuse, deaths, deadlines, cancelling, limits, kept results. */
+#include "tests/cluster_b/world.h"
+
+#include "base/clock.h"
+
+#include <signal.h>
+#include <string.h>
+
+static const struct world_options one_node;
+
+/* declares w: a node, or nodes, with the app deployed on the first */
+#define BEGIN(w, options, app) \
+	struct world w; \
+	REQUIRE(world_init(&(w), options)); \
+	REQUIRE(world_deploy(&(w), 0, app))
+
+static unsigned count_running(const struct world *w)
+{
+	struct calls_stats stats;
+	calls_get_stats(w->nodes[0]->calls, &stats);
+	return stats.running;
+}
+
+static void test_first_call_is_served_by_the_host(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, "42");
+	CHECK_INT(o.result.start, START_WARM);
+	CHECK_INT(o.result.node, 1);
+	CHECK_STR(o.result.id, o.id);
+	CHECK_STR(o.result.function, "echo");
+	CHECK_STR(o.result.version, w.app->id);
+	CHECK(o.result.pid > 0);
+	CHECK_INT(o.result.ns.start, 0);
+	CHECK(o.result.ns.total >= o.result.ns.run);
+	CHECK_INT(w.fakes[0].hosts, 1);
+	CHECK_INT(w.fakes[0].clones, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_busy_host_makes_forks(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome held[4];
+	struct call_request r = {.function = "hold"};
+	for (unsigned i = 0; i < 4; i++)
+		REQUIRE(world_submit(&w, 0, &r, &held[i]) == 0);
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	CHECK(o.result.ns.start > 0);
+	CHECK(o.result.ns.first_instruction > 0);
+	while (count_running(&w) < 4)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	fake_release(&w.fakes[0]);
+	unsigned warm = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		REQUIRE(world_until(&w, &held[i].done, 1));
+		warm += held[i].result.start == START_WARM;
+		outcome_fini(&held[i]);
+	}
+	CHECK_INT(warm, 1); /* the host */
+	CHECK_INT(w.fakes[0].clones, 4);
+	CHECK_INT(w.fakes[0].templates, 2); /* one for each function */
+	outcome_fini(&o);
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.start, START_WARM);
+	outcome_fini(&o);
+	struct calls_function_stats counters;
+	calls_get_function_stats(w.nodes[0]->calls, WORLD_UID, "hold", &counters);
+	CHECK_INT(counters.calls, 4);
+	CHECK_INT(counters.local_fork, 3);
+	world_fini(&w);
+}
+
+static void test_a_function_that_raises(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o = world_call(&w, 0, "fail", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_EUSER);
+	CHECK_STR(o.result.error.type, "ValueError");
+	CHECK_STR(call_error_message(&o.result.error), "it said no");
+	CHECK_STR(o.result.error.traceback, "line 1\nline 2");
+	CHECK(!o.result.error.retryable);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_an_error_it_may_not_give_is_its_own(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
+	struct outcome o = world_call(&w, 0, "claim", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_EUSER);
+	CHECK_INT(w.fakes[0].clones, 0); /* not called again */
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_a_crash_costs_one_call(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o = world_call(&w, 0, "crash", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_ECRASH);
+	CHECK_INT(o.result.error.signal, SIGSEGV);
+	CHECK_INT(o.result.error.fault_address, 0xdead0);
+	CHECK_INT(o.result.error.node, 1);
+	CHECK(o.result.error.log_tail_len == 15 &&
+		memcmp(o.result.error.log_tail, "about to crash\n", 15) == 0);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	CHECK_INT(w.fakes[0].hosts, 1);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_ends_and_lies_of_instances(void)
+{
+	static const struct {
+		const char *function;
+		int code;
+	} cases[] = {{"die", RAMET_ELOST}, {"leave", RAMET_ECRASH}, {"garbage", RAMET_EPROTO},
+		{"other", RAMET_EPROTO}};
+	BEGIN(w, &one_node, &(struct world_app){0});
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct outcome o = world_call(&w, 0, cases[i].function, 0);
+		CHECK_INT(o.result.error.err.code, cases[i].code);
+		outcome_fini(&o);
+	}
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_idempotent_calls_are_tried_again(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
+	struct outcome o = world_call(&w, 0, "die", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_ELOST);
+	CHECK_INT(w.fakes[0].clones, 2); /* after the host, two more */
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_deadline(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o;
+	struct call_request r = {.function = "polite", .deadline_ns = 20 * NSEC_PER_MSEC};
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
+	CHECK_INT(w.fakes[0].kills, 0); /* it stopped by itself */
+	outcome_fini(&o);
+	uint64_t begin = now_ns();
+	r.function = "hang";
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
+	CHECK(now_ns() - begin >= 100 * NSEC_PER_MSEC); /* it had time to stop */
+	CHECK(now_ns() - begin < 2000 * NSEC_PER_MSEC);
+	CHECK_INT(w.fakes[0].kills, 1);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_deadline_of_the_deployment_and_in_the_queue(void)
+{
+	BEGIN(w, &(struct world_options){.max_instances = 1},
+		&(struct world_app){.deadline_ms = 30});
+	struct outcome a, b;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &a) == 0);
+	r.function = "echo";
+	REQUIRE(world_submit(&w, 0, &r, &b) == 0);
+	REQUIRE(world_until(&w, &a.done, 1));
+	REQUIRE(world_until(&w, &b.done, 1));
+	CHECK_INT(a.result.error.err.code, RAMET_EDEADLINE);
+	CHECK_INT(b.result.error.err.code, RAMET_EDEADLINE);
+	CHECK_INT(b.result.node, 0);
+	outcome_fini(&a);
+	outcome_fini(&b);
+	world_fini(&w);
+}
+
+static void test_cancel(void)
+{
+	BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
+	struct outcome running, queued, next;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
+	REQUIRE(world_submit(&w, 0, &r, &queued) == 0);
+	r.function = "echo";
+	REQUIRE(world_submit(&w, 0, &r, &next) == 0);
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID + 1, queued.id), RAMET_ENOTFOUND);
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, queued.id), 0);
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, running.id), 0);
+	CHECK_INT(running.done + queued.done, 0);
+	REQUIRE(world_until(&w, &next.done, 1));
+	CHECK_INT(running.result.error.err.code, RAMET_ECANCELED);
+	CHECK_INT(queued.result.error.err.code, RAMET_ECANCELED);
+	CHECK_INT(next.result.error.err.code, 0);
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, running.id), RAMET_ENOTFOUND);
+	outcome_fini(&running);
+	outcome_fini(&queued);
+	outcome_fini(&next);
+	world_fini(&w);
+}
+
+static void test_forgotten_calls_say_nothing(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	calls_forget(w.nodes[0]->calls, o.id);
+	REQUIRE(world_until(&w, &w.fakes[0].exits, 1));
+	CHECK_INT(o.done, 0);
+	world_fini(&w);
+}
+
+static void test_limits(void)
+{
+	BEGIN(w, &((struct world_options){.max_instances = 3, .max_queue = 5}),
+		&(struct world_app){.output = 1000});
+	struct outcome o[8], more;
+	struct call_request r = {.function = "hold"};
+	for (unsigned i = 0; i < 3; i++)
+		REQUIRE(world_submit(&w, 0, &r, &o[i]) == 0);
+	while (count_running(&w) < 3)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	for (unsigned i = 3; i < 8; i++)
+		REQUIRE(world_submit(&w, 0, &r, &o[i]) == 0);
+	CHECK_INT(world_submit(&w, 0, &r, &more), RAMET_EAGAIN);
+	for (unsigned done = 0; done < 8;) {
+		fake_release(&w.fakes[0]);
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+		done = 0;
+		for (unsigned i = 0; i < 8; i++)
+			done += o[i].done;
+	}
+	CHECK_INT(w.fakes[0].max_alive, 3);
+	for (unsigned i = 0; i < 8; i++) {
+		CHECK_INT(o[i].result.error.err.code, 0);
+		outcome_fini(&o[i]);
+	}
+	struct outcome big = world_call(&w, 0, "big", 0);
+	CHECK_INT(big.result.error.err.code, RAMET_ELIMIT);
+	CHECK(strstr(big.result.error.err.msg, "100000") != NULL);
+	outcome_fini(&big);
+	CHECK_INT(world_submit(&w, 0, &(struct call_request){.function = "none"}, &more),
+		RAMET_ENOTFOUND);
+	world_fini(&w);
+}
+
+static void test_idle_instances_end(void)
+{
+	BEGIN(w, &(struct world_options){.idle_ms = 30}, &(struct world_app){0});
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	outcome_fini(&o);
+	REQUIRE(world_until(&w, &w.fakes[0].exits, 1));
+	CHECK_INT(w.fakes[0].kills, 0); /* it was asked to */
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_fresh_functions_never_reuse(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){.fresh = "fresh"});
+	for (unsigned i = 0; i < 3; i++) {
+		struct outcome o = world_call(&w, 0, "echo", 0);
+		CHECK_INT(o.result.error.err.code, 0);
+		CHECK_INT(o.result.start, i == 0 ? START_WARM : START_LOCAL_FORK);
+		outcome_fini(&o);
+	}
+	REQUIRE(world_until(&w, &w.fakes[0].exits, 3));
+	world_fini(&w);
+}
+
+static void on_waited(void *user, const struct call_result *result)
+{
+	outcome_set(user, result);
+}
+
+static void test_detached_results_are_kept_once(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct calls *calls = w.nodes[0]->calls;
+	struct call_request r = {
+		.tenant = WORLD_UID, .function = "echo", .data = "7", .len = 1, .detach = true};
+	char id[CALL_ID_MAX];
+	struct call_wait *wait = NULL;
+	struct ramet_err err = {0};
+	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+	struct outcome before = {0};
+	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err), &err);
+	REQUIRE(world_until(&w, &before.done, 1));
+	CHECK_STR(before.result.output, "7");
+	CHECK_INT(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err),
+		RAMET_ENOTFOUND);
+	outcome_fini(&before);
+
+	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+	struct calls_stats stats;
+	while (calls_get_stats(calls, &stats), stats.kept < 1)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	struct outcome after = {0};
+	CHECK_INT(calls_wait(calls, WORLD_UID + 1, id, 0, on_waited, &after, &wait, &err),
+		RAMET_ENOTFOUND);
+	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_waited, &after, &wait, &err), &err);
+	CHECK_INT(after.done, 0);
+	REQUIRE(world_until(&w, &after.done, 1));
+	CHECK_STR(after.result.output, "7");
+	CHECK_STR(after.result.id, id);
+	outcome_fini(&after);
+
+	r.function = "hang";
+	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+	struct outcome late = {0};
+	REQUIRE_OK(
+		calls_wait(calls, WORLD_UID, id, 10 * NSEC_PER_MSEC, on_waited, &late, &wait, &err),
+		&err);
+	REQUIRE(world_until(&w, &late.done, 1));
+	CHECK_INT(late.result.error.err.code, RAMET_ETIMEOUT);
+	outcome_fini(&late);
+	world_fini(&w);
+}
+
+static void test_clone_that_cannot_be_made(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome o = world_call(&w, 0, "crash", 0); /* the host goes */
+	outcome_fini(&o);
+	w.fakes[0].fail_template = true;
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_EREFUSED);
+	outcome_fini(&o);
+	w.fakes[0].fail_template = false;
+	w.fakes[0].fail_clone = true;
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_EREFUSED);
+	outcome_fini(&o);
+	w.fakes[0].fail_clone = false;
+	o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_dropped_version(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct outcome running, o;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
+	o = world_call(&w, 0, "echo", 0);
+	outcome_fini(&o);
+	CHECK_INT(calls_drop_version(w.nodes[0]->calls, WORLD_UID, w.app->id, true), 2);
+	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id);
+	REQUIRE(world_until(&w, &running.done, 1));
+	CHECK_INT(running.result.error.err.code, RAMET_ECANCELED);
+	REQUIRE(world_until(&w, &w.fakes[0].exits, 2));
+	CHECK(!seeds_have(w.nodes[0]->seeds, WORLD_UID, w.app->id));
+	CHECK_INT(w.fakes[0].drops, 1);
+	outcome_fini(&running);
+	world_fini(&w);
+}
+
+SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
+	TEST(test_busy_host_makes_forks), TEST(test_a_function_that_raises),
+	TEST(test_an_error_it_may_not_give_is_its_own), TEST(test_a_crash_costs_one_call),
+	TEST(test_ends_and_lies_of_instances), TEST(test_idempotent_calls_are_tried_again),
+	TEST(test_deadline), TEST(test_deadline_of_the_deployment_and_in_the_queue),
+	TEST(test_cancel), TEST(test_forgotten_calls_say_nothing), TEST(test_limits),
+	TEST(test_idle_instances_end), TEST(test_fresh_functions_never_reuse),
+	TEST(test_detached_results_are_kept_once), TEST(test_clone_that_cannot_be_made),
+	TEST(test_dropped_version))

@@ -1,0 +1,289 @@
+/* Making seeds, and forking them on other nodes: three nodes, real bus, data and pager threads. */
+#include "tests/cluster_b/world.h"
+
+#include "base/clock.h"
+#include "base/topo.h"
+#include "cluster/members.h"
+
+#include <string.h>
+
+static const struct world_options one_node;
+static const struct world_options three_nodes = {.nodes = 3};
+
+static void test_making_a_seed(void)
+{
+	struct world w;
+	struct made made;
+	REQUIRE(world_init(&w, &one_node));
+	world_make(&w, 0, &(struct world_app){0}, &made);
+	CHECK_INT(made.seed.error.err.code, 0);
+	CHECK_INT(made.seed.start, START_COLD);
+	CHECK(made.stages >= 3);
+	CHECK(made.seed.instance > 0 && made.seed.pid > 0);
+	CHECK(made.seed.ready_ns > 0 && made.seed.load_ns > 0 && made.seed.capture_ns > 0);
+	CHECK_INT(made.seed.stall_ns, 350000);
+	CHECK_INT(made.seed.image_bytes, FAKE_PAGES * 4096);
+	CHECK_INT(seeds_count(w.nodes[0]->seeds), 1);
+	CHECK_INT(calls_idle(w.nodes[0]->calls, w.app->id), 1);
+	world_make(&w, 0, &(struct world_app){0}, &made);
+	CHECK_INT(made.seed.start, START_WARM);
+	CHECK_INT(w.fakes[0].hosts, 1);
+	world_fini(&w);
+}
+
+static void check_refused(struct world *w, int code, const char *text)
+{
+	struct made made;
+	world_make(w, 0, &(struct world_app){0}, &made);
+	CHECK_INT(made.seed.error.err.code, code);
+	CHECK(strstr(call_error_message(&made.seed.error), text) != NULL);
+	call_error_fini(&made.seed.error);
+	CHECK_INT(seeds_count(w->nodes[0]->seeds), 0);
+	CHECK_INT(calls_idle(w->nodes[0]->calls, w->app->id), 0);
+	CHECK(world_until(w, &w->fakes[0].exits, w->fakes[0].hosts)); /* nothing is left */
+}
+
+static void test_what_cannot_be_made_leaves_nothing(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &one_node));
+	w.fakes[0].fail_load = true;
+	check_refused(&w, RAMET_EUSER, "no module named nothing");
+	w.fakes[0].fail_load = false;
+	w.fakes[0].refuse_capture = true;
+	check_refused(&w, RAMET_EREFUSED, "connected socket");
+	w.fakes[0].refuse_capture = false;
+	w.fakes[0].bad_capture = true;
+	check_refused(&w, RAMET_EREFUSED, "open for writing");
+	w.fakes[0].bad_capture = false;
+	struct made made;
+	world_make(&w, 0, &(struct world_app){0}, &made);
+	CHECK_INT(made.seed.error.err.code, 0);
+	world_fini(&w);
+}
+
+static void test_samples_are_called_before_the_capture(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &one_node));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){.samples = 3}));
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_cancelled_while_it_loads(void)
+{
+	struct world w;
+	struct made made = {0};
+	REQUIRE(world_init(&w, &one_node));
+	world_make(&w, 0, &(struct world_app){0}, &made); /* installs the files */
+	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id);
+	w.fakes[0].no_ready = true;
+	struct outcome o;
+	struct call_request r = {.function = "echo", .app = w.app};
+	REQUIRE(calls_drop_version(w.nodes[0]->calls, WORLD_UID, w.app->id, true) == 1);
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	REQUIRE(world_until(&w, &w.fakes[0].hosts, 2));
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, o.id), 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_ECANCELED);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static bool has_copy(struct world *w)
+{
+	const struct member *m = members_find(w->nodes[0]->members, 2);
+	const struct holding *h = m ? member_holds(m, w->app->id) : NULL;
+	return h && !h->origin;
+}
+
+static void test_remote_fork_then_a_complete_copy(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &three_nodes));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "echo", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, "42");
+	CHECK_INT(o.result.node, 2);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	CHECK_INT(o.result.source_node, 1);
+	CHECK(o.result.ns.first_instruction > 0 && o.result.ns.total > 0);
+	outcome_fini(&o);
+	CHECK_INT(w.fakes[1].hosts, 0);
+	CHECK_INT(w.fakes[1].uffd_templates, 1);
+	/* the rest of the image comes in the background; then others may read it, and userfaultfd
+	 * goes */
+	REQUIRE(world_until_true(&w, has_copy));
+	REQUIRE(world_until(&w, &w.fakes[1].drops, 1));
+	CHECK_INT(w.fakes[1].templates, 2);
+	CHECK_INT(w.fakes[1].uffd_templates, 1);
+	world_fini(&w);
+}
+
+static void test_many_wait_for_one_fetch(void)
+{
+	struct world w;
+	struct outcome o[20];
+	unsigned remote = 0;
+	REQUIRE(world_init(&w, &three_nodes));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct call_request r = {.function = "echo", .node = 3, .own_instance = true};
+	for (unsigned i = 0; i < 20; i++)
+		REQUIRE(world_submit(&w, 0, &r, &o[i]) == 0);
+	for (unsigned i = 0; i < 20; i++) {
+		REQUIRE(world_until(&w, &o[i].done, 1));
+		CHECK_INT(o[i].result.error.err.code, 0);
+		CHECK_INT(o[i].result.node, 3);
+		remote += o[i].result.start == START_REMOTE_FORK;
+		outcome_fini(&o[i]);
+	}
+	CHECK_INT(remote, 20);
+	CHECK_INT(w.fakes[2].clones, 20);
+	CHECK_INT(w.fakes[2].hosts, 0);
+	world_fini(&w);
+}
+
+static void test_without_userfaultfd_all_comes_first(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 2, .eager = true};
+	REQUIRE(world_init(&w, &options));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "echo", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	CHECK_INT(w.fakes[1].uffd_templates, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_a_seed_of_another_class_is_made_cold(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 2};
+	REQUIRE(world_init(&w, &options));
+	w.fakes[0].class_id = 12345;
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "echo", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_INT(o.result.start, START_COLD);
+	CHECK_INT(w.fakes[1].hosts, 1);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static bool node_1_is_dead(struct world *w)
+{
+	return !members_find(w->nodes[1]->members, 1)->alive;
+}
+
+static void test_source_is_lost(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 3};
+	REQUIRE(world_init(&w, &options));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 1, "echo", 2);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	outcome_fini(&o);
+	REQUIRE(world_until_true(&w, has_copy));
+	world_stop_node(&w, 0);
+	REQUIRE(world_until_true(&w, node_1_is_dead));
+	o = world_call(&w, 2, "echo", 3); /* from the copy */
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	CHECK_INT(o.result.source_node, 2);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_calls_of_a_lost_node(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 2};
+	REQUIRE(world_init(&w, &options));
+	REQUIRE(world_deploy(&w, 1, &(struct world_app){0}));
+	struct outcome o;
+	struct call_request r = {.function = "hang", .node = 2};
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	struct calls_stats stats = {0};
+	while (stats.running < 1) {
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+		calls_get_stats(w.nodes[1]->calls, &stats);
+	}
+	world_stop_node(&w, 1);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_ELOST);
+	CHECK(o.result.error.retryable);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_cancel_and_deadline_reach_the_other_node(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 2};
+	REQUIRE(world_init(&w, &options));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o;
+	struct call_request r = {.function = "hang", .node = 2};
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	struct calls_stats stats = {0};
+	while (stats.running < 1) {
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+		calls_get_stats(w.nodes[1]->calls, &stats);
+	}
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, o.id), 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_ECANCELED);
+	REQUIRE(world_until(&w, &w.fakes[1].exits, 1));
+	outcome_fini(&o);
+	r.deadline_ns = 30 * NSEC_PER_MSEC;
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
+	CHECK_INT(o.result.error.node, 2);
+	REQUIRE(world_until(&w, &w.fakes[1].exits, 2));
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void on_waited(void *user, const struct call_result *result)
+{
+	outcome_set(user, result);
+}
+
+static void test_detached_result_from_another_node(void)
+{
+	struct world w;
+	struct world_options options = {.nodes = 2};
+	REQUIRE(world_init(&w, &options));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct call_request r = {
+		.tenant = WORLD_UID, .function = "echo", .data = "7", .len = 1, .detach = true};
+	char id[CALL_ID_MAX];
+	struct ramet_err err = {0};
+	struct call_wait *wait = NULL;
+	struct outcome o = {0};
+	REQUIRE_OK(calls_submit(w.nodes[0]->calls, &r, NULL, NULL, id, &err), &err);
+	REQUIRE_OK(
+		calls_wait(w.nodes[1]->calls, WORLD_UID, id, 0, on_waited, &o, &wait, &err), &err);
+	REQUIRE(world_until(&w, &o.done, 1));
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, "7");
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+SUITE_MAIN("seeds and nodes", TEST(test_making_a_seed),
+	TEST(test_what_cannot_be_made_leaves_nothing),
+	TEST(test_samples_are_called_before_the_capture), TEST(test_cancelled_while_it_loads),
+	TEST(test_remote_fork_then_a_complete_copy), TEST(test_many_wait_for_one_fetch),
+	TEST(test_without_userfaultfd_all_comes_first),
+	TEST(test_a_seed_of_another_class_is_made_cold), TEST(test_source_is_lost),
+	TEST(test_calls_of_a_lost_node), TEST(test_cancel_and_deadline_reach_the_other_node),
+	TEST(test_detached_result_from_another_node))
