@@ -2,12 +2,11 @@
  * still counts an ending process in it, so removal is tried again by a timer. */
 #include "runtime/spawn/cgroup.h"
 #include "base/clock.h"
-#include "base/list.h"
-#include "runtime/spawn/cgroup_find.h"
+#include "runtime/spawn/cgroup_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +16,6 @@
 
 #define REMOVE_RETRY_NS (20 * NSEC_PER_MSEC)
 #define CPU_PERIOD_US 100000u
-#define DAEMON_LEAF \
-	".daemon" /* version 2: where we move ourselves; no group's name starts with a dot */
 
 struct cgroup {
 	struct list link;
@@ -27,157 +24,6 @@ struct cgroup {
 	unsigned refs;
 	struct spawn_limits limits;
 };
-
-struct cgroups {
-	struct loop *loop;
-	struct loop_timer retry;
-	struct list groups; /* with refs 0: to be removed */
-	struct cgroup_place place;
-	char node[SPAWN_NAME_MAX];
-};
-
-/* --- paths --- */
-
-/* 0, or -1 for a controller that has no directory of its own */
-static int path_of(const struct cgroups *cgroups, int controller, const char *group,
-	const char *file, char dst[PATH_MAX])
-{
-	const char *dir = cgroups->place.dirs[controller];
-	if (!dir[0])
-		return -1;
-	for (int c = 0; c < controller; c++) {
-		if (strcmp(cgroups->place.dirs[c], dir) == 0)
-			return -1; /* mounted together: done with the first */
-	}
-	int n = snprintf(dst, PATH_MAX, "%s/ramet/%s%s%s%s%s", dir, cgroups->node, group ? "/" : "",
-		group ? group : "", file ? "/" : "", file ? file : "");
-	return n < PATH_MAX ? 0 : -1;
-}
-
-static int limit_path(const struct cgroups *cgroups, int controller, const char *group,
-	const char *file, char dst[PATH_MAX])
-{
-	const char *dir = cgroups->place.dirs[controller];
-	int n = snprintf(dst, PATH_MAX, "%s/ramet/%s/%s/%s", dir, cgroups->node, group, file);
-	return dir[0] && n < PATH_MAX ? 0 : -1;
-}
-
-static bool name_ok(const char *name)
-{
-	size_t len = strlen(name);
-	if (len == 0 || len >= SPAWN_NAME_MAX || name[0] == '.')
-		return false;
-	for (const char *c = name; *c; c++) {
-		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
-			return false;
-	}
-	return true;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ssize_t n = write(fd, text, strlen(text));
-	close_keep_errno(fd);
-	return n < 0 ? -1 : 0;
-}
-
-/* --- the node's directory --- */
-
-static void remove_leaves(const char *dir)
-{
-	auto_closedir DIR *d = opendir(dir);
-	for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 &&
-			strcmp(e->d_name, "..") != 0)
-			(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
-	}
-}
-
-static void remove_node(const struct cgroups *cgroups)
-{
-	char path[PATH_MAX];
-	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-		if (path_of(cgroups, c, NULL, NULL, path) < 0)
-			continue;
-		remove_leaves(path);
-		(void)rmdir(path);
-		*strrchr(path, '/') = '\0';
-		(void)rmdir(path); /* fails while another node is there */
-	}
-}
-
-/* Version 2 forbids processes in a cgroup that hands controllers on. If only we and our parent are
- * in ours, both move to a leaf. */
-static int move_aside(const char *own, const char *leaf)
-{
-	char path[PATH_MAX], line[32];
-	if (snprintf(path, sizeof(path), "%s/cgroup.procs", own) >= PATH_MAX)
-		return -1;
-	auto_fclose FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		pid_t pid = (pid_t)strtol(line, NULL, 10);
-		if (pid != getpid() && pid != getppid())
-			return -1;
-	}
-	if ((mkdir(leaf, 0755) < 0 && errno != EEXIST) ||
-		snprintf(path, sizeof(path), "%s/cgroup.procs", leaf) >= PATH_MAX)
-		return -1;
-	snprintf(line, sizeof(line), "%d", getppid());
-	return write_file(path, line) < 0 || write_file(path, "0") < 0 ? -1 : 0;
-}
-
-static int v2_hand_on(const char *dir)
-{
-	char path[PATH_MAX];
-	if (snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir) >= PATH_MAX)
-		return -1;
-	if (write_file(path, "+memory +pids") < 0)
-		return -1;
-	(void)write_file(path, "+cpu"); /* often not delegated */
-	return 0;
-}
-
-static int v2_prepare(const struct cgroups *cgroups, const char *base, const char *node)
-{
-	char leaf[PATH_MAX];
-	if (snprintf(leaf, sizeof(leaf), "%s/" DAEMON_LEAF, node) >= PATH_MAX)
-		return -1;
-	const char *own = cgroups->place.dirs[CGROUP_MEMORY];
-	if (v2_hand_on(own) < 0 && (move_aside(own, leaf) < 0 || v2_hand_on(own) < 0))
-		return -1;
-	return v2_hand_on(base) < 0 || v2_hand_on(node) < 0 ? -1 : 0;
-}
-
-static int prepare_controller(const struct cgroups *cgroups, int controller)
-{
-	char node[PATH_MAX], base[PATH_MAX];
-	if (path_of(cgroups, controller, NULL, NULL, node) < 0)
-		return 0;
-	memcpy(base, node, sizeof(base));
-	*strrchr(base, '/') = '\0';
-	if ((mkdir(base, 0755) < 0 && errno != EEXIST) ||
-		(mkdir(node, 0755) < 0 && errno != EEXIST))
-		return -1;
-	remove_leaves(node);
-	return cgroups->place.version == 2 ? v2_prepare(cgroups, base, node) : 0;
-}
-
-static void prepare_node(struct cgroups *cgroups)
-{
-	struct cgroup_place *place = &cgroups->place;
-	for (int c = 0; c < CGROUP_CONTROLLERS && place->version; c++) {
-		if (prepare_controller(cgroups, c) == 0)
-			continue;
-		snprintf(place->missing, sizeof(place->missing),
-			"no limits: cannot make cgroups of %s in %.150s: %s",
-			cgroup_controller_names[c], place->dirs[c], strerror(errno));
-		remove_node(cgroups);
-		place->version = 0;
-	}
-}
 
 int cgroups_create(
 	struct loop *loop, const char *node, struct cgroups **ret_cgroups, struct ramet_err *err)
@@ -189,7 +35,7 @@ int cgroups_create(
 	list_init(&cgroups->groups);
 	snprintf(cgroups->node, sizeof(cgroups->node), "%s", node);
 	cgroup_find(NULL, NULL, &cgroups->place);
-	prepare_node(cgroups);
+	cgroup_node_make(cgroups);
 	*ret_cgroups = cgroups;
 	return 0;
 }
@@ -205,7 +51,17 @@ const char *cgroups_missing(const struct cgroups *cgroups)
 	return cgroups->place.missing;
 }
 
-/* --- groups --- */
+static bool name_ok(const char *name)
+{
+	size_t len = strlen(name);
+	if (len == 0 || len >= SPAWN_NAME_MAX || name[0] == '.')
+		return false;
+	for (const char *c = name; *c; c++) {
+		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+			return false;
+	}
+	return true;
+}
 
 /* true when every directory of it is gone */
 static bool remove_dirs(const struct cgroup *group)
@@ -213,8 +69,8 @@ static bool remove_dirs(const struct cgroup *group)
 	char path[PATH_MAX];
 	bool gone = true;
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-		if (path_of(group->cgroups, c, group->name, NULL, path) == 0 && rmdir(path) < 0 &&
-			errno != ENOENT)
+		if (cgroup_path(group->cgroups, c, group->name, NULL, path) == 0 &&
+			rmdir(path) < 0 && errno != ENOENT)
 			gone = false;
 	}
 	return gone;
@@ -253,8 +109,16 @@ void cgroups_destroy(struct cgroups *cgroups)
 		group_free(group);
 	}
 	if (cgroups->place.version)
-		remove_node(cgroups);
+		cgroup_node_remove(cgroups);
 	free(cgroups);
+}
+
+static int limit_path(const struct cgroups *cgroups, int controller, const char *group,
+	const char *file, char dst[PATH_MAX])
+{
+	const char *dir = cgroups->place.dirs[controller];
+	int n = snprintf(dst, PATH_MAX, "%s/ramet/%s/%s/%s", dir, cgroups->node, group, file);
+	return dir[0] && n < PATH_MAX ? 0 : -1;
 }
 
 static int set_limit(const struct cgroup *group, int controller, const char *file,
@@ -263,7 +127,7 @@ static int set_limit(const struct cgroup *group, int controller, const char *fil
 	char path[PATH_MAX];
 	if (limit_path(group->cgroups, controller, group->name, file, path) < 0)
 		return 0;
-	if (write_file(path, value) < 0)
+	if (cgroup_write(path, value) < 0)
 		return err_errno(
 			err, RAMET_EIO, "set limit %s of group %s to %s", file, group->name, value);
 	return 0;
@@ -296,7 +160,7 @@ static int make_dirs(const struct cgroup *group, struct ramet_err *err)
 {
 	char path[PATH_MAX];
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-		if (path_of(group->cgroups, c, group->name, NULL, path) < 0)
+		if (cgroup_path(group->cgroups, c, group->name, NULL, path) < 0)
 			continue;
 		if (mkdir(path, 0755) < 0 && errno != EEXIST)
 			return err_errno(err, RAMET_EIO, "create cgroup %s", path);
@@ -378,8 +242,8 @@ int cgroup_enter(const struct cgroup *group, pid_t pid)
 	char path[PATH_MAX], text[16];
 	snprintf(text, sizeof(text), "%d", pid);
 	for (int c = 0; group && c < CGROUP_CONTROLLERS; c++) {
-		if (path_of(group->cgroups, c, group->name, "cgroup.procs", path) == 0 &&
-			write_file(path, text) < 0)
+		if (cgroup_path(group->cgroups, c, group->name, "cgroup.procs", path) == 0 &&
+			cgroup_write(path, text) < 0)
 			return -1;
 	}
 	return 0;

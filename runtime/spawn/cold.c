@@ -68,6 +68,8 @@ static int child_descriptors(const struct cold_start *start, int *io_outcome)
 			return -1;
 	}
 	*io_outcome = OUTCOME_FD;
+	if (setrlimit(RLIMIT_NOFILE, start->nofile) < 0)
+		return -1;
 	return (int)syscall(SYS_close_range, OUTCOME_FD + 1u, ~0u, 0u);
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/spawn/syscall_filter.h"
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct cgroup;
@@ -24,6 +25,7 @@ struct cold_start {
 	int sandbox_pidfd; /* -1: none */
 	int tenant_pidfd; /* -1: none */
 	const struct cgroup *group; /* NULL: none */
+	const struct rlimit *nofile; /* the limit of its descriptors */
 	const struct syscall_filter *seccomp;
 };
 

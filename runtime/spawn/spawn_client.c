@@ -6,6 +6,7 @@
 #include "runtime/spawn/spawn_client_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

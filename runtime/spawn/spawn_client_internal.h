@@ -1,4 +1,5 @@
-/* The inside of the client, shared by spawn_client.c (life) and spawn_client_requests.c (messages).
+/* The inside of the client, shared by spawn_client.c (life), spawn_client_requests.c and
+ * spawn_client_answers.c (messages).
  */
 #ifndef RUNTIME_SPAWN_SPAWN_CLIENT_INTERNAL_H
 #define RUNTIME_SPAWN_SPAWN_CLIENT_INTERNAL_H
@@ -40,10 +41,10 @@ struct spawn_client {
 	struct buf out;
 };
 
-/* spawn_client_requests.c: a frame after hello */
+/* spawn_client_answers.c: a frame after hello */
 void spawn_client_on_frame(
 	void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds);
-/* spawn_client_requests.c: answer everything in flight with why (NULL: silently), and forget it */
+/* spawn_client_answers.c: answer everything in flight with why (NULL: silently), and forget it */
 void spawn_client_fail_all(struct spawn_client *client, const struct ramet_err *why);
 /* spawn_client.c: it is over; completes and tells */
 void spawn_client_lost(struct spawn_client *client, const struct ramet_err *why);

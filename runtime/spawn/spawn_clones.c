@@ -140,8 +140,8 @@ int spawn_handle_clone(
 	uint64_t populate[2 * TEMPLATE_MAX_POPULATE];
 	struct template_clone clone = {.populate = populate};
 	struct timing timing = {0};
-	uint64_t id;
-	pid_t pid;
+	uint64_t id = 0;
+	pid_t pid = 0;
 	int rc = find_template(server, request, &record, err);
 	if (rc == 0)
 		rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);

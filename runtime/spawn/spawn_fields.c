@@ -9,7 +9,7 @@
 static int get_tenant(const struct wire_value *body, struct membership *of, struct ramet_err *err)
 {
 	const struct wire_value *tenant;
-	uint64_t uid, gid;
+	uint64_t uid = 0, gid = 0;
 	int rc = wire_get_map(body, "tenant", &tenant, err);
 	if (rc == 0)
 		rc = wire_get_uint(tenant, "uid", UINT32_MAX - 1, &uid, err);
@@ -26,7 +26,7 @@ static int get_limits(
 	const struct wire_value *body, struct spawn_limits *ret, struct ramet_err *err)
 {
 	const struct wire_value *limits;
-	uint64_t pids, cpu;
+	uint64_t pids = 0, cpu = 0;
 	*ret = (struct spawn_limits){0};
 	if (!wire_has(body, "limits"))
 		return 0;

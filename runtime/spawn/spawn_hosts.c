@@ -3,9 +3,9 @@
 #include "runtime/spawn/spawn_internal.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ATTEMPTS 2 /* a sandbox whose init is dying is replaced once */
 
@@ -104,6 +104,7 @@ static int start_host(struct instance *inst, const struct host_request *host,
 		.clear_groups = server->root,
 		.tenant_pidfd = inst->of.tenant ? inst->of.tenant->pidfd : -1,
 		.group = inst->of.group,
+		.nofile = &server->nofile,
 		.seccomp = &server->seccomp,
 	};
 	pid_t pid;

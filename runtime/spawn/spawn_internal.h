@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 struct template;
 
@@ -32,6 +33,7 @@ struct spawn_server {
 	struct syscall_filter seccomp;
 	struct probe probe;
 	char missing[512];
+	struct rlimit nofile; /* as it was before we raised ours: what instances get */
 	bool root; /* may become any uid */
 	bool userns; /* not root, but in a user namespace of our own */
 

@@ -5,14 +5,15 @@
 #include "runtime/spawn/privileges.h"
 #include "runtime/spawn/spawn_internal.h"
 
-#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define DRAIN_MS 3000
+#define NOFILE_WANTED 65536u
 
 static void on_closed(void *user, const struct ramet_err *err)
 {
@@ -89,6 +90,18 @@ static int set_up_sandboxes(struct spawn_server *server, struct ramet_err *err)
 	return tenants_create(server->reaper, &server->tenants, err);
 }
 
+/* Two descriptors for each instance are many for the usual limit. */
+static void raise_limit(struct spawn_server *server)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	server->nofile = limit;
+	limit.rlim_cur = MIN(limit.rlim_max, NOFILE_WANTED);
+	if (limit.rlim_cur > server->nofile.rlim_cur)
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int set_up(struct spawn_server *server, int conn_fd, struct ramet_err *err)
 {
 	int rc = frame_conn_create(server->loop, conn_fd, SPAWN_MAX_FRAME, SPAWN_MAX_QUEUE,
@@ -97,6 +110,7 @@ static int set_up(struct spawn_server *server, int conn_fd, struct ramet_err *er
 		close(conn_fd);
 		return rc;
 	}
+	raise_limit(server);
 	rc = reaper_create(server->loop, &server->reaper, err);
 	if (rc == 0)
 		rc = cgroups_create(server->loop, server->config.node, &server->cgroups, err);

@@ -33,12 +33,23 @@ static void on_reaped(struct child *child, int wstatus, const struct rusage *usa
 	template_destroy(stub_free(container_of(child, struct stub, child)));
 }
 
+/* Clones have the limits of their stub. If this fails, the stub has just died, which will be
+ * noticed. */
+static int start(
+	const struct spawn_server *server, struct template **ret_stub, struct ramet_err *err)
+{
+	int rc = template_start(server->config.stub_path, ret_stub, err);
+	if (rc == 0)
+		(void)prlimit(template_pid(*ret_stub), RLIMIT_NOFILE, &server->nofile, NULL);
+	return rc;
+}
+
 static int start_one(struct spawn_server *server)
 {
 	struct stub *stub = calloc(1, sizeof(*stub));
 	if (!stub)
 		return RAMET_ENOMEM;
-	int rc = template_start(server->config.stub_path, &stub->tmpl, NULL);
+	int rc = start(server, &stub->tmpl, NULL);
 	if (rc < 0) {
 		free(stub);
 		return rc;
@@ -73,7 +84,7 @@ int spawn_take_stub(struct spawn_server *server, struct template **ret_stub, str
 	if (!server->config.stub_path)
 		return err_set(err, RAMET_ENOTSUP, "ramet-spawn was started without a stub");
 	if (list_empty(&server->stubs)) {
-		int rc = template_start(server->config.stub_path, ret_stub, err);
+		int rc = start(server, ret_stub, err);
 		if (rc < 0)
 			return rc;
 	} else {

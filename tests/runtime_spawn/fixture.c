@@ -4,14 +4,15 @@
 #include "runtime/spawn/cgroup_find.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *program(const char *name)
 {

@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static void run_to(struct fixture *f, const char *what, const char *arg, int status, int signal)
 {
@@ -91,9 +91,10 @@ static _Noreturn void be_doomed(int out)
 		memcpy(tell.store, f.store, sizeof(tell.store));
 		(void)!write(out, &tell, sizeof(tell));
 	}
-	while (ok)
+	if (!ok)
+		_exit(1);
+	for (;;)
 		pause();
-	_exit(1);
 }
 
 void test_end_of_rametd_ends_everything(void)

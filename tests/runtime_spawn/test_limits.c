@@ -3,7 +3,6 @@
 #include "tests/runtime_spawn/tests.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* started, or skipped where there are no cgroups */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void check_number(const struct host *h, const char *key, long expected)
 {
@@ -257,5 +258,36 @@ void test_pool_is_refilled(void)
 	}
 	refill.ready = 0;
 	CHECK(fixture_wait(&f, is_full, &refill));
+	fixture_stop(&f);
+}
+
+static bool start_with_faults(struct fixture *f, const char *faults)
+{
+	setenv("RAMET_FAULT", faults, 1);
+	bool started = fixture_start(f, 2);
+	unsetenv("RAMET_FAULT");
+	return started;
+}
+
+/* the next one in the pool is tried, once */
+void test_dying_sandbox_is_replaced(void)
+{
+	struct fixture f;
+	struct host h;
+	REQUIRE(start_with_faults(&f, "sandbox.dying:1:1"));
+	for (int i = 0; i < 3; i++) {
+		REQUIRE(host_run(&f, &h, &(struct host_options){.what = "look"}));
+		check_number(&h, "processes", 2);
+		host_close(&h);
+	}
+	fixture_stop(&f);
+
+	REQUIRE(start_with_faults(&f, "sandbox.dying:0:2"));
+	REQUIRE(host_begin(&f, &h, &(struct host_options){.what = "look"}));
+	CHECK(!host_started(&h));
+	CHECK_INT(h.result.err.code, RAMET_EAGAIN);
+	host_close(&h);
+	REQUIRE(host_run(&f, &h, &(struct host_options){.what = "look"}));
+	host_close(&h);
 	fixture_stop(&f);
 }

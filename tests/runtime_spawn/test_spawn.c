@@ -5,14 +5,14 @@
 #include "tests/runtime_spawn/fixture.h"
 #include "tests/runtime_spawn/tests.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <limits.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 void test_hello_tells_what_the_machine_can(void)
 {
@@ -179,7 +179,7 @@ static int raw_start(pid_t *ret_pid)
 
 static void expect_end(const char *bytes, size_t len)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int status = 0;
 	struct ramet_err err = {0};
 	uint64_t deadline = now_ns() + WAIT_S * NSEC_PER_SEC;
