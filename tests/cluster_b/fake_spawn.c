@@ -105,6 +105,24 @@ static void say_result(struct process *p, uint64_t id, const void *data, size_t 
 	say(p, &b, NULL, 0);
 }
 
+/* a result with up to three bytes changed */
+static void say_noise(struct process *p, uint64_t id)
+{
+	static unsigned seed = 1;
+	struct buf b = {0};
+	wire_map(&b, 5);
+	wire_kstr(&b, "t", "result");
+	wire_kuint(&b, "id", id);
+	wire_kbool(&b, "ok", true);
+	wire_kbin(&b, "data", "42", 2);
+	wire_kuint(&b, "begin", now_ns());
+	for (unsigned i = 0; i < 3; i++) {
+		seed = seed * 1103515245u + 12345u;
+		b.data[(seed >> 8) % b.len] ^= (unsigned char)(seed >> 24);
+	}
+	say(p, &b, NULL, 0);
+}
+
 static void say_failure(struct process *p, uint64_t id, const char *code)
 {
 	struct buf b = {0};
@@ -263,6 +281,8 @@ static void do_call(struct process *p, const struct wire_value *body)
 		(void)frame_send(p->conn, "\xc1\xff", 2, NULL, 0);
 	} else if (strcmp(fn, "other") == 0) {
 		say_result(p, p->call + 17, data, len);
+	} else if (strcmp(fn, "noise") == 0) {
+		say_noise(p, p->call);
 	} else if (strcmp(fn, "hold") == 0) {
 		p->held = p->call;
 	} else if (strcmp(fn, "big") == 0) {

@@ -8,7 +8,8 @@
  *	leave    exits with status 3          garbage  bytes that are no message
  *	other    a result of another call     big      a larger output than it may have
  *	print    writes a line, then as echo  claim    an error that only the system may give
- *	hold     answers when fake_release() is called */
+ *	hold     answers when fake_release() is called
+ *	noise    a result with some bytes wrong, other ones each time */
 #ifndef TESTS_CLUSTER_B_FAKE_SPAWN_H
 #define TESTS_CLUSTER_B_FAKE_SPAWN_H
 

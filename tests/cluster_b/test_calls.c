@@ -139,6 +139,24 @@ static void test_ends_and_lies_of_instances(void)
 	world_fini(&w);
 }
 
+static void test_noise_ends_the_instance_only(void)
+{
+	unsigned failed = 0;
+	BEGIN(w, &one_node, &(struct world_app){.deadline_ms = 5});
+	for (unsigned i = 0; i < 200; i++) {
+		struct outcome o = world_call(&w, 0, "noise", 0);
+		CHECK_INT(o.done, 1);
+		failed += o.result.error.err.code < 0;
+		outcome_fini(&o);
+	}
+	CHECK(failed > 50);
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	CHECK_INT(w.fakes[0].hosts, 1);
+	world_fini(&w);
+}
+
 static void test_idempotent_calls_are_tried_again(void)
 {
 	BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
@@ -381,9 +399,9 @@ static void test_dropped_version(void)
 SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_busy_host_makes_forks), TEST(test_a_function_that_raises),
 	TEST(test_an_error_it_may_not_give_is_its_own), TEST(test_a_crash_costs_one_call),
-	TEST(test_ends_and_lies_of_instances), TEST(test_idempotent_calls_are_tried_again),
-	TEST(test_deadline), TEST(test_deadline_of_the_deployment_and_in_the_queue),
-	TEST(test_cancel), TEST(test_forgotten_calls_say_nothing), TEST(test_limits),
-	TEST(test_idle_instances_end), TEST(test_fresh_functions_never_reuse),
-	TEST(test_detached_results_are_kept_once), TEST(test_clone_that_cannot_be_made),
-	TEST(test_dropped_version))
+	TEST(test_ends_and_lies_of_instances), TEST(test_noise_ends_the_instance_only),
+	TEST(test_idempotent_calls_are_tried_again), TEST(test_deadline),
+	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
+	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
+	TEST(test_fresh_functions_never_reuse), TEST(test_detached_results_are_kept_once),
+	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version))

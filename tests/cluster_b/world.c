@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char *const functions[] = {"echo", "hang", "crash", "leave", "other", "print", "fail",
-	"polite", "die", "garbage", "big", "claim", "hold"};
+	"polite", "die", "garbage", "big", "claim", "hold", "noise"};
 
 /* one turn of the loop; false: it is too late, or the loop is broken (printed) */
 static bool turn(struct world *world, uint64_t deadline)
