@@ -1,0 +1,100 @@
+/* The writing half of the descriptor's format; descriptor.c is the reading half. */
+#include "rfork/descriptor_build.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Distance between image pieces in the memfd: a mapping that mremap grows shows zeros, not its neighbour's bytes. */
+#define PIECE_SPACING (1ull << 36)
+
+void descriptor_build_init(struct descriptor_build *b, const char *cwd)
+{
+	memset(b, 0, sizeof(*b));
+	memcpy(b->header.magic, DESCRIPTOR_MAGIC, sizeof(b->header.magic));
+	b->header.version = DESCRIPTOR_VERSION;
+	b->header.page_size = RFORK_PAGE;
+	descriptor_build_string(b, cwd);
+}
+
+void descriptor_build_fini(struct descriptor_build *b)
+{
+	struct buf *all[] = { &b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->strings };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		buf_fini(all[i]);
+}
+
+uint32_t descriptor_build_string(struct descriptor_build *b, const char *text)
+{
+	uint32_t at = (uint32_t)b->strings.len;
+	buf_append(&b->strings, text, strlen(text) + 1);
+	return at;
+}
+
+void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece)
+{
+	if (piece.kind == PIECE_IMAGE) {
+		piece.image_page = b->header.image_pages;
+		piece.offset = b->next_offset;
+		b->header.image_pages += piece.pages;
+		b->header.image_file_bytes = piece.offset + piece.pages * RFORK_PAGE;
+		b->next_offset = (b->header.image_file_bytes / PIECE_SPACING + 1) * PIECE_SPACING;
+	}
+	buf_append(&b->pieces, &piece, sizeof(piece));
+}
+
+uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uint32_t flags)
+{
+	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
+	uint32_t count = (uint32_t)(b->files.len / sizeof(*files));
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp((const char *)b->strings.data + files[i].path, path) == 0) {
+			files[i].flags |= flags;
+			return i;
+		}
+	}
+	struct seed_file file = { .path = descriptor_build_string(b, path), .flags = flags };
+	buf_append(&b->files, &file, sizeof(file));
+	return count;
+}
+
+void descriptor_build_fd(struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path)
+{
+	struct seed_fd entry = { .fd = fd, .flags = flags, .offset = offset, .path = descriptor_build_string(b, path) };
+	buf_append(&b->fds, &entry, sizeof(entry));
+}
+
+static void append_section(struct buf *out, const struct buf *part, size_t item, struct descriptor_section *section)
+{
+	static const char zeros[8];
+	buf_append(out, zeros, (8 - out->len % 8) % 8);
+	section->offset = (uint32_t)out->len;
+	section->count = (uint32_t)(part->len / item);
+	buf_append(out, part->data, part->len);
+}
+
+int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ramet_err *err)
+{
+	struct descriptor_header *h = &b->header;
+	buf_append(out, h, sizeof(*h));
+	append_section(out, &b->pieces, sizeof(struct seed_piece), &h->pieces);
+	append_section(out, &b->files, sizeof(struct seed_file), &h->files);
+	append_section(out, &b->fds, sizeof(struct seed_fd), &h->fds);
+	append_section(out, &b->auxv, 16, &h->auxv);
+	append_section(out, &b->zeros, 8, &h->zeros);
+	append_section(out, &b->strings, 1, &h->strings);
+	if (out->oom || b->pieces.oom || b->files.oom || b->fds.oom || b->auxv.oom || b->zeros.oom || b->strings.oom)
+		return err_nomem(err);
+	if (out->len > DESCRIPTOR_MAX_BYTES)
+		return err_set(err, RAMET_ELIMIT, "the descriptor would have %zu bytes, at most %u", out->len,
+			DESCRIPTOR_MAX_BYTES);
+	h->total_len = (uint32_t)out->len;
+	memcpy(out->data, h, sizeof(*h));
+	size_t covered = offsetof(struct descriptor_header, checksum) + sizeof(h->checksum);
+	h->checksum = hash64(out->data + covered, out->len - covered);
+	memcpy(out->data, h, sizeof(*h));
+	struct descriptor_view view;
+	return descriptor_open(out->data, out->len, &view, err);
+}
