@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS NSEC_PER_MSEC /* when the queue is full and nothing is in flight that would end \
-				*/
+#define RETRY_NS \
+	NSEC_PER_MSEC /* when the queue is full and nothing is in flight that would end \
+		       */
 
 struct page_peers {
 	struct loop *loop;
@@ -263,20 +264,22 @@ static int peer_find(struct page_peers *peers, const struct page_peer_spec *spec
 int page_source_peer_create(struct page_peers *peers, const struct page_peer_spec *spec,
 	struct page_source **ret_source, struct ramet_err *err)
 {
-	auto_free struct peer_source *source = calloc(1, sizeof(*source));
-	if (!source)
-		return err_nomem(err);
-	int rc = peer_find(peers, spec, &source->peer, err);
+	struct page_peer *peer;
+	int rc = peer_find(peers, spec, &peer, err);
 	if (rc < 0)
 		return rc;
-	source->peer->users++;
+	struct peer_source *source = calloc(1, sizeof(*source));
+	if (!source)
+		return err_nomem(err); /* the connection stays for the next */
+	peer->users++;
+	source->peer = peer;
 	source->base.ops = &peer_source_ops;
-	source->base.name = source->peer->addr;
+	source->base.name = peer->addr;
 	source->base.copy = spec->copy;
 	source->base.pack_pages = spec->pack_pages;
 	source->image = spec->image;
 	source->pack = spec->pack;
-	*ret_source = &steal_ptr(&source)->base;
+	*ret_source = &source->base;
 	return 0;
 }
 

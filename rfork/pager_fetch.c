@@ -1,5 +1,5 @@
-/* Fetching pages: who waits for which, one read at a time from one source after the other, storing
- * what comes and waking who waited. The way of a fault is short on purpose: no allocation once the
+/* Fetching pages: one read at a time from one source after the other, storing what comes and waking
+ * who waited. The way of a fault is short on purpose: no allocation once the
  * pool has grown, no turn of the loop between the message and the wake-up if the source is quick.
  */
 #include "base/fault.h"
@@ -8,11 +8,6 @@
 
 #include <stdlib.h>
 
-static struct list *bucket(struct pager_seed *seed, uint32_t page)
-{
-	return &seed->buckets[page % PAGER_BUCKETS];
-}
-
 static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
 {
 	uint64_t bit = 1ull << (page % 64);
@@ -20,96 +15,6 @@ static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
 		seed->outstanding[page / 64] |= bit;
 	else
 		seed->outstanding[page / 64] &= ~bit;
-}
-
-/* --- waiters --- */
-
-static struct pager_waiter *waiter_get(struct pager *pager)
-{
-	struct pager_waiter *waiter;
-	if (list_empty(&pager->waiter_pool)) {
-		waiter = malloc(sizeof(*waiter));
-		if (!waiter)
-			return NULL;
-		list_init(&waiter->link);
-	} else {
-		waiter = list_first(&pager->waiter_pool, struct pager_waiter, link);
-		list_remove(&waiter->link);
-	}
-	list_init(&waiter->pending);
-	return waiter;
-}
-
-static void waiter_end(struct pager_seed *seed, struct pager_waiter *waiter)
-{
-	list_remove(&waiter->link);
-	list_remove(&waiter->pending);
-	waiter->uffd->waiters--;
-	seed->waiters--;
-	list_insert(&seed->pager->waiter_pool, &waiter->link);
-}
-
-/* Wake-ups that are joined while they go on where the last one ended. */
-struct wake {
-	struct pager_uffd *uffd;
-	uint64_t start, end;
-	bool write;
-};
-
-static void wake_flush(struct wake *wake)
-{
-	if (wake->uffd)
-		pager_wake(wake->uffd, wake->start, wake->end, !wake->write);
-	wake->uffd = NULL;
-}
-
-static void wake_add(struct wake *wake, const struct pager_waiter *waiter)
-{
-	if (wake->uffd == waiter->uffd && wake->end == waiter->addr &&
-		wake->write == waiter->write) {
-		wake->end += RFORK_PAGE;
-		return;
-	}
-	wake_flush(wake);
-	*wake = (struct wake){waiter->uffd, waiter->addr, waiter->addr + RFORK_PAGE, waiter->write};
-}
-
-static void wake_page(struct pager_seed *seed, uint32_t page, struct wake *wake)
-{
-	list_for_each_safe (waiter, bucket(seed, page), struct pager_waiter, link) {
-		if (waiter->page != page)
-			continue;
-		wake_add(wake, waiter);
-		waiter_end(seed, waiter);
-	}
-}
-
-static void fail_page(struct pager_seed *seed, uint32_t page, const struct ramet_err *err)
-{
-	list_for_each_safe (waiter, bucket(seed, page), struct pager_waiter, link) {
-		if (waiter->page != page)
-			continue;
-		pager_child_fail(waiter->uffd->child, err);
-		waiter_end(seed, waiter);
-	}
-}
-
-void pager_waiters_drop(struct pager_seed *seed, const struct pager_uffd *uffd)
-{
-	for (unsigned i = 0; i < PAGER_BUCKETS && uffd->waiters > 0; i++)
-		list_for_each_safe (waiter, &seed->buckets[i], struct pager_waiter, link)
-			if (waiter->uffd == uffd)
-				waiter_end(seed, waiter);
-}
-
-void pager_waiters_fail(struct pager_seed *seed, const struct ramet_err *err)
-{
-	for (unsigned i = 0; i < PAGER_BUCKETS && seed->waiters > 0; i++) {
-		list_for_each_safe (waiter, &seed->buckets[i], struct pager_waiter, link) {
-			pager_child_fail(waiter->uffd->child, err);
-			waiter_end(seed, waiter);
-		}
-	}
 }
 
 /* --- slots --- */
@@ -164,7 +69,7 @@ static void slot_fail(struct pager_slot *slot, const struct ramet_err *err)
 {
 	struct pager_seed *seed = slot->seed;
 	for (uint64_t owned = slot->owned; owned; owned &= owned - 1)
-		fail_page(seed, slot->read.pages[__builtin_ctzll(owned)], err);
+		pager_waiters_fail_page(seed, slot->read.pages[__builtin_ctzll(owned)], err);
 	if (slot->bulk && !slot->bulk->failed) {
 		slot->bulk->failed = true;
 		err_copy(&slot->bulk->err, err);
@@ -195,14 +100,6 @@ static int slot_store(struct pager_slot *slot)
 	return 0;
 }
 
-static void slot_wake(struct pager_slot *slot)
-{
-	struct wake wake = {0};
-	for (unsigned i = 0; i < slot->read.count && slot->seed->waiters > 0; i++)
-		wake_page(slot->seed, slot->read.pages[i], &wake);
-	wake_flush(&wake);
-}
-
 static struct pager_source *next_source(struct pager_seed *seed, struct pager_source *after)
 {
 	struct list *link = after ? after->link.next : seed->sources.next;
@@ -226,12 +123,8 @@ static void slot_give_up_pack(struct pager_slot *slot)
 {
 	struct pager_seed *seed = slot->seed;
 	pager_bulk_unpack(slot->bulk);
-	for (uint64_t owned = slot->owned; owned; owned &= owned - 1) {
-		uint32_t page = slot->read.pages[__builtin_ctzll(owned)];
-		list_for_each (waiter, bucket(seed, page), struct pager_waiter, link)
-			if (waiter->page == page && list_empty(&waiter->pending))
-				list_append(&seed->pager->pending, &waiter->pending);
-	}
+	for (uint64_t owned = slot->owned; owned; owned &= owned - 1)
+		pager_waiters_queue(seed, slot->read.pages[__builtin_ctzll(owned)]);
 	slot_end(slot);
 }
 
@@ -305,7 +198,7 @@ static void slot_on_done(struct page_read *read, int status)
 		slot_fail(slot, &err);
 		return;
 	}
-	slot_wake(slot);
+	pager_waiters_wake(seed, read->pages, read->count);
 	slot_end(slot);
 }
 
@@ -380,13 +273,10 @@ static void fetch_pending(struct pager *pager)
 		struct pager_child *child = waiter->uffd->child;
 		uint32_t page = waiter->page;
 		list_remove(&waiter->pending);
-		if (image_has(child->seed->image, page)) {
-			struct wake wake = {0};
-			wake_page(child->seed, page, &wake);
-			wake_flush(&wake);
-		} else if (!pager_outstanding(child->seed, page)) {
+		if (image_has(child->seed->image, page))
+			pager_waiters_wake(child->seed, &page, 1);
+		else if (!pager_outstanding(child->seed, page))
 			fetch_page(child->seed, page, child);
-		}
 	}
 	pager->pending_running = false;
 }
@@ -399,20 +289,13 @@ void pager_fetch_fault(
 		pager_child_fail(uffd->child, &seed->revoked_err);
 		return;
 	}
-	struct pager_waiter *waiter = waiter_get(pager);
+	struct pager_waiter *waiter = pager_waiters_add(seed, page, uffd, addr, write);
 	if (!waiter) {
 		struct ramet_err err = {0};
 		err_nomem(&err);
 		pager_child_fail(uffd->child, &err);
 		return;
 	}
-	waiter->uffd = uffd;
-	waiter->addr = addr;
-	waiter->page = page;
-	waiter->write = write;
-	list_insert(bucket(seed, page), &waiter->link);
-	uffd->waiters++;
-	seed->waiters++;
 	if (pager_outstanding(seed, page))
 		return;
 	if (list_empty(&pager->fault_free)) {

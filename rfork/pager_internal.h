@@ -181,9 +181,24 @@ void pager_source_set_lost(struct pager_source *source, int code);
 /* pager_child.c */
 void pager_child_fail(struct pager_child *child, const struct ramet_err *err);
 void pager_child_close(struct pager_child *child);
-void pager_sweep_start(struct pager *pager);
-/* lets a process that faulted go on; map: the pages are in the image and will only be read */
+/* pager_uffd_add - takes fd in any case: it must not be closed while the process lives, so it stays
+ * with the child even if it cannot be watched. parent: the process that forked, or NULL. */
+void pager_uffd_add(struct pager_child *child, int fd, const struct pager_uffd *parent);
+
+/* pager_uffd.c */
+void pager_uffd_on_ready(struct loop_watch *watch, uint32_t events);
+/* pager_wake - lets a process that faulted go on; map: the pages are in the image and will only be
+ * read */
 void pager_wake(struct pager_uffd *uffd, uint64_t start, uint64_t end, bool map);
+
+/* pager_waiters.c */
+struct pager_waiter *pager_waiters_add(
+	struct pager_seed *seed, uint32_t page, struct pager_uffd *uffd, uint64_t addr, bool write);
+void pager_waiters_wake(struct pager_seed *seed, const uint32_t *pages, unsigned count);
+void pager_waiters_queue(struct pager_seed *seed, uint32_t page); /* to have the page fetched */
+void pager_waiters_fail_page(struct pager_seed *seed, uint32_t page, const struct ramet_err *err);
+void pager_waiters_fail(struct pager_seed *seed, const struct ramet_err *err);
+void pager_waiters_drop(struct pager_seed *seed, const struct pager_uffd *uffd);
 
 /* pager_fetch.c */
 /* pager_fetch_fault - a process waits for a page that the image lacks */
@@ -194,9 +209,6 @@ void pager_fetch_poll(struct pager *pager); /* what was begun leaves now, and ma
 void pager_fetch_slot(struct pager_slot *slot);
 void pager_slot_own(struct pager_slot *slot, uint32_t page); /* adds a page to the slot's read */
 void pager_slot_init(struct pager_slot *slot);
-void pager_waiters_drop(struct pager_seed *seed, const struct pager_uffd *uffd);
-/* everybody who waits for a page of the seed fails */
-void pager_waiters_fail(struct pager_seed *seed, const struct ramet_err *err);
 
 /* pager_bulk.c */
 void pager_bulks_run(struct pager *pager); /* goes on with what there is room for */

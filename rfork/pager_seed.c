@@ -62,11 +62,11 @@ static int source_add(struct pager_seed *seed, struct pager_source *source, stru
 int pager_seed_add_peer(
 	struct pager_seed *seed, const struct page_peer_spec *spec, struct ramet_err *err)
 {
+	if (spec->token_len > sizeof(spec->token))
+		return err_set(err, RAMET_EINVAL, "token of %zu bytes", spec->token_len);
 	auto_free struct pager_source *source = calloc(1, sizeof(*source));
 	if (!source)
 		return err_nomem(err);
-	if (spec->token_len > sizeof(spec->token))
-		return err_set(err, RAMET_EINVAL, "token of %zu bytes", spec->token_len);
 	source->spec = *spec;
 	source->spec.addr[sizeof(spec->addr) - 1] = '\0';
 	snprintf(source->name, sizeof(source->name), "%s", source->spec.addr);
@@ -191,6 +191,11 @@ int pager_seed_add(struct pager *pager, struct image *image,
 	auto_free struct pager_seed *seed = calloc(1, sizeof(*seed));
 	if (!seed)
 		return err_nomem(err);
+	list_init(&seed->link);
+	list_init(&seed->sources);
+	list_init(&seed->children);
+	for (unsigned i = 0; i < PAGER_BUCKETS; i++)
+		list_init(&seed->buckets[i]);
 	seed->outstanding = calloc(image->npages / 64 + 1, sizeof(*seed->outstanding));
 	if (!seed->outstanding)
 		return err_nomem(err);
@@ -198,11 +203,6 @@ int pager_seed_add(struct pager *pager, struct image *image,
 	seed->image = image_get(image);
 	seed->handler = handler;
 	seed->user = user;
-	list_init(&seed->link);
-	list_init(&seed->sources);
-	list_init(&seed->children);
-	for (unsigned i = 0; i < PAGER_BUCKETS; i++)
-		list_init(&seed->buckets[i]);
 	pager_post(pager, &seed->add_task, seed_on_add);
 	*ret_seed = steal_ptr(&seed);
 	return 0;

@@ -90,7 +90,7 @@ static int check_touched(const struct working_set *set, struct ramet_err *err)
 {
 	if (set->ntouched == 0)
 		return 0;
-	auto_free struct working_set_run *sorted = malloc(set->ntouched * sizeof(*sorted));
+	auto_free struct working_set_run *sorted = calloc(set->ntouched, sizeof(*sorted));
 	if (!sorted)
 		return err_nomem(err);
 	memcpy(sorted, set->touched, set->ntouched * sizeof(*sorted));
@@ -127,6 +127,19 @@ static void *copy_items(const unsigned char *bytes, size_t len)
 	return items;
 }
 
+static int read_runs(struct working_set *set, const struct wire_header *header,
+	const unsigned char *bytes, struct ramet_err *err)
+{
+	size_t touched = header->ntouched * sizeof(*set->touched);
+	set->image_pages = header->image_pages;
+	set->calls = header->calls;
+	set->ntouched = header->ntouched;
+	set->nwritten = header->nwritten;
+	set->touched = copy_items(bytes, touched);
+	set->written = copy_items(bytes + touched, header->nwritten * sizeof(*set->written));
+	return set->touched && set->written ? 0 : err_nomem(err);
+}
+
 int working_set_decode(const void *bytes, size_t len, uint64_t image_pages,
 	struct working_set **ret_set, struct ramet_err *err)
 {
@@ -134,23 +147,17 @@ int working_set_decode(const void *bytes, size_t len, uint64_t image_pages,
 	int rc = read_header(bytes, len, image_pages, &header, err);
 	if (rc < 0)
 		return rc;
-	auto_working_set struct working_set *set = calloc(1, sizeof(*set));
+	struct working_set *set = calloc(1, sizeof(*set));
 	if (!set)
 		return err_nomem(err);
-	set->image_pages = image_pages;
-	set->calls = header.calls;
-	set->ntouched = header.ntouched;
-	set->nwritten = header.nwritten;
-	const unsigned char *at = (const unsigned char *)bytes + sizeof(header);
-	set->touched = copy_items(at, header.ntouched * sizeof(*set->touched));
-	at += header.ntouched * sizeof(*set->touched);
-	set->written = copy_items(at, header.nwritten * sizeof(*set->written));
-	if (!set->touched || !set->written)
-		return err_nomem(err);
-	rc = check_touched(set, err);
+	rc = read_runs(set, &header, (const unsigned char *)bytes + sizeof(header), err);
+	if (rc == 0)
+		rc = check_touched(set, err);
 	if (rc == 0)
 		rc = check_written(set, err);
-	if (rc == 0)
-		*ret_set = steal_ptr(&set);
+	if (rc < 0)
+		working_set_destroy(set);
+	else
+		*ret_set = set;
 	return rc;
 }

@@ -125,7 +125,7 @@ static void test_pack_of_a_peer(void)
 {
 	struct fixture fixture = fixture_simple(PAGES);
 	struct world world;
-	struct pack pack;
+	struct pack pack = {0};
 	REQUIRE(world_init(&world, &fixture, NULL));
 	CHECK(add_packed_peer(&world, &pack, true));
 	CHECK_INT(prefetch(&world, true), 0);
@@ -139,7 +139,7 @@ static void test_pack_that_went_away_is_not_a_revocation(void)
 {
 	struct fixture fixture = fixture_simple(PAGES);
 	struct world world;
-	struct pack pack;
+	struct pack pack = {0};
 	REQUIRE(world_init(&world, &fixture, NULL));
 	CHECK(add_packed_peer(&world, &pack, false));
 	transport_segment_remove(pack.segment, NULL, NULL);

@@ -214,7 +214,7 @@ static const struct fixture mixed = {
 static void test_populate_ranges(void)
 {
 	static const uint32_t pages[] = {0, 1, 4, 8, 15, 16, 24, 40, 41, 42, 43};
-	uint64_t ranges[64][2];
+	uint64_t ranges[64][2] = {0};
 	struct ramet_err err = {0};
 	auto_image struct image *image = fixture_image(&mixed, false);
 	auto_working_set struct working_set *set = written_set(pages, ARRAY_LEN(pages));
