@@ -1,7 +1,6 @@
 /* fork and exec, with the outcome of exec told through a pipe that a successful one closes. */
 #include "runtime/spawn/exec.h"
 #include "base/cleanup.h"
-#include "runtime/spawn/privileges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,23 +21,21 @@ void exec_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void child_exec(const char *const *argv, int socket, int outcome, bool keep_caps)
+static _Noreturn void child_exec(const char *const *argv, int socket, int outcome)
 {
 	exec_signals();
 	int high = fcntl(outcome, F_DUPFD_CLOEXEC, HIGH_FD);
 	int sock = fcntl(socket, F_DUPFD_CLOEXEC, HIGH_FD);
 	if (high >= 0 && sock >= 0 && dup2(sock, EXEC_SOCKET_FD) >= 0 &&
 		dup3(high, PIPE_FD, O_CLOEXEC) >= 0 &&
-		syscall(SYS_close_range, PIPE_FD + 1u, ~0u, 0u) == 0 &&
-		(!keep_caps || privileges_keep() == 0))
+		syscall(SYS_close_range, PIPE_FD + 1u, ~0u, 0u) == 0)
 		execv(argv[0], (char *const *)argv);
 	int error = errno;
 	(void)!write(PIPE_FD, &error, sizeof(error));
 	_exit(127);
 }
 
-int exec_helper(
-	const char *const *argv, int socket, bool keep_caps, pid_t *ret_pid, struct ramet_err *err)
+int exec_helper(const char *const *argv, int socket, pid_t *ret_pid, struct ramet_err *err)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -49,7 +46,7 @@ int exec_helper(
 	if (pid < 0)
 		return err_errno(err, RAMET_EIO, "fork");
 	if (pid == 0)
-		child_exec(argv, socket, out, keep_caps);
+		child_exec(argv, socket, out);
 	close_reset(&out);
 	int error = 0;
 	ssize_t n;

@@ -5,17 +5,14 @@
 
 #include "base/err.h"
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #define EXEC_SOCKET_FD 3
 
 /* exec_helper - fork and exec argv (NULL-terminated, argv[0] a path) with socket as its
- * descriptor 3. Returns after the exec succeeded or failed (then reaped). keep_caps: hand
- * capabilities on though we are not root; needed in a user namespace. The caller must be
+ * descriptor 3. Returns after the exec succeeded or failed (then reaped). The caller must be
  * single-threaded. */
-int exec_helper(
-	const char *const *argv, int socket, bool keep_caps, pid_t *ret_pid, struct ramet_err *err);
+int exec_helper(const char *const *argv, int socket, pid_t *ret_pid, struct ramet_err *err);
 
 /* exec_signals - what a new program expects: nothing blocked, nothing of ours ignored.
  * Async-signal-safe. */

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* privileges_keep - make every capability that is held survive an exec without set-uid root */
+/* privileges_keep - make every capability that is held survive every exec from now on: in a user
+ * namespace our helpers have another uid than 0 */
 int privileges_keep(void);
 /* privileges_drop - become uid and gid without supplementary groups and capabilities, for good: no
  * exec gives any back, not even to uid 0. groups: clear them (a user namespace may forbid it). Call

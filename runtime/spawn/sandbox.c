@@ -241,7 +241,7 @@ static int start_helper(
 	pool->socket = sockets[0];
 	const char *argv[] = {options->helper, options->store_dir, NULL};
 	pid_t pid;
-	int rc = exec_helper(argv, sockets[1], options->keep_caps, &pid, err);
+	int rc = exec_helper(argv, sockets[1], &pid, err);
 	close(sockets[1]);
 	if (rc < 0)
 		return rc;

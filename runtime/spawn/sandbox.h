@@ -25,7 +25,6 @@ struct sandbox_options {
 	const char *helper; /* path of ramet-sandbox */
 	const char *store_dir; /* shown as /ramet; NULL: none */
 	unsigned target; /* sandboxes to keep ready */
-	bool keep_caps; /* in a user namespace: keep capabilities across the helper's exec */
 };
 
 /* sandbox_pool_create - starts the helper and waits until its root is made. RAMET_EPERM,

@@ -180,7 +180,7 @@ static int start(
 	auto_close int ours = sockets[0];
 	auto_close int theirs = sockets[1];
 	command_build(&command, options);
-	int rc = exec_helper(command.argv, theirs, false, &client->pid, err);
+	int rc = exec_helper(command.argv, theirs, &client->pid, err);
 	if (rc < 0)
 		return rc;
 	close_reset(&theirs);

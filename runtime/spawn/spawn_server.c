@@ -61,7 +61,7 @@ static void set_up_identity(struct spawn_server *server)
 	server->root = geteuid() == 0;
 	if (server->root)
 		return;
-	server->userns = privileges_enter_userns() == 0;
+	server->userns = privileges_enter_userns() == 0 && privileges_keep() == 0;
 	if (!server->userns)
 		note(server, "no user namespaces");
 }
@@ -73,7 +73,6 @@ static int set_up_sandboxes(struct spawn_server *server, struct ramet_err *err)
 		.helper = server->config.sandbox_path,
 		.store_dir = server->config.store_dir,
 		.target = server->config.sandboxes,
-		.keep_caps = server->userns,
 	};
 	struct ramet_err why = {0};
 	if (!server->root && !server->userns)
