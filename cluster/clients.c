@@ -131,12 +131,14 @@ void client_request_end(struct client_request *request)
 void client_request_answer(struct client_request *request, struct buf *b)
 {
 	struct client *client = request->client;
+	struct buf own = *b; /* b may be part of the request */
+	*b = (struct buf){0};
 	client_request_end(
 		request); /* before sending, which may close the client and abandon its requests */
 	if (client)
-		client_send(client, b);
+		client_send(client, &own);
 	else
-		buf_fini(b);
+		buf_fini(&own);
 }
 
 static void pack_failure(struct buf *b, uint64_t req, const struct call_error *error)

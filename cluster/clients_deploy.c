@@ -181,6 +181,10 @@ static void on_made(void *user, const struct seed_made *made)
 	deploy->made.error = (struct call_error){0};
 	tell_progress(deploy, "publish", "telling the other nodes", 0.95);
 	push(node, deploy);
+	/* they learn who has the seed before they learn of the function: nobody starts it cold
+	 * again */
+	seeds_publish(node->seeds);
+	members_flush(node->members);
 	/* who asks another node right after the answer finds the function there */
 	int rc = registry_deploy(node->registry, deploy->version, &news, &err);
 	if (rc == 0)

@@ -194,7 +194,8 @@ static void on_gathered(void *user, const uint32_t *silent, unsigned nsilent)
 {
 	struct logs *logs = user;
 	logs->gather = NULL;
-	qsort(logs->kept, logs->nkept, sizeof(*logs->kept), by_time);
+	if (logs->nkept)
+		qsort(logs->kept, logs->nkept, sizeof(*logs->kept), by_time);
 	if (!tell_kept(logs))
 		return;
 	/* of a call that printed something and runs nowhere nothing more will come */
@@ -216,7 +217,8 @@ static void on_chunk(void *user, uint32_t node, const struct log_chunk *chunk)
 	bool ended = chunk->len == 0 && strcmp(chunk->tag.call, logs->filter.call) == 0;
 	if (logs->gather) { /* what is kept is told first */
 		logs->over |= ended;
-		keep(logs, node, chunk);
+		if (chunk->len)
+			keep(logs, node, chunk);
 		return;
 	}
 	if (ended) {

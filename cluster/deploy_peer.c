@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "cluster/bundle.h"
 #include "cluster/bus.h"
+#include "cluster/members.h"
 #include "cluster/node.h"
 
 #include <stdio.h>
@@ -228,6 +229,9 @@ static void on_made(void *user, const struct seed_made *made)
 		foreign_fail(foreign, &made->error);
 		return;
 	}
+	struct node *node = foreign->peers->node;
+	seeds_publish(node->seeds); /* before the function is: see clients_deploy.c */
+	members_flush(node->members);
 	struct buf b = {0};
 	pack_made(made, &b);
 	bus_reply(foreign->request, &b);

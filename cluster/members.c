@@ -244,6 +244,12 @@ int members_set_holdings(struct members *members, const struct holding *holdings
 	return 0;
 }
 
+void members_flush(struct members *members)
+{
+	loop_timer_cancel(&members->tell);
+	on_tell(&members->tell);
+}
+
 void members_bye(struct members *members)
 {
 	for (unsigned i = 0; i < members->npeers; i++)

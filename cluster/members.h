@@ -113,6 +113,9 @@ void members_set_registry(struct members *members, uint64_t digest);
 int members_set_holdings(struct members *members, const struct holding *holdings, uint32_t count,
 	struct ramet_err *err);
 
+/* members_flush - what was set is sent now: who hears of something else from us later knows it by
+ * then */
+void members_flush(struct members *members);
 /* members_bye - tell all peers that this node ends now */
 void members_bye(struct members *members);
 

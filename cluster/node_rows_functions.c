@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "cluster/bus_proto.h"
+#include "cluster/calls.h"
 #include "cluster/client_proto.h"
 #include "cluster/gather.h"
 #include "cluster/instances.h"
@@ -21,7 +22,7 @@ struct total {
 	char name[CLIENT_NAME_MAX + 1];
 	uid_t uid;
 	uint64_t instances;
-	struct function_stats stats;
+	struct calls_function_stats stats;
 };
 
 struct rows_totals {
@@ -56,8 +57,10 @@ static void add(struct rows_totals *totals, const struct total *more)
 		total->instances += more->instances;
 		total->stats.calls += more->stats.calls;
 		total->stats.failed += more->stats.failed;
-		for (unsigned i = 0; i < START_KINDS; i++)
-			total->stats.start[i] += more->stats.start[i];
+		total->stats.warm += more->stats.warm;
+		total->stats.local_fork += more->stats.local_fork;
+		total->stats.remote_fork += more->stats.remote_fork;
+		total->stats.cold += more->stats.cold;
 		return;
 	}
 	struct total *total = totals->count < REGISTRY_MAX_ENTRIES ? malloc(sizeof(*total)) : NULL;
@@ -90,7 +93,7 @@ static void own_total(struct node *node, const struct registry_entry *entry, str
 	snprintf(ret->name, sizeof(ret->name), "%s", entry->name);
 	ret->uid = entry->uid;
 	ret->instances = counting.count;
-	ret->stats = entry->stats;
+	calls_get_function_stats(node->calls, entry->uid, entry->name, &ret->stats);
 }
 
 void rows_totals_add_own(struct rows_totals *totals, struct node *node)
@@ -113,10 +116,10 @@ void rows_totals_pack_own(struct node *node, struct buf *b, uint32_t *io_count)
 		wire_kuint(b, "instances", total.instances);
 		wire_kuint(b, "calls", total.stats.calls);
 		wire_kuint(b, "failed", total.stats.failed);
-		wire_kuint(b, "warm", total.stats.start[START_WARM]);
-		wire_kuint(b, "local_fork", total.stats.start[START_LOCAL_FORK]);
-		wire_kuint(b, "remote_fork", total.stats.start[START_REMOTE_FORK]);
-		wire_kuint(b, "cold", total.stats.start[START_COLD]);
+		wire_kuint(b, "warm", total.stats.warm);
+		wire_kuint(b, "local_fork", total.stats.local_fork);
+		wire_kuint(b, "remote_fork", total.stats.remote_fork);
+		wire_kuint(b, "cold", total.stats.cold);
 		(*io_count)++;
 	}
 }
@@ -137,10 +140,10 @@ static int parse_total(const struct wire_value *map, struct total *ret)
 		{"instances", &ret->instances},
 		{"calls", &ret->stats.calls},
 		{"failed", &ret->stats.failed},
-		{"warm", &ret->stats.start[START_WARM]},
-		{"local_fork", &ret->stats.start[START_LOCAL_FORK]},
-		{"remote_fork", &ret->stats.start[START_REMOTE_FORK]},
-		{"cold", &ret->stats.start[START_COLD]},
+		{"warm", &ret->stats.warm},
+		{"local_fork", &ret->stats.local_fork},
+		{"remote_fork", &ret->stats.remote_fork},
+		{"cold", &ret->stats.cold},
 	};
 	int rc = 0;
 	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(counts); i++)
@@ -217,9 +220,9 @@ void rows_functions(struct node *node, uid_t uid, const struct rows_totals *tota
 		wire_kuint(b, "instances", total->instances);
 		wire_kuint(b, "calls", total->stats.calls);
 		wire_kuint(b, "failed", total->stats.failed);
-		wire_kuint(b, "warm", total->stats.start[START_WARM]);
-		wire_kuint(b, "local_fork", total->stats.start[START_LOCAL_FORK]);
-		wire_kuint(b, "remote_fork", total->stats.start[START_REMOTE_FORK]);
-		wire_kuint(b, "cold", total->stats.start[START_COLD]);
+		wire_kuint(b, "warm", total->stats.warm);
+		wire_kuint(b, "local_fork", total->stats.local_fork);
+		wire_kuint(b, "remote_fork", total->stats.remote_fork);
+		wire_kuint(b, "cold", total->stats.cold);
 	}
 }

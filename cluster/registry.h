@@ -10,7 +10,6 @@
 #include "base/wire.h"
 #include "cluster/app_version.h"
 #include "cluster/client_proto.h"
-#include "scheduler/place.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,11 +19,6 @@
 
 struct registry;
 
-/* calls served on this node, by how their instance came to be; counted by calls.c */
-struct function_stats {
-	uint64_t calls, failed, start[START_KINDS];
-};
-
 struct registry_entry {
 	struct list link;
 	char name[CLIENT_NAME_MAX + 1];
@@ -33,7 +27,6 @@ struct registry_entry {
 	uint32_t node; /* that wrote it */
 	struct app_version
 		*version; /* NULL: removed (kept, so that the removal wins over older news) */
-	struct function_stats stats; /* of this node, all versions */
 };
 
 struct registry_handler {

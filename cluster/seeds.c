@@ -38,6 +38,7 @@ static struct seed *seed_new(struct seeds *seeds, struct app_version *app)
 
 static void seed_free(struct seed *seed)
 {
+	loop_timer_cancel(&seed->retire_timer);
 	cold_abandon(seed->cold);
 	fetch_abandon(seed->fetch);
 	seed_unexpose(seed);
@@ -69,16 +70,23 @@ void seed_failed(struct seed *seed, const struct call_error *error)
 	seed_free(seed);
 }
 
-void seed_ready(struct seed *seed, struct instance *host)
+void seed_makers_done(struct seed *seed)
 {
-	seed->state = SEED_READY;
-	if (image_complete(seed->image))
-		seed_expose(seed);
 	while (!list_empty(&seed->makers)) {
 		struct seed_making *making = list_first(&seed->makers, struct seed_making, link);
 		making->start = seed->origin ? START_COLD : START_WARM;
 		making_over(making, NULL);
 	}
+}
+
+void seed_ready(struct seed *seed, struct instance *host)
+{
+	seed->state = SEED_READY;
+	if (image_complete(seed->image))
+		seed_expose(seed);
+	/* a deployment is done when peers can read its seed: nobody starts it cold again then */
+	if (!seed->segment || seed->exposed)
+		seed_makers_done(seed);
 	struct seed_grant cold = {.kind = START_COLD, .host = host};
 	struct seed_want *first = NULL;
 	if (host && !list_empty(&seed->wants)) {
@@ -198,6 +206,7 @@ int seeds_make(struct seeds *seeds, struct app_version *app,
 	making->seed = seed;
 	list_append(&seed->makers, &making->link);
 	*ret_making = making;
+	seed->retired = false;
 	if (seed->state == SEED_READY) {
 		making->start = START_WARM;
 		making_over(making, NULL);
@@ -222,37 +231,6 @@ int seeds_make_cancel(struct seed_making *making)
 	return 0;
 }
 
-void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version)
-{
-	struct seed *seed = seeds_find(seeds, version);
-	if (!seed || seed->app->uid != tenant)
-		return;
-	struct call_error error = {0};
-	err_set(&error.err, RAMET_EREVOKED, "version %.12s of %s was removed", version,
-		seed->app->app);
-	if (seed->state != SEED_READY) {
-		seed_failed(seed, &error);
-		return;
-	}
-	list_for_each_safe (want, &seeds->waiting, struct seed_want, link)
-		if (want->seed == seed)
-			want_fail(want, &error);
-	list_for_each_safe (want, &seeds->granted, struct seed_want, link)
-		if (want->seed == seed && want->error.err.code == 0)
-			want_fail(want, &error);
-	list_for_each (making, &seeds->made, struct seed_making, link)
-		if (making->seed == seed)
-			making->seed = NULL;
-	list_for_each_safe (tmpl, &seed->templates, struct seed_template, link)
-		template_drop(tmpl);
-	seed_unexpose(seed);
-	seed->state = SEED_DROPPED;
-	list_remove(&seed->link);
-	list_append(&seeds->dropped, &seed->link);
-	seed_release(seed);
-	calls_touch(seeds->node->calls);
-}
-
 /* --- what others see --- */
 
 bool seeds_have(const struct seeds *seeds, uint32_t tenant, const char *version)
@@ -269,7 +247,7 @@ void seeds_publish(struct seeds *seeds)
 	if (!holdings)
 		return;
 	list_for_each (seed, &seeds->list, struct seed, link) {
-		if (!seed->exposed || n == MEMBER_MAX_HOLDINGS)
+		if (!seed->exposed || seed->retired || n == MEMBER_MAX_HOLDINGS)
 			continue;
 		const struct descriptor_header *header = seed->image->desc.header;
 		struct holding *h = &holdings[n++];

@@ -21,10 +21,11 @@ static void on_exposed(void *user, const struct ramet_err *err)
 	struct seed *seed = user;
 	if (err->code < 0) {
 		log_err(LOG_WARN, "seed.expose", err);
-		return;
+	} else {
+		seed->exposed = true;
+		calls_touch(seed->seeds->node->calls);
 	}
-	seed->exposed = true;
-	calls_touch(seed->seeds->node->calls);
+	seed_makers_done(seed);
 }
 
 void seed_expose(struct seed *seed)

@@ -68,6 +68,8 @@ struct seed {
 	bool set_packed; /* the last pack holds just its pages */
 	struct pager_seed *pager;
 	bool draining, source_lost;
+	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
+	struct loop_timer retire_timer;
 
 	struct list templates, children;
 	struct list recorded; /* functions whose working set is being recorded, or in `set` */
@@ -157,6 +159,7 @@ struct seed *seeds_find(const struct seeds *seeds, const char *version);
 void seed_begin(struct seed *seed); /* fetch it, or make it */
 void seed_ready(struct seed *seed,
 	struct instance *host); /* image is set; host: initialised for it, or NULL */
+void seed_makers_done(struct seed *seed); /* tells deployments that it is ready */
 void seed_failed(
 	struct seed *seed, const struct call_error *error); /* tells all who wait, frees it */
 void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
@@ -166,6 +169,9 @@ void want_grant_later(struct seed_want *want);
 void making_progress(struct seed *seed, const char *stage, const char *text);
 /* it is over: error NULL when the seed is ready */
 void making_over(struct seed_making *making, const struct call_error *error);
+/* seeds_drop.c */
+void seed_drop(struct seed *seed); /* at once; those who want it fail with EREVOKED */
+void seed_retire(struct seed *seed);
 /* seeds_expose.c */
 void seed_expose(struct seed *seed);
 void seed_unexpose(struct seed *seed);
@@ -195,6 +201,7 @@ void templates_refresh(
 extern const struct instance_parent seed_parent;
 bool seed_is_recorded(const struct seed *seed, const char *function);
 int seed_mark_recorded(struct seed *seed, const char *function, struct ramet_err *err);
+void seed_drain(struct seed *seed); /* fetch the rest of a copy in the background */
 void seed_unmark_recorded(struct seed *seed, const char *function);
 
 #endif
