@@ -105,6 +105,8 @@ struct instance;
 int calls_adopt(struct calls *calls, struct instance *inst, struct ramet_err *err);
 unsigned calls_idle(const struct calls *calls,
 	const char *version); /* instances of a version that wait for a call */
+unsigned calls_waiting(const struct calls *calls,
+	const char *version); /* calls of a version, here, without an instance */
 /* what this node tells others has changed (load, holdings): told at the end of the loop's turn */
 void calls_touch(struct calls *calls);
 /* what the scheduler sees of the cluster for a version: free() *ret_nodes; the first is this node

@@ -45,6 +45,16 @@ void pool_release(struct pool *pool)
 	free(pool);
 }
 
+unsigned calls_waiting(const struct calls *calls, const char *version)
+{
+	unsigned n = 0;
+	list_for_each (pool, &calls->pools, struct pool, link)
+		if (strcmp(pool->app->id, version) == 0)
+			list_for_each (call, &pool->waiting, struct call, queue_link)
+				n++;
+	return n;
+}
+
 static struct servant *orphan_of(const struct pool *pool)
 {
 	list_for_each (s, &pool->calls->servants, struct servant, link)

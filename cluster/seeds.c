@@ -233,6 +233,11 @@ int seeds_make_cancel(struct seed_making *making)
 
 /* --- what others see --- */
 
+bool seeds_uses(const struct seeds *seeds, const char *version)
+{
+	return seeds_find(seeds, version) != NULL;
+}
+
 bool seeds_have(const struct seeds *seeds, uint32_t tenant, const char *version)
 {
 	const struct seed *seed = seeds_find(seeds, version);

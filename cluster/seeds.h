@@ -67,8 +67,12 @@ void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok);
 
 bool seeds_have(const struct seeds *seeds, uint32_t tenant,
 	const char *version); /* held here and usable now */
-/* seeds_drop - revoke a version's seed here: segments, image, templates. Instances live on. */
-void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version);
+/* seeds_drop - a version is no longer deployed. now: it was removed: segments, image and templates
+ * go (instances live on). Else a newer one has replaced it: it is not offered any more, and goes
+ * when calls accepted before are over, here and on nodes that read from here (30 s). */
+void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version, bool now);
+/* seeds_uses - a seed of that version is here, or on its way: its files are needed */
+bool seeds_uses(const struct seeds *seeds, const char *version);
 /* seeds_publish - tell members what is held here (struct holding); called by calls at the end of a
  * turn */
 void seeds_publish(struct seeds *seeds);

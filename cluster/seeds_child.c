@@ -165,7 +165,7 @@ static void on_drained(void *user, const struct ramet_err *err)
 	calls_touch(seed->seeds->node->calls);
 }
 
-static void drain(struct seed *seed)
+void seed_drain(struct seed *seed)
 {
 	struct ramet_err err = {0};
 	if (seed->draining || !seed->pager || image_complete(seed->image))
@@ -198,7 +198,7 @@ static void on_log(void *user, const uint32_t *pages, uint64_t count, const stru
 	if (err->code == 0 && !seed->set && count > 0 &&
 		working_set_create(seed->image->npages, pages, count, &set, NULL) == 0)
 		tell_set(seed, set);
-	drain(seed);
+	seed_drain(seed);
 }
 
 static void count_trial(struct seed_child *child)
@@ -223,5 +223,5 @@ void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok)
 	else if (child->pager && !seed->set && !seed->draining &&
 		pager_child_log(child->pager, on_log, seed, NULL) == 0)
 		return;
-	drain(seed);
+	seed_drain(seed);
 }

@@ -200,7 +200,7 @@ static void on_revoked(void *user, const struct ramet_err *err)
 	(void)err;
 	log_info("seed.revoked", "version=%.12s node=%u", seed->app->id, seed->source_node);
 	if (seed->state == SEED_READY)
-		seeds_drop(seed->seeds, seed->app->uid, seed->app->id);
+		seed_drop(seed);
 }
 
 static void on_source_lost(void *user, const char *name, const struct ramet_err *err)
@@ -212,7 +212,7 @@ static void on_source_lost(void *user, const char *name, const struct ramet_err 
 	/* what is not here cannot be had any more: the next call finds another source, or starts
 	 * cold */
 	if (seed->state == SEED_READY && !image_complete(seed->image))
-		seeds_drop(seed->seeds, seed->app->uid, seed->app->id);
+		seed_drop(seed);
 }
 
 static const struct pager_seed_handler pager_handler = {

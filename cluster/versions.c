@@ -40,7 +40,8 @@ static void on_sweep(struct loop_timer *timer)
 	struct node *node = versions->node;
 	list_for_each_safe (retired, &versions->retired, struct retired, link) {
 		bool back = registry_version(node->registry, retired->id) != NULL;
-		if (!back && instances_count(node->instances, retired->id) > 0)
+		if (!back && (instances_count(node->instances, retired->id) > 0 ||
+				     seeds_uses(node->seeds, retired->id)))
 			continue;
 		if (!back)
 			bundles_remove(node->bundles, retired->id);
@@ -76,7 +77,7 @@ static void on_unused(void *user, struct app_version *version)
 	struct node *node = user;
 	node->versions->ended += calls_drop_version(
 		node->calls, version->uid, version->id, node->versions->removing);
-	seeds_drop(node->seeds, version->uid, version->id);
+	seeds_drop(node->seeds, version->uid, version->id, node->versions->removing);
 	retire(node->versions, version->id);
 }
 

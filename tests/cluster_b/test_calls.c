@@ -386,13 +386,36 @@ static void test_dropped_version(void)
 	o = world_call(&w, 0, "echo", 0);
 	outcome_fini(&o);
 	CHECK_INT(calls_drop_version(w.nodes[0]->calls, WORLD_UID, w.app->id, true), 2);
-	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id);
+	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id, true);
 	REQUIRE(world_until(&w, &running.done, 1));
 	CHECK_INT(running.result.error.err.code, RAMET_ECANCELED);
 	REQUIRE(world_until(&w, &w.fakes[0].exits, 2));
 	CHECK(!seeds_have(w.nodes[0]->seeds, WORLD_UID, w.app->id));
 	CHECK_INT(w.fakes[0].drops, 1);
 	outcome_fini(&running);
+	world_fini(&w);
+}
+
+static void test_calls_accepted_before_a_newer_version(void)
+{
+	BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
+	struct outcome running, queued;
+	struct call_request r = {.function = "hold"};
+	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
+	r.function = "echo";
+	REQUIRE(world_submit(&w, 0, &r, &queued) == 0);
+	CHECK_INT(calls_drop_version(w.nodes[0]->calls, WORLD_UID, w.app->id, false), 0);
+	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id, false);
+	while (running.done == 0) {
+		fake_release(&w.fakes[0]);
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	}
+	REQUIRE(world_until(&w, &queued.done, 1));
+	CHECK_INT(running.result.error.err.code, 0);
+	CHECK_INT(queued.result.error.err.code, 0);
+	CHECK_INT(w.fakes[0].hosts, 1); /* not initialised again */
+	outcome_fini(&running);
+	outcome_fini(&queued);
 	world_fini(&w);
 }
 
@@ -404,4 +427,5 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
 	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
 	TEST(test_fresh_functions_never_reuse), TEST(test_detached_results_are_kept_once),
-	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version))
+	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version),
+	TEST(test_calls_accepted_before_a_newer_version))

@@ -79,7 +79,7 @@ static void test_cancelled_while_it_loads(void)
 	struct made made = {0};
 	REQUIRE(world_init(&w, &one_node));
 	world_make(&w, 0, &(struct world_app){0}, &made); /* installs the files */
-	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id);
+	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id, true);
 	w.fakes[0].no_ready = true;
 	struct outcome o;
 	struct call_request r = {.function = "echo", .app = w.app};
