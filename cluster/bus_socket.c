@@ -60,7 +60,7 @@ int bus_socket_bind(void *ctx, const char *addr, struct bus_socket *socket, char
 	char endpoint[256];
 	snprintf(endpoint, sizeof(endpoint), "tcp://%s", addr);
 	if (zmq_bind(socket->zmq, endpoint) < 0)
-		return zmq_fail(err, "listen for nodes on", addr);
+		return zmq_fail(err, "listen: bind", addr);
 
 	size_t len = sizeof(endpoint);
 	if (zmq_getsockopt(socket->zmq, ZMQ_LAST_ENDPOINT, endpoint, &len) < 0)

@@ -47,6 +47,8 @@ static void on_template_gone(void *user, uint64_t tmpl, const struct ramet_err *
 static void on_spawn_lost(void *user, const struct ramet_err *why)
 {
 	struct node *node = user;
+	if (node->stopping)
+		return; /* a signal to the whole process group ends it too */
 	log_err(LOG_ERROR, "spawn.lost", why);
 	node->failed = true;
 	node_stop(node);
@@ -170,7 +172,7 @@ static int create_network(struct node *node, struct ramet_err *err)
 	};
 	rc = bus_create(&bus, &node->bus, err);
 	if (rc < 0)
-		return err_prefix(err, "listen");
+		return rc;
 	snprintf(node->self.listen, sizeof(node->self.listen), "%s", bus_addr(node->bus));
 
 	const struct members_options members = {

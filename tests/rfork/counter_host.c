@@ -1,6 +1,6 @@
-/* A small host for tests: sets up memory, reaches its safepoint, and as a clone answers with what it finds.
- * Descriptor 3 is its control socket. Says "S" with the shadow's pidfd and pipe as host; as a clone it reads a number n
- * and writes the sum of its table plus n, and its pid. */
+/* A small host for tests: sets up memory, reaches its safepoint, and as a clone answers with what
+ * it finds. Descriptor 3 is its control socket. Says "S" with the shadow's pidfd and pipe as host;
+ * as a clone it reads a number n and writes the sum of its table plus n, and its pid. */
 #include "rfork/safepoint.h"
 
 #include <stdlib.h>
@@ -19,14 +19,17 @@ static int send_shadow(const struct safepoint_shadow *shadow)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int) * 2)];
 	} control;
-	uint64_t words[2] = { shadow->state, shadow->stall_ns };
-	struct iovec iov = { .iov_base = words, .iov_len = sizeof(words) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	uint64_t words[2] = {shadow->state, shadow->stall_ns};
+	struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
 	memset(&control, 0, sizeof(control));
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int) * 2);
-	int fds[2] = { shadow->pidfd, shadow->ready_fd };
+	int fds[2] = {shadow->pidfd, shadow->ready_fd};
 	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
 	return sendmsg(3, &msg, 0) == (ssize_t)sizeof(words) ? 0 : -1;
 }
@@ -34,7 +37,7 @@ static int send_shadow(const struct safepoint_shadow *shadow)
 int main(void)
 {
 	struct safepoint_shadow shadow;
-	struct ramet_err err = { 0 };
+	struct ramet_err err = {0};
 	uint64_t first = 0;
 	uint64_t *table = malloc(TABLE * sizeof(*table));
 	for (int i = 0; table && i < TABLE; i++)
@@ -49,7 +52,8 @@ int main(void)
 		return 2;
 	uint64_t n;
 	while (read(3, &n, sizeof(n)) == (ssize_t)sizeof(n)) {
-		uint64_t answer[4] = { n + (uint64_t)tls_value + (uint64_t)initialised, (uint64_t)getpid(), first, (uint64_t)side };
+		uint64_t answer[4] = {n + (uint64_t)tls_value + (uint64_t)initialised,
+			(uint64_t)getpid(), first, (uint64_t)side};
 		for (int i = 0; i < TABLE; i++)
 			answer[0] += table[i];
 		table[0] += n; /* what one instance writes, no other sees */

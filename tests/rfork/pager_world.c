@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,17 +145,18 @@ static int server_on_accept(void *user, const void *token, size_t token_len, con
 	return 0;
 }
 
-static int server_start(struct world *world, struct ramet_err *err)
+static int server_start(struct world *world, const char *provider, struct ramet_err *err)
 {
-	int rc = transport_open("mem", world->loop, NULL, &world->server, err);
+	bool mem = strcmp(provider, "mem") == 0;
+	int rc = transport_open(provider, world->loop, NULL, &world->server, err);
 	if (rc == 0)
 		rc = transport_domain_create(world->server, &world->domain, err);
 	if (rc == 0)
 		rc = transport_segment_add(world->domain, world->origin->base,
 			world->origin->npages * RFORK_PAGE, 0, &world->segment, err);
 	if (rc == 0)
-		rc = transport_listen(world->server, "mem:origin", server_on_accept, world,
-			&world->listener, err);
+		rc = transport_listen(world->server, mem ? "mem:origin" : "127.0.0.1:0",
+			server_on_accept, world, &world->listener, err);
 	return rc;
 }
 
@@ -199,6 +201,7 @@ bool world_init(
 	struct world *world, const struct fixture *fixture, const struct pager_options *options)
 {
 	static const struct pager_options mem = {.provider = "mem"};
+	const char *provider = options && options->provider ? options->provider : "mem";
 	struct ramet_err err = {0};
 	*world = (struct world){.fds = suite_count_fds()};
 	world->origin = fixture_image(fixture, true);
@@ -209,7 +212,7 @@ bool world_init(
 	if (rc == 0)
 		rc = loop_thread_start("pager", &world->thread, &err);
 	if (rc == 0)
-		rc = server_start(world, &err);
+		rc = server_start(world, provider, &err);
 	if (rc == 0)
 		rc = pager_create(loop_thread_loop(world->thread), world->loop,
 			options ? options : &mem, &world->pager, &err);
@@ -255,6 +258,17 @@ bool world_until_atomic(struct world *world, const atomic_uint *counter, unsigne
 	while (atomic_load(counter) < want)
 		if (!turn(world, deadline))
 			return false;
+	return true;
+}
+
+bool world_until_faults(const struct world *world, uint64_t want)
+{
+	uint64_t deadline = now_ns() + WORLD_TIMEOUT_NS;
+	while (world_stats(world).faults < want) {
+		if (now_ns() > deadline)
+			return false;
+		sched_yield(); /* counters wake nobody */
+	}
 	return true;
 }
 

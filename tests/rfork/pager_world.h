@@ -53,7 +53,8 @@ struct world {
 };
 
 /* world_init - with an empty image and a complete origin; false: printed why. options may be NULL
- * (transport mem). world_fini checks that no descriptor leaked. */
+ * (transport mem; else the peer speaks options->provider too). world_fini checks that no descriptor
+ * leaked. */
 bool world_init(
 	struct world *world, const struct fixture *fixture, const struct pager_options *options);
 void world_fini(struct world *world);
@@ -65,6 +66,7 @@ void script_release(struct world *world, struct script_source *script);
 /* runs the control loop until *counter is at least want */
 bool world_until(struct world *world, const unsigned *counter, unsigned want);
 bool world_until_atomic(struct world *world, const atomic_uint *counter, unsigned want);
+bool world_until_faults(const struct world *world, uint64_t want); /* that the pager was told of */
 struct pager_stats world_stats(const struct world *world);
 
 /* A process. */

@@ -1,4 +1,5 @@
-/* The whole of a local fork without a daemon: host, shadow, capture, template, clones that answer. */
+/* The whole of a local fork without a daemon: host, shadow, capture, template, clones that answer.
+ */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -30,7 +31,8 @@ static pid_t start_host(int *ret_control)
 {
 	int pair[2];
 	char path[512];
-	snprintf(path, sizeof(path), "%s/counter_host", getenv("RAMET_BIN") ? getenv("RAMET_BIN") : ".");
+	snprintf(path, sizeof(path), "%s/counter_host",
+		getenv("RAMET_BIN") ? getenv("RAMET_BIN") : ".");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	pid_t pid = fork();
@@ -54,12 +56,17 @@ static int receive_shadow(int control, struct capture_request *r)
 	} cmsg;
 	uint64_t words[2];
 	int fds[2];
-	struct iovec iov = { .iov_base = words, .iov_len = sizeof(words) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &cmsg, .msg_controllen = sizeof(cmsg) };
-	if (recvmsg(control, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(words) || msg.msg_controllen < sizeof(cmsg.header))
+	struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &cmsg,
+		.msg_controllen = sizeof(cmsg)};
+	if (recvmsg(control, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(words) ||
+		msg.msg_controllen < sizeof(cmsg.header))
 		return -1;
 	memcpy(fds, CMSG_DATA(&cmsg.header), sizeof(fds));
-	*r = (struct capture_request){ .pidfd = fds[0], .ready_fd = fds[1], .state = words[0], .timeout_ms = 5000 };
+	*r = (struct capture_request){
+		.pidfd = fds[0], .ready_fd = fds[1], .state = words[0], .timeout_ms = 5000};
 	return 0;
 }
 
@@ -68,14 +75,15 @@ static int build(struct host *h, struct ramet_err *err)
 	const struct descriptor_view *d = &h->image->desc;
 	int *fds = calloc(d->nfiles + 1, sizeof(*fds));
 	char stub[512];
-	snprintf(stub, sizeof(stub), "%s/ramet-stub", getenv("RAMET_BIN") ? getenv("RAMET_BIN") : ".");
+	snprintf(stub, sizeof(stub), "%s/ramet-stub",
+		getenv("RAMET_BIN") ? getenv("RAMET_BIN") : ".");
 	for (uint32_t i = 0; fds && i < d->nfiles; i++)
 		fds[i] = open(descriptor_string(d, d->files[i].path), O_RDONLY | O_CLOEXEC);
-	struct template_setup setup = { .desc_fd = h->image->desc_fd,
+	struct template_setup setup = {.desc_fd = h->image->desc_fd,
 		.image_fd = h->image->fd,
 		.file_fds = fds,
 		.nfiles = d->nfiles,
-		.ns_pidfd = -1 };
+		.ns_pidfd = -1};
 	int rc = template_start(stub, &h->tmpl, err);
 	if (rc == 0)
 		rc = template_build(h->tmpl, &setup, &h->uffd, err);
@@ -88,8 +96,8 @@ static int build(struct host *h, struct ramet_err *err)
 static int host_open(struct host *h, struct ramet_err *err)
 {
 	struct capture_request request;
-	struct capture_stats stats = { 0 };
-	*h = (struct host){ .uffd = -1, .control = -1 };
+	struct capture_stats stats = {0};
+	*h = (struct host){.uffd = -1, .control = -1};
 	h->pid = start_host(&h->control);
 	if (h->pid < 0 || receive_shadow(h->control, &request) < 0)
 		return err_set(err, RAMET_EIO, "the host did not reach its safepoint");
@@ -114,13 +122,14 @@ static void host_close(struct host *h)
 	image_put(h->image);
 }
 
-static int spawn_clone(struct host *h, pid_t *ret_pid, int *ret_control, uint64_t *ret_begin, struct ramet_err *err)
+static int spawn_clone(struct host *h, pid_t *ret_pid, int *ret_control, uint64_t *ret_begin,
+	struct ramet_err *err)
 {
 	int pair[2];
 	auto_close int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (null < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, RAMET_EIO, "socketpair");
-	struct template_clone clone = { .sandbox_pidfd = -1, .control_fd = pair[1], .log_fd = null };
+	struct template_clone clone = {.sandbox_pidfd = -1, .control_fd = pair[1], .log_fd = null};
 	*ret_begin = now_ns();
 	int rc = template_clone_send(h->tmpl, &clone, err);
 	if (rc == 0)
@@ -132,7 +141,7 @@ static int spawn_clone(struct host *h, pid_t *ret_pid, int *ret_control, uint64_
 
 static void test_clones_answer_from_the_captured_memory(void)
 {
-	struct ramet_err err = { 0 };
+	struct ramet_err err = {0};
 	struct host h;
 	unsigned fds = suite_count_fds();
 	REQUIRE_OK(host_open(&h, &err), &err);
@@ -157,7 +166,7 @@ static void test_clones_answer_from_the_captured_memory(void)
 
 static void test_host_goes_on_after_capture(void)
 {
-	struct ramet_err err = { 0 };
+	struct ramet_err err = {0};
 	struct host h;
 	uint64_t n = 5, answer[4];
 	REQUIRE_OK(host_open(&h, &err), &err);
@@ -170,7 +179,7 @@ static void test_host_goes_on_after_capture(void)
 
 static void test_damaged_descriptor_is_refused(void)
 {
-	struct ramet_err err = { 0 };
+	struct ramet_err err = {0};
 	struct host h;
 	struct descriptor_view view;
 	REQUIRE_OK(host_open(&h, &err), &err);
@@ -188,5 +197,5 @@ static void test_damaged_descriptor_is_refused(void)
 	host_close(&h);
 }
 
-SUITE_MAIN("fork", TEST(test_clones_answer_from_the_captured_memory), TEST(test_host_goes_on_after_capture),
-	TEST(test_damaged_descriptor_is_refused))
+SUITE_MAIN("fork", TEST(test_clones_answer_from_the_captured_memory),
+	TEST(test_host_goes_on_after_capture), TEST(test_damaged_descriptor_is_refused))

@@ -37,6 +37,61 @@ static void test_child_sees_the_bytes_of_the_seed(void)
 	world_fini(&world);
 }
 
+static void test_pages_over_tcp(void)
+{
+	static const struct pager_options tcp = {.provider = "tcp"};
+	struct fixture fixture = fixture_simple(PAGES);
+	struct world world;
+	if (!world_can_fault())
+		return;
+	REQUIRE(world_init(&world, &fixture, &tcp));
+	CHECK(world_add_peer(&world));
+	CHECK_INT(kid_run(&world, read_all, NULL), 0);
+	CHECK_INT(world_stats(&world).fetched_pages, PAGES);
+	CHECK_INT(world_stats(&world).failed_reads, 0);
+	world_fini(&world);
+}
+
+static int read_shuffled(void *arg)
+{
+	uint64_t step = 2 * (uint64_t)(uintptr_t)arg + 1; /* odd: meets every page */
+	for (uint64_t i = 0; i < PAGES; i++) {
+		uint64_t page = i * step % PAGES;
+		KID_EXPECT(fixture_check(page, kid_page(page)));
+		kid_page(page)[0] ^= 1;
+	}
+	return 0;
+}
+
+static void test_many_children_and_a_drain_at_once(void)
+{
+	static const struct pager_options tight = {
+		.provider = "mem", .fault_slots = 3, .bulk_slots = 1, .drain_slots = 1};
+	struct fixture fixture = fixture_simple(PAGES);
+	struct ramet_err err = {0};
+	struct done done = {0};
+	struct world world;
+	struct kid kids[16];
+	if (!world_can_fault())
+		return;
+	REQUIRE(world_init(&world, &fixture, &tight));
+	CHECK(world_add_peer(&world));
+	for (unsigned i = 0; i < ARRAY_LEN(kids); i++) {
+		CHECK(kid_start(&world, &kids[i], read_shuffled, (void *)(uintptr_t)i));
+		if (i == 4)
+			CHECK_INT(pager_drain(world.seed, done_fn, &done, &err), 0);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(kids); i++) {
+		CHECK_INT(kid_wait(&world, &kids[i]), 0);
+		kid_remove(&kids[i]);
+	}
+	CHECK(world_until(&world, &done.count, 1));
+	CHECK_INT(done.err.code, 0);
+	struct pager_stats stats = world_stats(&world);
+	CHECK_INT(stats.fetched_pages + stats.ahead_pages, PAGES); /* nothing twice */
+	world_fini(&world);
+}
+
 static void test_sibling_causes_no_events(void)
 {
 	struct fixture fixture = fixture_simple(PAGES);
@@ -167,11 +222,8 @@ static void test_two_children_wait_for_one_read(void)
 	CHECK(world_add_script(&world, &script));
 	CHECK(kid_start(&world, &a, read_one, (void *)4));
 	CHECK(kid_start(&world, &b, read_one, (void *)4));
-	struct pager_stats stats;
-	do {
-		CHECK(world_until_atomic(&world, &script.reads, 1));
-		stats = world_stats(&world);
-	} while (stats.faults < 2);
+	CHECK(world_until_faults(&world, 2));
+	CHECK(world_until_atomic(&world, &script.reads, 1));
 	CHECK_INT(atomic_load(&script.reads), 1);
 	script_release(&world, &script);
 	CHECK_INT(kid_wait(&world, &a), 0);
@@ -397,8 +449,7 @@ static void test_more_faults_than_slots(void)
 	for (unsigned i = 0; i < 6; i++) /* two share a page */
 		CHECK(kid_start(&world, &kids[i], read_one, (void *)(uintptr_t)(i == 5 ? 4 : i)));
 	CHECK(world_until_atomic(&world, &script.reads, 2));
-	while (world_stats(&world).faults < 6)
-		CHECK(world_until_atomic(&world, &script.reads, 2));
+	CHECK(world_until_faults(&world, 6));
 	script_release(&world, &script);
 	for (unsigned i = 0; i < 6; i++) {
 		CHECK_INT(kid_wait(&world, &kids[i]), 0);
@@ -457,8 +508,8 @@ static void test_destruction_while_everything_is_in_flight(void)
 	CHECK_INT(kid.failed, 0);
 }
 
-SUITE_MAIN("pager", TEST(test_child_sees_the_bytes_of_the_seed),
-	TEST(test_sibling_causes_no_events),
+SUITE_MAIN("pager", TEST(test_child_sees_the_bytes_of_the_seed), TEST(test_pages_over_tcp),
+	TEST(test_many_children_and_a_drain_at_once), TEST(test_sibling_causes_no_events),
 	TEST(test_zero_pages_are_not_fetched_and_cost_siblings_nothing),
 	TEST(test_writes_stay_private), TEST(test_faults_inside_system_calls),
 	TEST(test_two_children_wait_for_one_read), TEST(test_failed_source_is_followed_by_the_next),

@@ -168,8 +168,7 @@ static void test_fault_waits_for_the_prefetch_that_brings_its_page(void)
 	CHECK_INT(pager_prefetch(world.seed, set, true, done_fn, &done, &err), 0);
 	CHECK(world_until_atomic(&world, &script.reads, 1));
 	CHECK(kid_start(&world, &kid, read_order, NULL));
-	while (world_stats(&world).faults < 1)
-		CHECK(world_until_atomic(&world, &script.reads, 1));
+	CHECK(world_until_faults(&world, 1));
 	CHECK_INT(atomic_load(&script.reads), 1);
 	script_release(&world, &script);
 	CHECK_INT(kid_wait(&world, &kid), 0);
@@ -196,8 +195,7 @@ static void test_fault_survives_the_loss_of_the_pack(void)
 	CHECK_INT(pager_prefetch(world.seed, set, true, done_fn, &done, &err), 0);
 	CHECK(world_until_atomic(&world, &packed.reads, 1));
 	CHECK(kid_start(&world, &kid, read_order, NULL));
-	while (world_stats(&world).faults < 1)
-		CHECK(world_until_atomic(&world, &packed.reads, 1));
+	CHECK(world_until_faults(&world, 1));
 	atomic_store(&packed.fail, RAMET_EPEER);
 	script_release(&world, &packed);
 	CHECK_INT(kid_wait(&world, &kid), 0);
@@ -327,6 +325,28 @@ static void test_fetch_all_by_the_transport(void)
 	CHECK(image_complete(world.image));
 	for (uint64_t page = 0; page < PAGES; page++)
 		CHECK(fixture_check(page, world.image->base + page * RFORK_PAGE));
+	world_fini(&world);
+}
+
+static void test_pager_on_the_control_loop(void)
+{
+	struct fixture fixture = fixture_simple(PAGES);
+	struct ramet_err err = {0};
+	struct done done = {0};
+	struct pager *pager = NULL;
+	struct pager_seed *seed = NULL;
+	struct world world;
+	REQUIRE(world_init(&world, &fixture, NULL));
+	const struct pager_options mem = {.provider = "mem"};
+	struct page_peer_spec spec = world_peer_spec(&world);
+	REQUIRE_OK(pager_create(world.loop, world.loop, &mem, &pager, &err), &err);
+	CHECK_INT(pager_seed_add(pager, world.image, NULL, NULL, &seed, &err), 0);
+	CHECK_INT(pager_seed_add_peer(seed, &spec, &err), 0);
+	CHECK_INT(pager_fetch_all(seed, done_fn, &done, &err), 0);
+	CHECK(world_until(&world, &done.count, 1));
+	CHECK_INT(done.err.code, 0);
+	CHECK(image_complete(world.image));
+	pager_destroy(pager);
 	world_fini(&world);
 }
 
@@ -475,5 +495,5 @@ SUITE_MAIN("pager_fetch", TEST(test_prefetched_pages_cause_no_events),
 	TEST(test_prefetch_fails_without_sources_and_faults_bring_neighbours),
 	TEST(test_revocation_ends_a_prefetch), TEST(test_drain_completes_the_image),
 	TEST(test_drain_steps_aside_for_faults), TEST(test_fetch_all_by_the_transport),
-	TEST(test_several_fetches_at_once), TEST(test_log_is_the_order_of_faults),
-	FAULT_TESTS TEST(test_removed_seed_calls_nobody))
+	TEST(test_pager_on_the_control_loop), TEST(test_several_fetches_at_once),
+	TEST(test_log_is_the_order_of_faults), FAULT_TESTS TEST(test_removed_seed_calls_nobody))

@@ -15,4 +15,7 @@ SUITE_MAIN("runtime_spawn", TEST(test_hello_tells_what_the_machine_can),
 	TEST(test_end_of_rametd_ends_everything), TEST(test_end_of_ramet_spawn_is_told),
 	TEST(test_two_hundred_hosts_leak_nothing), TEST(test_memory_limit),
 	TEST(test_process_limit), TEST(test_group_is_removed_when_empty),
-	TEST(test_bad_group_is_refused), TEST(test_rootless_host))
+	TEST(test_bad_group_is_refused), TEST(test_clones_of_a_template),
+	TEST(test_clones_with_userfaultfd), TEST(test_clone_into_a_dying_sandbox_is_repeated),
+	TEST(test_killed_clone_leaves_the_others), TEST(test_end_of_a_template_is_told),
+	TEST(test_rootless_host))

@@ -30,6 +30,12 @@ void test_memory_limit(void);
 void test_process_limit(void);
 void test_group_is_removed_when_empty(void);
 void test_bad_group_is_refused(void);
+/* test_templates.c */
+void test_clones_of_a_template(void);
+void test_clones_with_userfaultfd(void);
+void test_clone_into_a_dying_sandbox_is_repeated(void);
+void test_killed_clone_leaves_the_others(void);
+void test_end_of_a_template_is_told(void);
 /* test_rootless.c */
 void test_rootless_host(void);
 

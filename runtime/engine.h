@@ -1,0 +1,142 @@
+/* What an engine gives to a host: one ops table per language. The host owns the control socket, the clock and the
+ * process; an engine only loads functions and runs them. Compiled in through ramet_host_register() (runtime/host/host.h);
+ * an engine_*.so will hand the same table to the same call.
+ *
+ * Every slot is called on the host's one thread, and none may read or write the control socket. Text and bytes that an
+ * engine hands out stay its own: the host has copied or sent them when it calls the next slot. */
+#ifndef RUNTIME_ENGINE_H
+#define RUNTIME_ENGINE_H
+
+#include "ramet/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ENGINE_ABI 1u
+#define ENGINE_SEED_BYTES 32
+#define ENGINE_CALL_ID_BYTES 16
+#define ENGINE_VERSION_MAX 96
+
+struct engine; /* each engine defines its own */
+
+struct engine_text { /* UTF-8 is expected, not trusted: the host mends and cuts it */
+	const char *data;
+	size_t len;
+};
+
+enum engine_kind { ENGINE_USER, ENGINE_LIMIT, ENGINE_SYSTEM, ENGINE_REFUSED };
+
+/* What the caller of the function gets to see. */
+struct engine_error {
+	int code; /* RAMET_E…, negative */
+	enum engine_kind kind;
+	struct engine_text type, message, traceback; /* empty where there is nothing to say */
+};
+
+struct engine_function {
+	const char *name;
+	const char *handler; /* "file:symbol", the file relative to engine_load.dir */
+};
+
+struct engine_env {
+	const char *name, *value;
+};
+
+struct engine_load {
+	const char *dir;
+	const struct engine_function *functions;
+	unsigned nfunctions;
+	const struct engine_env *env; /* already in the environment: for engines that keep a copy of it */
+	unsigned nenv;
+};
+
+/* What a function may know about the call it runs. */
+struct engine_context {
+	const char *function;
+	char version[ENGINE_VERSION_MAX];
+	uint64_t node, rank, size;
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC of this process; 0: none */
+	unsigned char id[ENGINE_CALL_ID_BYTES];
+};
+
+struct engine_call {
+	unsigned function; /* index into engine_load.functions */
+	bool binary;	   /* data is raw bytes; else JSON text, or nothing (len 0), which stands for null */
+	const void *data;  /* valid during the call only */
+	size_t len;
+	size_t max_output; /* an engine need not build more than this; the host checks it in any case */
+	struct engine_context context;
+};
+
+struct engine_result {
+	const void *data;
+	size_t len;
+	bool binary;
+};
+
+struct engine_stats {
+	uint64_t functions;
+	uint64_t blocks; /* live allocations as the engine counts them; 0: it does not */
+};
+
+struct engine_ops {
+	const char *name; /* "native", "python" */
+	unsigned abi;	  /* ENGINE_ABI: checked at registration */
+
+	/*
+	 * init - start the engine. Called once, first, before the host has told rametd that it is ready.
+	 * Writes a line about itself (version, interpreter) to detail. Signal actions that it installs for
+	 * deadline_signal are replaced by the host's afterwards; interrupt() may call the one it saved.
+	 */
+	int (*init)(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine, struct ramet_err *err);
+
+	/*
+	 * load - find every function's handler and run the application's own initialisation: imports, module code,
+	 * ramet_init(). Called once. What load points to lives as long as the engine. After a failure the host exits.
+	 */
+	int (*load)(struct engine *engine, const struct engine_load *load, struct engine_error *ret_error);
+
+	/*
+	 * call - run one function to its end. Never nested. *ret_result and *ret_error are the engine's memory and are
+	 * left alone until done(). Returns 0 with *ret_result filled, or a negative code with *ret_error filled.
+	 */
+	int (*call)(struct engine *engine, const struct engine_call *call, struct engine_result *ret_result,
+		struct engine_error *ret_error);
+
+	/*
+	 * done - the answer to the last call has been sent: release it and flush the language's stdout and stderr.
+	 * Off the caller's path, so this is the place for what need not happen before the answer.
+	 */
+	void (*done)(struct engine *engine);
+
+	/*
+	 * interrupt - make the running call end soon, with an error where the language can raise one.
+	 * From a signal handler, on the host's thread, during call() only: async-signal-safe.
+	 */
+	void (*interrupt)(struct engine *engine);
+
+	/*
+	 * wait_begin, wait_end - around the time in which the host waits for a message: an interpreter that runs threads
+	 * of its own lets them run. Both NULL where there are none.
+	 */
+	void (*wait_begin)(struct engine *engine);
+	void (*wait_end)(struct engine *engine);
+
+	/*
+	 * before_snapshot - make the process fit to be captured: collect garbage, flush output, hold no lock, and
+	 * prepare whatever after_clone() needs. The host itself serves on afterwards.
+	 */
+	int (*before_snapshot)(struct engine *engine, struct ramet_err *err);
+
+	/*
+	 * after_clone - first thing in a clone: make every source of randomness differ from its siblings', starting
+	 * from seed. On the path of every start, so each page it touches counts. A failure ends the clone.
+	 */
+	int (*after_clone)(struct engine *engine, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err);
+
+	/* stats - may be NULL */
+	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);
+};
+
+#endif
