@@ -414,5 +414,7 @@ void bundles_destroy(struct bundles *bundles)
 			transfer_free(transfer);
 		}
 	}
+	if (bundles->apps_dir[0])
+		store_dir_clean_apps(bundles->apps_dir, NULL);
 	free(bundles);
 }

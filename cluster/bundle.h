@@ -35,7 +35,8 @@ struct bundles_options {
 };
 int bundles_create(
 	const struct bundles_options *options, struct bundles **ret_bundles, struct ramet_err *err);
-void bundles_destroy(struct bundles *bundles); /* NULL is fine */
+void bundles_destroy(
+	struct bundles *bundles); /* removes what is deployed from the store; NULL is fine */
 
 bool bundles_have(const struct bundles *bundles, const char *version);
 /* the directory on this node ("<dir>/store/apps/<version>"), into dst */

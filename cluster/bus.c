@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "cluster/bus_pending.h"
 #include "cluster/bus_proto.h"
 #include "cluster/bus_socket.h"
 
@@ -18,7 +19,6 @@
 #define BODY_LIMITS \
 	((struct wire_limits){ \
 		.bytes = BUS_MAX_MESSAGE, .depth = BUS_WIRE_DEPTH, .items = BUS_WIRE_ITEMS})
-#define SLOT_BITS 16
 #define TURN_MESSAGES 256 /* from one socket, before others have their turn */
 
 struct bus_peer {
@@ -26,17 +26,6 @@ struct bus_peer {
 	struct bus *bus;
 	uint32_t node;
 	struct bus_socket dealer, monitor;
-};
-
-/* a request of ours that waits for its answer */
-struct pending {
-	struct bus *bus;
-	uint64_t id; /* sequence << SLOT_BITS | slot */
-	uint32_t node;
-	bus_answer_fn *fn;
-	void *user;
-	struct loop_timer timer;
-	char type[BUS_TYPE_MAX + 1];
 };
 
 /* a request of a peer that waits for our answer */
@@ -55,9 +44,7 @@ struct bus {
 	char addr[256];
 	struct list peers;
 	struct list requests;
-	struct pending **slots;
-	uint32_t nslots, free_hint, npending;
-	uint64_t sequence;
+	struct bus_pending pending;
 	struct loop_idle idle;
 	struct log_limit garbage;
 };
@@ -111,115 +98,37 @@ static void drop_garbage(struct bus *bus, const char *why, const struct ramet_er
 
 /* --- requests of ours --- */
 
-static struct pending *pending_find(struct bus *bus, uint64_t id)
-{
-	uint32_t slot = id & ((1u << SLOT_BITS) - 1);
-	if (slot >= bus->nslots || !bus->slots[slot] || bus->slots[slot]->id != id)
-		return NULL;
-	return bus->slots[slot];
-}
-
-static int slot_take(struct bus *bus, uint32_t *ret_slot)
-{
-	if (bus->npending == bus->nslots) {
-		uint32_t more = bus->nslots ? 2 * bus->nslots : 64;
-		if (bus->nslots >= BUS_MAX_INFLIGHT)
-			return RAMET_EAGAIN;
-		struct pending **slots = realloc(bus->slots, more * sizeof(struct pending *));
-		if (!slots)
-			return RAMET_ENOMEM;
-		memset(slots + bus->nslots, 0, (more - bus->nslots) * sizeof(struct pending *));
-		bus->free_hint = bus->nslots;
-		bus->slots = slots;
-		bus->nslots = more;
-	}
-	while (bus->slots[bus->free_hint])
-		bus->free_hint = (bus->free_hint + 1) % bus->nslots;
-	*ret_slot = bus->free_hint;
-	return 0;
-}
-
-static void pending_free(struct pending *pending)
-{
-	struct bus *bus = pending->bus;
-	uint32_t slot = pending->id & ((1u << SLOT_BITS) - 1);
-	loop_timer_cancel(&pending->timer);
-	bus->slots[slot] = NULL;
-	bus->free_hint = slot;
-	bus->npending--;
-	free(pending);
-}
-
-static void pending_end(
-	struct pending *pending, const struct wire_value *body, const struct ramet_err *error)
-{
-	bus_answer_fn *fn = pending->fn;
-	void *user = pending->user;
-	pending_free(pending);
-	fn(user, body, error);
-}
-
-static void on_timeout(struct loop_timer *timer)
-{
-	struct pending *pending = container_of(timer, struct pending, timer);
-	struct ramet_err error = {0};
-	err_set(&error, RAMET_ETIMEOUT, "node %u did not answer %s in time", pending->node,
-		pending->type);
-	pending_end(pending, NULL, &error);
-}
-
 int bus_call(struct bus *bus, uint32_t node, const char *type, struct buf *body,
 	uint64_t timeout_ns, bus_answer_fn *fn, void *user, uint64_t *ret_id, struct ramet_err *err)
 {
 	struct buf own = {0};
+	uint64_t id;
 	if (body) {
 		own = *body;
 		*body = (struct buf){0};
 	}
 	struct bus_peer *peer = find_peer(bus, node);
-	uint32_t slot;
-	int rc = peer ? slot_take(bus, &slot) : RAMET_ENOTFOUND;
-	auto_free struct pending *pending = rc == 0 ? calloc(1, sizeof(*pending)) : NULL;
-	if (rc < 0 || !pending) {
-		buf_fini(&own);
-		if (rc == RAMET_ENOTFOUND)
-			return err_set(err, rc, "no node %u in this cluster's configuration", node);
-		if (rc == RAMET_EAGAIN)
-			return err_set(err, rc,
-				"more than %u requests to other nodes are in flight",
-				BUS_MAX_INFLIGHT);
-		return err_nomem(err);
-	}
-	pending->bus = bus;
-	pending->id = ++bus->sequence << SLOT_BITS | slot;
-	pending->node = node;
-	pending->fn = fn;
-	pending->user = user;
-	snprintf(pending->type, sizeof(pending->type), "%s", type);
-	if (timeout_ns &&
-		loop_timer_set(bus->options.loop, &pending->timer, now_ns() + timeout_ns,
-			on_timeout) < 0) {
-		buf_fini(&own);
-		return err_nomem(err);
-	}
-	rc = send_message(bus, &peer->dealer, NULL, type, pending->id, false, body ? &own : NULL);
+	int rc = peer
+		? bus_pending_add(&bus->pending, node, type, timeout_ns, fn, user, &id, err)
+		: err_set(err, RAMET_ENOTFOUND, "no node %u in this cluster's configuration", node);
 	if (rc < 0) {
-		loop_timer_cancel(&pending->timer);
+		buf_fini(&own);
+		return rc;
+	}
+	rc = send_message(bus, &peer->dealer, NULL, type, id, false, body ? &own : NULL);
+	if (rc < 0) {
+		bus_pending_drop(&bus->pending, id);
 		return err_set(err, rc, "send %s to node %u: %s", type, node,
 			rc == RAMET_EPEER ? "it is not connected" : err_text(rc));
 	}
 	if (ret_id)
-		*ret_id = pending->id;
-	bus->slots[slot] = steal_ptr(&pending);
-	bus->npending++;
+		*ret_id = id;
 	return 0;
 }
 
 void bus_forget(struct bus *bus, uint64_t id)
 {
-	struct pending *pending = pending_find(bus, id);
-	if (pending)
-		pending_free(pending);
+	bus_pending_drop(&bus->pending, id);
 }
 
 void bus_notify(struct bus *bus, uint32_t node, const char *type, struct buf *body)
@@ -231,23 +140,11 @@ void bus_notify(struct bus *bus, uint32_t node, const char *type, struct buf *bo
 		buf_fini(body);
 }
 
-/* node 0: all of them. Answers may add requests: only those that were there before are ended. */
-static void fail_pending(struct bus *bus, uint32_t node, const struct ramet_err *error)
-{
-	uint64_t before = bus->sequence;
-	for (uint32_t slot = 0; slot < bus->nslots; slot++) {
-		struct pending *pending = bus->slots[slot];
-		if (pending && (node == 0 || pending->node == node) &&
-			pending->id >> SLOT_BITS <= before)
-			pending_end(pending, NULL, error);
-	}
-}
-
 void bus_peer_down(struct bus *bus, uint32_t node)
 {
 	struct ramet_err error = {0};
 	err_set(&error, RAMET_EPEER, "node %u died or cannot be reached", node);
-	fail_pending(bus, node, &error);
+	bus_pending_fail(&bus->pending, node, &error);
 }
 
 /* --- requests of peers --- */
@@ -348,18 +245,14 @@ static int read_header(const struct wire_value *map, struct header *ret, struct 
 static void on_answer(
 	struct bus *bus, const struct header *header, uint32_t node, const struct wire_value *body)
 {
-	struct pending *pending = pending_find(bus, header->req);
-	if (!pending || pending->node != node)
-		return; /* it came after its time, or was forgotten */
 	if (strcmp(header->type, "answer") == 0) {
-		pending_end(pending, body, NULL);
+		bus_pending_answer(&bus->pending, header->req, node, body, NULL);
 		return;
 	}
 	struct ramet_err error = {0}, parse = {0};
 	if (wire_get_err(body, "error", &error, &parse) < 0 || error.code >= 0)
-		err_set(&error, RAMET_EPROTO, "node %u answered %s with a malformed error", node,
-			pending->type);
-	pending_end(pending, NULL, &error);
+		err_set(&error, RAMET_EPROTO, "node %u answered with a malformed error", node);
+	bus_pending_answer(&bus->pending, header->req, node, NULL, &error);
 }
 
 /* peer: whose DEALER it came on; NULL: on the ROUTER */
@@ -499,6 +392,7 @@ int bus_create(const struct bus_options *options, struct bus **ret_bus, struct r
 	bus->options = *options;
 	list_init(&bus->peers);
 	list_init(&bus->requests);
+	bus->pending.loop = options->loop;
 	list_init(&bus->idle.link);
 	bus->ctx = zmq_ctx_new();
 	int rc = bus->ctx ? 0 : err_nomem(err);
@@ -522,7 +416,7 @@ void bus_destroy(struct bus *bus)
 		return;
 	struct ramet_err error = {0};
 	err_set(&error, RAMET_ECLOSED, "this node is shutting down");
-	fail_pending(bus, 0, &error);
+	bus_pending_fail(&bus->pending, 0, &error);
 	list_for_each_safe (request, &bus->requests, struct bus_request, link) {
 		list_remove(&request->link);
 		request->bus = NULL;
@@ -534,7 +428,7 @@ void bus_destroy(struct bus *bus)
 	bus_socket_close(&bus->router);
 	if (bus->ctx)
 		zmq_ctx_term(bus->ctx);
-	free(bus->slots);
+	bus_pending_fini(&bus->pending);
 	free(bus);
 }
 

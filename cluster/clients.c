@@ -51,7 +51,7 @@ static void on_sweep(struct loop_timer *timer)
 }
 
 /* The memory stays until the loop's next turn: callers up the stack still look at it. */
-static void client_close(struct client *client)
+void client_close(struct client *client)
 {
 	struct clients *clients = client->clients;
 	if (client->closing)
@@ -73,7 +73,7 @@ static void client_close(struct client *client)
 	loop_timer_set(clients->node->loop, &clients->sweep, now_ns(), on_sweep);
 }
 
-static bool client_send(struct client *client, struct buf *b)
+bool client_send(struct client *client, struct buf *b)
 {
 	int rc = b->oom ? RAMET_ENOMEM : frame_send(client->conn, b->data, b->len, NULL, 0);
 	buf_fini(b);
@@ -83,135 +83,6 @@ static bool client_send(struct client *client, struct buf *b)
 		rc == RAMET_EAGAIN ? "it does not read what it asked for" : err_text(rc));
 	client_close(client);
 	return false;
-}
-
-/* --- requests --- */
-
-int client_request_begin(struct client *client, uint64_t req, size_t size,
-	const struct client_request_ops *ops, struct client_request **ret_request,
-	struct ramet_err *err)
-{
-	struct client_request *request = calloc(1, size);
-	if (!request)
-		return err_nomem(err);
-	request->clients = client->clients;
-	request->client = client;
-	request->req = req;
-	request->uid = client->uid;
-	request->ops = ops;
-	list_append(&client->requests, &request->link);
-	client->nrequests++;
-	*ret_request = request;
-	return 0;
-}
-
-void client_message(struct buf *b, const char *type, uint64_t req, uint32_t pairs)
-{
-	wire_map(b, 2 + pairs);
-	wire_kstr(b, "t", type);
-	wire_kuint(b, "req", req);
-}
-
-bool client_request_tell(struct client_request *request, struct buf *b)
-{
-	if (request->client)
-		return client_send(request->client, b);
-	buf_fini(b);
-	return false;
-}
-
-void client_request_end(struct client_request *request)
-{
-	if (request->client)
-		request->client->nrequests--;
-	list_remove(&request->link);
-	request->ops->free(request);
-}
-
-void client_request_answer(struct client_request *request, struct buf *b)
-{
-	struct client *client = request->client;
-	struct buf own = *b; /* b may be part of the request */
-	*b = (struct buf){0};
-	client_request_end(
-		request); /* before sending, which may close the client and abandon its requests */
-	if (client)
-		client_send(client, &own);
-	else
-		buf_fini(&own);
-}
-
-static void pack_failure(struct buf *b, uint64_t req, const struct call_error *error)
-{
-	client_message(b, "error", req, 1);
-	wire_key(b, "error");
-	call_error_pack(error, b);
-}
-
-void client_request_fail_with(struct client_request *request, const struct call_error *error)
-{
-	struct buf b = {0};
-	pack_failure(&b, request->req, error);
-	client_request_answer(request, &b);
-}
-
-void client_request_fail(struct client_request *request, const struct ramet_err *error)
-{
-	struct call_error full = {0};
-	call_error_set(&full, error, request->clients->node->config.node);
-	client_request_fail_with(request, &full);
-	call_error_fini(&full);
-}
-
-size_t client_queued(const struct client_request *request)
-{
-	return request->client ? frame_queued(request->client->conn) : 0;
-}
-
-void client_answer(struct client *client, struct buf *b)
-{
-	client_send(client, b);
-}
-
-void client_answer_err(struct client *client, uint64_t req, const struct ramet_err *error)
-{
-	struct buf b = {0};
-	struct call_error full = {0};
-	call_error_set(&full, error, client->clients->node->config.node);
-	pack_failure(&b, req, &full);
-	call_error_fini(&full);
-	client_send(client, &b);
-}
-
-struct client_request *client_find_request(struct client *client, uint64_t req)
-{
-	list_for_each (request, &client->requests, struct client_request, link)
-		if (request->req == req)
-			return request;
-	return NULL;
-}
-
-int client_get_name(const struct wire_value *body, char dst[CALL_NAME_MAX], struct ramet_err *err)
-{
-	int rc = wire_get_str(body, "name", dst, CALL_NAME_MAX, err);
-	if (rc == 0 && !app_name_valid(dst))
-		rc = err_set(err, RAMET_EINVAL, "\"%s\" is not a function's name", dst);
-	return rc;
-}
-
-int client_get_node(struct client *client, const struct wire_value *body, uint32_t *ret_node,
-	struct ramet_err *err)
-{
-	const struct node *node = client->clients->node;
-	uint64_t id;
-	int rc = wire_get_uint_or(body, "node", UINT32_MAX, 0, &id, err);
-	if (rc < 0)
-		return rc;
-	if (id && id != node->config.node && !members_find(node->members, (uint32_t)id))
-		return err_set(err, RAMET_ENOTFOUND,
-			"no node %u in this cluster; `ramet nodes` lists them", (unsigned)id);
-	*ret_node = (uint32_t)id;
-	return 0;
 }
 
 /* --- receiving --- */
@@ -304,13 +175,10 @@ static void on_closed(void *user, const struct ramet_err *err)
 
 static const struct frame_handler frame_handler = {.on_frame = on_frame, .on_closed = on_closed};
 
-static int client_create(struct clients *clients, int fd, struct ramet_err *err)
+static int client_create(
+	struct clients *clients, int fd, const struct ucred *cred, struct ramet_err *err)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
 	auto_close int owned = fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return err_errno(err, RAMET_EIO, "learn who a client is");
 	struct client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return err_nomem(err);
@@ -321,12 +189,36 @@ static int client_create(struct clients *clients, int fd, struct ramet_err *err)
 		return rc;
 	}
 	client->clients = clients;
-	client->uid = cred.uid;
-	client->gid = cred.gid;
+	client->uid = cred->uid;
+	client->gid = cred->gid;
 	list_init(&client->requests);
 	list_append(&clients->list, &client->link);
 	clients->count++;
 	return 0;
+}
+
+static unsigned clients_of(const struct clients *clients, uid_t uid)
+{
+	unsigned count = 0;
+	list_for_each (client, &clients->list, struct client, link)
+		count += client->uid == uid;
+	return count;
+}
+
+/* one user cannot take the connections of all others */
+static int admit(struct clients *clients, int fd, struct ramet_err *err)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	auto_close int owned = fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return err_errno(err, RAMET_EIO, "learn who a client is");
+	if (clients->count >= CLIENTS_MAX ||
+		(cred.uid != 0 && clients_of(clients, cred.uid) >= CLIENTS_MAX_OF_USER))
+		return err_set(err, RAMET_ELIMIT,
+			"more than %u clients are connected, or %u of user %u", CLIENTS_MAX,
+			CLIENTS_MAX_OF_USER, cred.uid);
+	return client_create(clients, steal_fd(&owned), &cred, err);
 }
 
 static void on_connect(struct loop_watch *watch, uint32_t events)
@@ -334,16 +226,8 @@ static void on_connect(struct loop_watch *watch, uint32_t events)
 	struct clients *clients = container_of(watch, struct clients, watch);
 	struct ramet_err err = {0};
 	int fd = accept4(clients->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
-	int rc;
-	if (clients->count >= CLIENTS_MAX) {
-		close(fd);
-		rc = err_set(&err, RAMET_ELIMIT, "more than %u clients are connected", CLIENTS_MAX);
-	} else {
-		rc = client_create(clients, fd, &err);
-	}
-	if (rc < 0)
+	if (fd >= 0 && admit(clients, fd, &err) < 0 &&
+		log_limit(&clients->refused, 5, 10 * NSEC_PER_SEC))
 		log_err(LOG_WARN, "client.refused", &err);
 }
 

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/frame.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/wire.h"
 #include "cluster/calls_result.h"
 #include "cluster/clients.h"
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 
 #define CLIENTS_MAX 1024
+#define CLIENTS_MAX_OF_USER 256
 #define CLIENTS_MAX_REQUESTS 65536 /* open at once on a connection */
 #define CLIENTS_MAX_QUEUE \
 	(256u << 20) /* bytes that wait for a client that does not read: then it is closed */
@@ -28,6 +30,7 @@ struct clients {
 	struct list closing; /* clients to be freed at the end of the turn */
 	struct loop_timer sweep;
 	unsigned count;
+	struct log_limit refused;
 	bool stopping;
 	const unsigned char *frame; /* the one being handled */
 	size_t frame_len;
@@ -72,6 +75,10 @@ struct client_request {
 typedef int client_type_fn(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err);
 
+/* client_send - one message; b is emptied. False: the client does not read, and is closed. */
+bool client_send(struct client *client, struct buf *b);
+/* client_close - its requests are abandoned; the memory stays until the loop's next turn */
+void client_close(struct client *client);
 /* client_request_begin - allocates size bytes, zeroed, beginning with struct client_request */
 int client_request_begin(struct client *client, uint64_t req, size_t size,
 	const struct client_request_ops *ops, struct client_request **ret_request,
@@ -90,7 +97,6 @@ void client_request_end(
 size_t client_queued(const struct client_request *request); /* bytes that wait for it */
 
 /* answers to requests that need no object */
-void client_answer(struct client *client, struct buf *b);
 void client_answer_err(struct client *client, uint64_t req, const struct ramet_err *error);
 struct client_request *client_find_request(struct client *client, uint64_t req);
 
@@ -106,7 +112,15 @@ extern const struct client_request_ops clients_ready_ops;
 struct log_chunk;
 bool clients_tell_log(struct client_request *request, uint32_t node, const struct log_chunk *chunk);
 
-/* every string of an optional function or node is checked here */
+/* what several types have in common */
+void client_pack_result(
+	struct buf *b, const char *type, uint64_t req, const struct call_result *result);
+void client_tell_accepted(struct client_request *request, const char *id);
+int client_get_ms(
+	const struct wire_value *body, const char *key, uint64_t *ret_ns, struct ramet_err *err);
+int client_get_data(const struct wire_value *body, const void **ret_data, size_t *ret_len,
+	struct ramet_err *err);
+/* a function's name, and a node of this cluster (0: none), checked */
 int client_get_name(const struct wire_value *body, char dst[CALL_NAME_MAX], struct ramet_err *err);
 int client_get_node(struct client *client, const struct wire_value *body, uint32_t *ret_node,
 	struct ramet_err *err);

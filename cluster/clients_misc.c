@@ -187,7 +187,7 @@ int clients_on_shutdown(
 	log_info("node.shutdown", "uid=%u", client->uid);
 	struct buf b = {0};
 	client_message(&b, "closing", req, 0);
-	client_answer(client, &b);
+	client_send(client, &b);
 	node_stop(node);
 	return 0;
 }

@@ -93,11 +93,9 @@ static void check_limits(const struct node *node, struct check *check)
 
 static void check_transport(const struct node *node, struct check *check)
 {
-	snprintf(check->detail, sizeof(check->detail), "%s on %s", node->self.transport,
-		node->self.data);
-	lacks(check, "warn", "", "an RDMA adapter", "pages travel over TCP");
-	snprintf(check->detail, sizeof(check->detail), "%s on %s", node->self.transport,
-		node->self.data);
+	char detail[160];
+	snprintf(detail, sizeof(detail), "%s on %s", node->self.transport, node->self.data);
+	lacks(check, "warn", detail, "an RDMA adapter", "pages travel over TCP");
 }
 
 static void check_python(const struct node *node, struct check *check)
@@ -113,6 +111,7 @@ static void check_python(const struct node *node, struct check *check)
 
 static void check_store(const struct node *node, struct check *check)
 {
+	char detail[NODE_PATH_MAX + 64];
 	struct statvfs fs;
 	if (statvfs(node->config.dir, &fs) < 0) {
 		lacks(check, "missing", node->config.dir, "make the directory writable",
@@ -120,25 +119,25 @@ static void check_store(const struct node *node, struct check *check)
 		return;
 	}
 	unsigned long long room = (unsigned long long)fs.f_bavail * fs.f_frsize;
+	snprintf(detail, sizeof(detail), "%s, %llu MiB free", node->config.dir, room >> 20);
 	if (room >= LOW_DISK_BYTES)
-		ok(check, "");
+		ok(check, detail);
 	else
-		lacks(check, "warn", "", "make room",
+		lacks(check, "warn", detail, "make room",
 			"deployments and files of other nodes may not fit");
-	snprintf(check->detail, sizeof(check->detail), "%s, %llu MiB free", node->config.dir,
-		room >> 20);
 }
 
 static void check_peers(const struct node *node, struct check *check)
 {
 	unsigned count = members_count(node->members), alive = members_alive(node->members);
+	char detail[64];
+	snprintf(detail, sizeof(detail), "%u of %u other nodes are up", alive, count);
 	if (alive == count)
-		ok(check, "");
+		ok(check, detail);
 	else
-		lacks(check, "warn", "",
+		lacks(check, "warn", detail,
 			"start rametd there, and let this node reach its listen address",
 			"nothing runs on nodes that are down");
-	snprintf(check->detail, sizeof(check->detail), "%u of %u other nodes are up", alive, count);
 }
 
 static void check_class(const struct node *node, struct check *check)
@@ -146,14 +145,14 @@ static void check_class(const struct node *node, struct check *check)
 	ok(check, node->self.class_text);
 	for (unsigned i = 0; i < members_count(node->members); i++) {
 		const struct member *member = members_at(node->members, i);
-		char diff[256];
+		char diff[256], detail[320];
 		if (!member->known || member->info.class_id == node->self.class_id)
 			continue;
 		topo_class_diff(&node->topo, member->info.class_text, diff, sizeof(diff));
-		lacks(check, "warn", "", "the same kernel build and CPU features on both",
+		snprintf(detail, sizeof(detail), "differs from node %u: %s", member->info.node,
+			diff);
+		lacks(check, "warn", detail, "the same kernel build and CPU features on both",
 			"no fork travels between these nodes: each class has its own cold start");
-		snprintf(check->detail, sizeof(check->detail), "differs from node %u: %s",
-			member->info.node, diff);
 		return;
 	}
 }

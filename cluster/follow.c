@@ -40,6 +40,8 @@ struct follow {
 	uint64_t id;
 	follow_chunk_fn *fn;
 	void *user;
+	struct log_filter filter;
+	uint32_t only; /* 0: all nodes */
 	struct log_follow *local;
 	struct source *sources;
 	unsigned nsources;
@@ -80,16 +82,27 @@ static void on_local(void *user, const struct log_chunk *chunk)
 	follow->fn(follow->user, follow->follows->node->config.node, chunk);
 }
 
-static void tell_sources(struct follow *follow, const struct log_filter *filter)
+static void ask_source(struct follow *follow, uint32_t node)
 {
-	struct node *node = follow->follows->node;
-	for (unsigned i = 0; i < follow->nsources; i++) {
-		struct buf b = {0};
-		wire_map(&b, 1 + LOG_FILTER_PAIRS);
-		wire_kuint(&b, "id", follow->id);
-		log_filter_pack_pairs(filter, &b);
-		bus_notify(node->bus, follow->sources[i].node, "follow", &b);
-	}
+	struct buf b = {0};
+	wire_map(&b, 1 + LOG_FILTER_PAIRS);
+	wire_kuint(&b, "id", follow->id);
+	log_filter_pack_pairs(&follow->filter, &b);
+	bus_notify(follow->follows->node->bus, node, "follow", &b);
+}
+
+static void add_source(struct follow *follow, uint32_t node)
+{
+	struct source *source = NULL;
+	if (follow->only && follow->only != node)
+		return;
+	for (unsigned i = 0; i < follow->nsources && !source; i++)
+		if (follow->sources[i].node == node)
+			source = &follow->sources[i];
+	if (!source)
+		source = &follow->sources[follow->nsources++];
+	*source = (struct source){.follow = follow, .node = node};
+	ask_source(follow, node);
 }
 
 int follow_start(struct follows *follows, const struct log_filter *filter, uint32_t only,
@@ -102,8 +115,11 @@ int follow_start(struct follows *follows, const struct log_filter *filter, uint3
 	list_init(&follow->link);
 	follow->follows = follows;
 	follow->id = ++follows->sequence;
+	follow->filter = *filter;
+	follow->only = only;
 	follow->fn = fn;
 	follow->user = user;
+	/* one for each peer there can be */
 	follow->sources = calloc(members_count(node->members) + 1, sizeof(*follow->sources));
 	int rc = follow->sources ? 0 : err_nomem(err);
 	if (rc == 0 && (!only || only == node->config.node))
@@ -114,14 +130,19 @@ int follow_start(struct follows *follows, const struct log_filter *filter, uint3
 	}
 	for (unsigned i = 0; i < members_count(node->members); i++) {
 		const struct member *member = members_at(node->members, i);
-		if (member->alive && (!only || only == member->info.node))
-			follow->sources[follow->nsources++] =
-				(struct source){.follow = follow, .node = member->info.node};
+		if (member->alive)
+			add_source(follow, member->info.node);
 	}
-	tell_sources(follow, filter);
 	list_append(&follows->own, &follow->link);
 	*ret_follow = follow;
 	return 0;
+}
+
+void follows_node_up(struct follows *follows, uint32_t node)
+{
+	list_for_each (follow, &follows->own, struct follow, link)
+		if (!follow->stopping)
+			add_source(follow, node);
 }
 
 static void on_stopped(struct loop_timer *timer)

@@ -16,6 +16,8 @@ struct node;
 
 int follows_create(struct node *node, struct follows **ret_follows, struct ramet_err *err);
 void follows_destroy(struct follows *follows); /* NULL is fine */
+/* membership changed: a node that came is followed too; what one that went had asked for ends */
+void follows_node_up(struct follows *follows, uint32_t node);
 void follows_node_down(struct follows *follows, uint32_t node);
 
 /* what node `node` printed; chunk is valid during the call */

@@ -89,6 +89,7 @@ static void on_alive(void *user, const struct member *member)
 {
 	struct node *node = user;
 	versions_sync(node, member->info.node);
+	follows_node_up(node->follows, member->info.node);
 	clients_members_changed(node->clients);
 }
 
@@ -298,6 +299,7 @@ void node_destroy(struct node *node)
 	DESTROY(calls, calls_destroy);
 	DESTROY(seeds, seeds_destroy);
 	DESTROY(instances, instances_destroy);
+	DESTROY(spawn, spawn_client_stop); /* now nobody uses the files below any more */
 	DESTROY(files, file_transfer_destroy);
 	DESTROY(bundles, bundles_destroy);
 	DESTROY(follows, follows_destroy);
@@ -306,7 +308,6 @@ void node_destroy(struct node *node)
 	DESTROY(segments, segments_destroy);
 	DESTROY(registry, registry_destroy);
 	DESTROY(versions, versions_destroy);
-	DESTROY(spawn, spawn_client_stop);
 	DESTROY(logs, logrings_destroy);
 	DESTROY(workers, workers_destroy);
 	DESTROY(clients, clients_destroy); /* last: by this clients see that all is gone */

@@ -20,7 +20,7 @@
 struct registry;
 
 struct registry_entry {
-	struct list link;
+	struct list link, bucket;
 	char name[CLIENT_NAME_MAX + 1];
 	uid_t uid;
 	uint64_t generation;

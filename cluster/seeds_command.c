@@ -8,10 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#if __has_include("runtime/host/python_command.h")
-#include "runtime/host/python_command.h"
-#endif
-
 #define COMMAND_MAX_ARGS 16
 #define COMMAND_MAX_ENV (CLIENT_MAX_ENV + 16)
 
@@ -129,29 +125,16 @@ static int native_argv(struct command *c, struct ramet_err *err)
 	return rc < 0 ? rc : add_arg(c, path, err);
 }
 
-static int python_argv(struct command *c, const struct node_config *config,
-	const struct app_version *app, struct ramet_err *err)
-{
-	const char *python = app->python[0] ? app->python : config->python;
-	if (access(python, X_OK) < 0)
-		return err_errno(err, RAMET_ENOTFOUND, "python: %s", python);
-	return add_arg(c, python, err);
-}
-
-int command_create(const struct node_config *config, const struct app_version *app,
-	struct command **ret_command, struct ramet_err *err)
+int command_create(
+	const struct app_version *app, struct command **ret_command, struct ramet_err *err)
 {
 	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
-	int rc = 0;
-	if (strcmp(app->lang, "native") == 0)
-		rc = native_argv(c, err);
-	else if (strcmp(app->lang, "python") == 0)
-		rc = python_argv(c, config, app, err);
-	else
-		rc = err_set(err, RAMET_ENOTSUP, "language %s: this node runs python and native",
-			app->lang);
+	if (strcmp(app->lang, "native") != 0)
+		return err_set(err, RAMET_ENOTSUP,
+			"language %s: this build of rametd has no engine for it", app->lang);
+	int rc = native_argv(c, err);
 	if (rc == 0)
 		rc = fill_env(c, app, err);
 	if (rc < 0)

@@ -6,12 +6,11 @@
 #include "base/err.h"
 #include "base/wire.h"
 #include "cluster/app_version.h"
-#include "cluster/node_config.h"
 
 struct command;
 /* RAMET_ENOTSUP: no engine for the app's language here */
-int command_create(const struct node_config *config, const struct app_version *app,
-	struct command **ret_command, struct ramet_err *err);
+int command_create(
+	const struct app_version *app, struct command **ret_command, struct ramet_err *err);
 void command_destroy(struct command *command); /* NULL is fine */
 DEFINE_CLEANUP(struct command, command_destroy)
 const char *const *command_argv(const struct command *command); /* NULL-terminated */
