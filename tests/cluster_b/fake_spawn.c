@@ -9,6 +9,7 @@
 #include "base/wire.h"
 #include "rfork/capture.h"
 #include "runtime/host_proto.h"
+#include "tests/cluster_b/world.h"
 #include "tests/rfork/seed_fixture.h"
 
 #include <fcntl.h>
@@ -414,6 +415,19 @@ struct spawn_client *fake_create(struct fake *fake)
 	list_init(&client->jobs);
 	list_append(&clients, &client->link);
 	return client;
+}
+
+int world_spawn(struct world *world, unsigned index, const struct world_options *options,
+	struct ramet_err *err)
+{
+	struct fake *fake = &world->fakes[index];
+	(void)err;
+	setenv("RAMET_HOST", "/bin/true", 1);
+	fake->loop = world->loop;
+	fake->caps = (struct spawn_caps){
+		.userfaultfd = !options->eager, .timens = true, .cgroup = "none"};
+	world->spawns[index] = fake_create(fake);
+	return 0;
 }
 
 void spawn_client_stop(struct spawn_client *client)

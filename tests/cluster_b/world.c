@@ -16,10 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const functions[] = {"echo", "hang", "crash", "leave", "other", "print", "fail",
-	"polite", "die", "garbage", "big", "claim", "hold", "noise"};
+	"polite", "die", "garbage", "big", "claim", "hold", "noise", "pid", "sum", "touch"};
 
 /* one turn of the loop; false: it is too late, or the loop is broken (printed) */
 static bool turn(struct world *world, uint64_t deadline)
@@ -105,24 +106,21 @@ bool world_init(struct world *world, const struct world_options *options)
 	struct ramet_err err = {0};
 	int ports[WORLD_MAX];
 	*world = (struct world){.n = options->nodes ? options->nodes : 1};
-	setenv("RAMET_HOST", "/bin/true", 1);
 	log_init("test", getenv("TEST_DEBUG") ? LOG_DEBUG : LOG_ERROR, STDERR_FILENO);
 	world->fds = suite_count_fds();
 	bool ok = loop_create(&world->loop, &err) == 0;
 	for (unsigned i = 0; i < world->n; i++)
 		ports[i] = free_port();
+	for (unsigned i = 0; ok && i < world->n; i++) { /* first, while there are no threads */
+		snprintf(world->dirs[i], sizeof(world->dirs[i]), "/tmp/ramet-world-XXXXXX");
+		ok = mkdtemp(world->dirs[i]) && chmod(world->dirs[i], 0711) == 0 &&
+			world_spawn(world, i, options, &err) == 0;
+	}
 	for (unsigned i = 0; ok && i < world->n; i++) {
 		struct node_config config;
-		struct fake *fake = &world->fakes[i];
-		snprintf(world->dirs[i], sizeof(world->dirs[i]), "/tmp/ramet-world-XXXXXX");
-		fake->loop = world->loop;
-		fake->caps = (struct spawn_caps){
-			.userfaultfd = !options->eager, .timens = true, .cgroup = "none"};
-		ok = mkdtemp(world->dirs[i]) != NULL;
 		configure(world, i, options, ports, &config);
-		ok = ok &&
-			node_create(world->loop, &config, fake_create(fake), &world->nodes[i],
-				&err) == 0;
+		ok = node_create(world->loop, &config, steal_ptr(&world->spawns[i]),
+			     &world->nodes[i], &err) == 0;
 	}
 	ok = ok && world_until_true(world, all_ready);
 	if (!ok)
@@ -148,6 +146,8 @@ void world_fini(struct world *world)
 {
 	for (unsigned i = 0; i < world->n; i++)
 		node_destroy(world->nodes[i]);
+	for (unsigned i = 0; i < world->n; i++)
+		spawn_client_stop(world->spawns[i]);
 	app_version_put(world->app);
 	loop_destroy(world->loop);
 	for (unsigned i = 0; i < world->n; i++)

@@ -24,6 +24,7 @@ struct world {
 	unsigned n;
 	char dirs[WORLD_MAX][64];
 	struct fake fakes[WORLD_MAX];
+	struct spawn_client *spawns[WORLD_MAX]; /* until their nodes have them */
 	struct node *nodes[WORLD_MAX];
 	struct app_version *app;
 	unsigned fds;
@@ -45,6 +46,10 @@ void world_stop_node(struct world *world, unsigned index);
 /* runs the loop until *counter is at least want; false: it took too long */
 bool world_until(struct world *world, const unsigned *counter, unsigned want);
 bool world_until_true(struct world *world, bool (*fn)(struct world *world));
+
+/* world_spawn - a node's ramet-spawn: fake_spawn.c has one, real_spawn.c the other */
+int world_spawn(struct world *world, unsigned index, const struct world_options *options,
+	struct ramet_err *err);
 
 /* What is deployed: all functions of fake_spawn.h, in one app. */
 struct world_app {

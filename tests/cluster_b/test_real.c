@@ -1,0 +1,213 @@
+/* Nodes with real processes: a cold start, a capture, local and remote forks, working sets, deaths.
+ */
+#include "tests/cluster_b/world.h"
+
+#include "base/clock.h"
+#include "cluster/members.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define SUM "137438691370" /* of the table, 2^19 numbers from 0, and 42 */
+#define MANY 24
+
+static void test_one_node(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "sum", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_WARM);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "touch", 0); /* the host is bound to sum */
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	CHECK(o.result.ns.first_instruction > 0 &&
+		o.result.ns.first_instruction < o.result.ns.total);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "crash", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_ECRASH);
+	CHECK_INT(o.result.error.signal, SIGSEGV);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "leave", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_ECRASH);
+	CHECK(strstr(o.result.error.err.msg, "status 3") != NULL);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "sum", 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_WARM);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_many_at_once(void)
+{
+	struct world w;
+	struct outcome o[MANY];
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct call_request r = {.function = "touch", .own_instance = true};
+	for (unsigned i = 0; i < MANY; i++)
+		REQUIRE(world_submit(&w, 0, &r, &o[i]) == 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		REQUIRE(world_until(&w, &o[i].done, 1));
+		CHECK_INT(o[i].result.error.err.code, 0);
+		CHECK_STR(o[i].result.output, SUM); /* what one writes, no other sees */
+		outcome_fini(&o[i]);
+	}
+	world_fini(&w);
+}
+
+static void test_deadline_kills(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){.deadline_ms = 50}));
+	for (unsigned i = 0; i < 3; i++) {
+		struct outcome o = world_call(&w, 0, "hang", 0);
+		CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
+		outcome_fini(&o);
+		o = world_call(&w, 0, "pid", 0);
+		CHECK_INT(o.result.error.err.code, 0);
+		outcome_fini(&o);
+	}
+	world_fini(&w);
+}
+
+static bool two_has_a_copy(struct world *w)
+{
+	const struct member *m = members_find(w->nodes[0]->members, 2);
+	return member_holds(m, w->app->id) != NULL;
+}
+
+static void has_working_set(void *user, const struct seed_info *info)
+{
+	*(uint64_t *)user = info->working_set_bytes;
+}
+
+static void test_remote_forks(void)
+{
+	struct world w;
+	uint64_t set = 0;
+	REQUIRE(world_init(&w, &(struct world_options){.nodes = 3}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "touch", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	CHECK_INT(o.result.source_node, 1);
+	outcome_fini(&o);
+	REQUIRE(world_until_true(&w, two_has_a_copy));
+	o = world_call(&w, 0, "sum", 2); /* another function, from the complete copy */
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	outcome_fini(&o);
+	seeds_each(w.nodes[0]->seeds, has_working_set, &set);
+	CHECK(set >= 4 << 20); /* node 2 told what it had to fetch */
+	o = world_call(&w, 0, "touch", 3); /* prefetched */
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+struct seen {
+	unsigned results, summaries, wrong, kinds[START_KINDS];
+	struct burst_summary summary;
+};
+
+static void on_rank(void *user, const struct call_result *result)
+{
+	struct seen *seen = user;
+	seen->results++;
+	seen->kinds[result->start]++;
+	seen->wrong +=
+		result->output_len != strlen(SUM) || memcmp(result->output, SUM, strlen(SUM)) != 0;
+}
+
+static void on_summary(void *user, const struct burst_summary *summary)
+{
+	struct seen *seen = user;
+	seen->summary = *summary;
+	seen->summaries++;
+}
+
+static void burst(struct world *w, uint32_t count, struct seen *seen)
+{
+	static const struct burst_handler handler = {on_rank, on_summary};
+	struct burst_request r = {
+		.tenant = WORLD_UID, .function = "touch", .data = "42", .len = 2, .count = count};
+	char id[CALL_ID_MAX];
+	struct ramet_err err = {0};
+	*seen = (struct seen){0};
+	REQUIRE_OK(bursts_submit(w->nodes[0]->bursts, &r, &handler, seen, id, &err), &err);
+	REQUIRE(world_until(w, &seen->summaries, 1));
+}
+
+static void test_burst_over_three_nodes(void)
+{
+	struct world w;
+	struct seen seen;
+	REQUIRE(world_init(&w, &(struct world_options){.nodes = 3}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	burst(&w, 64, &seen);
+	CHECK_INT(seen.results, 64);
+	CHECK_INT(seen.wrong, 0);
+	CHECK_INT(seen.summary.ok, 64);
+	CHECK_INT(seen.summary.nodes, 3);
+	CHECK_INT(seen.kinds[START_COLD], 0);
+	CHECK(seen.kinds[START_LOCAL_FORK] > 0 && seen.kinds[START_REMOTE_FORK] > 0);
+	world_fini(&w);
+}
+
+static bool source_is_dead(struct world *w)
+{
+	return !members_find(w->nodes[1]->members, 1)->alive;
+}
+
+static void test_copy_outlives_its_source(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){.nodes = 2}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "touch", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	REQUIRE(world_until_true(&w, two_has_a_copy));
+	world_stop_node(&w, 0);
+	REQUIRE(world_until_true(&w, source_is_dead));
+	o = world_call(&w, 1, "sum", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_nothing_is_left_after_many(void)
+{
+	struct world w;
+	struct seen seen;
+	REQUIRE(world_init(&w, &(struct world_options){.max_instances = 16, .idle_ms = 20}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){.fresh = "fresh"}));
+	burst(&w, 16, &seen); /* what is made once is there now */
+	CHECK_INT(seen.wrong, 0);
+	while (instances_count(w.nodes[0]->instances, NULL) > 0)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	unsigned fds = suite_count_fds();
+	burst(&w, 300, &seen);
+	CHECK_INT(seen.wrong, 0);
+	CHECK_INT(seen.summary.ok, 300);
+	while (instances_count(w.nodes[0]->instances, NULL) > 0)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	CHECK_INT(suite_count_fds(), fds);
+	world_fini(&w);
+}
+
+SUITE_MAIN("nodes with real processes", TEST(test_one_node), TEST(test_many_at_once),
+	TEST(test_deadline_kills), TEST(test_remote_forks), TEST(test_burst_over_three_nodes),
+	TEST(test_copy_outlives_its_source), TEST(test_nothing_is_left_after_many))
