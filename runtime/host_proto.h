@@ -9,7 +9,8 @@
  *            dir: the deployed files, readable; handler: file and symbol, "app.py:handler", "libf.so:handle".
  *            Answer: loaded {} or failed {error}.
  *   capture  {}  Bring the process to its safepoint and capture it.
- *            Answer: captured {state: uint, shadow_tid: int} with 1 fd (pidfd of the frozen shadow), or refused {error}.
+ *            Answer: captured {state: uint, stall: uint (ns)} with 2 fds, those of struct safepoint_shadow (pidfd of
+ *            the frozen shadow, ready_fd), or refused {error}.
  *            The host goes on serving.
  *   call     {id: uint, fn: str, data: bin, binary: bool, ctx: {version: str, node: uint, rank: uint, size: uint,
  *             deadline: uint (CLOCK_MONOTONIC ns, 0 none), random: bin 16}, max_output: uint}
@@ -20,7 +21,7 @@
  *   ready    {engine: str, detail: str}            a cold host is up, before load
  *   loaded   {us: uint}                            initialised: imports and module code have run
  *   failed   {error: map}                          load failed; the host then exits
- *   captured {state: uint} + pidfd · refused {error: map}
+ *   captured {state: uint, stall: uint} + pidfd, ready_fd · refused {error: map}
  *   started  {first: uint, hooks: uint}            a clone runs: CLOCK_MONOTONIC ns of its first instruction, and
  *                                                  of the end of its after_clone hooks. Sent once per clone, first.
  *   result   {id: uint, ok: bool, data: bin, binary: bool, error: map, begin: uint, end: uint}   (monotonic ns)
