@@ -1,0 +1,79 @@
+"""What `bench/run fork` forks: CPython with numpy, one real call, and fork() itself as the baseline.
+
+A baseline function forks the very process it runs in, by libc's fork(), and times it; where the child has work to do,
+it runs the same hooks and the same call that a clone runs, then _exit()s.
+"""
+import ctypes
+import hashlib
+import json
+import os
+import ssl
+import time
+
+import numpy
+
+import ramet_host
+
+_baseline = ctypes.PyDLL(os.environ["BENCH_BASELINE"])
+_baseline.baseline_fork.argtypes = [ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint64)]
+_matrix = numpy.arange(64 * 64, dtype=numpy.float64).reshape(64, 64) / 4096
+_records = [{"id": i, "name": "row %d" % i, "values": [i * 0.5, i * 1.5]} for i in range(200)]
+
+
+def noop(event, context):
+    return None
+
+
+def work(event, context):
+    """The real call: numpy, json, sha256, ssl."""
+    product = _matrix @ _matrix.T
+    text = json.dumps(_records)
+    return {
+        "trace": float(numpy.trace(product)),
+        "count": len(json.loads(text)),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "random": ssl.RAND_bytes(8).hex(),
+    }
+
+
+def work_for(event, context):
+    """Calls of work() that fit into event["ms"] milliseconds."""
+    end = time.monotonic_ns() + event["ms"] * 1_000_000
+    count = 0
+    while time.monotonic_ns() < end:
+        work(None, None)
+        count += 1
+    return count
+
+
+def fork_first(event, context):
+    """fork(), n times: [[ns to the child's first instruction, ns until it was reaped], ...]"""
+    first, total = ctypes.c_uint64(), ctypes.c_uint64()
+    out = []
+    for _ in range(event["n"]):
+        if _baseline.baseline_fork(ctypes.byref(first), ctypes.byref(total)) != 0:
+            raise OSError("fork failed")
+        out.append([first.value, total.value])
+    return out
+
+
+def fork_work(event, context):
+    """fork(), hooks, work(), result through a pipe, exit, wait: [[ns to the result, ns until reaped], ...]"""
+    out = []
+    for _ in range(event["n"]):
+        source, sink = os.pipe()
+        begin = time.monotonic_ns()
+        pid = _baseline.baseline_plain_fork()
+        if pid == 0:
+            ramet_host.after_clone(os.getrandom(32))
+            os.write(sink, json.dumps(work(json.loads("null"), None)).encode())
+            os._exit(0)
+        result = os.read(source, 65536)
+        there = time.monotonic_ns()
+        os.waitpid(pid, 0)
+        end = time.monotonic_ns()
+        os.close(source)
+        os.close(sink)
+        assert json.loads(result)["count"] == len(_records)
+        out.append([there - begin, end - begin])
+    return out

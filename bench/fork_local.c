@@ -1,0 +1,202 @@
+/* Clones on the seed's own node: to the first instruction, to the end of a real call, and what an
+ * idle one holds. Each sample is followed by one of the baseline. */
+#include "bench/fork.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "bench/report.h"
+#include "rfork/template.h"
+#include "rfork/working_set.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUNDS 300
+#define IDLE_ROUNDS 10
+#define WARM_UP 10
+
+struct populate {
+	uint64_t ranges[TEMPLATE_MAX_POPULATE][2];
+	unsigned count;
+};
+
+/* one clone from the request to its end */
+static int run_clone(struct node *node, uint64_t tmpl, const struct clone_options *options,
+	struct proc **ret_proc, struct ramet_err *err)
+{
+	auto_proc struct proc *proc = NULL;
+	int rc = node_clone(node, tmpl, options, &proc, err);
+	if (rc == 0)
+		rc = proc_wait_made(proc, err);
+	if (rc == 0)
+		rc = proc_wait_ended(proc, err);
+	if (rc == 0)
+		rc = proc_wait_started(proc, err);
+	if (rc == 0 && options->function)
+		rc = proc_result(proc, NULL, err);
+	if (rc == 0 && (proc->how.status != 0 || proc->how.signal != 0))
+		rc = err_set(err, RAMET_ELOST, "a clone ended with status %d, signal %d",
+			proc->how.status, proc->how.signal);
+	if (rc == 0)
+		*ret_proc = steal_ptr(&proc);
+	return rc;
+}
+
+/* --- to the first instruction --- */
+
+static int first_instruction(struct node *node, struct python_seed *seed, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples ours = {0}, asked = {0}, total = {0};
+	CLEANUP(samples_fini) struct samples fork_first = {0}, fork_total = {0};
+	const struct clone_options options = {.exit = true};
+	for (int i = -WARM_UP; i < ROUNDS; i++) {
+		auto_proc struct proc *proc = NULL;
+		double first = 0;
+		double all = 0;
+		int rc = run_clone(node, seed->tmpl, &options, &proc, err);
+		if (rc == 0)
+			rc = python_seed_baseline(seed, "fork_first", &first, &all, err);
+		if (rc < 0)
+			return rc;
+		if (i < 0)
+			continue;
+		samples_add(&ours, (double)(proc->first_ns - proc->begin_ns) / 1e3);
+		samples_add(&asked, (double)(proc->first_ns - proc->asked_ns) / 1e3);
+		samples_add(&total, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
+		samples_add(&fork_first, first / 1e3);
+		samples_add(&fork_total, all / 1e3);
+	}
+	report_samples("local_clone_first_instruction", "us", &ours,
+		"fork() of the host to the child's first instruction", &fork_first);
+	report_samples("local_clone_asked", "us", &asked,
+		"the same fork(); ours from the daemon's request", &fork_first);
+	report_samples("local_clone_exit", "us", &total,
+		"fork(), exit and wait; ours from the daemon's request until it is told",
+		&fork_total);
+	return 0;
+}
+
+/* --- a real call --- */
+
+static int one_call(struct node *node, struct python_seed *seed, const struct populate *populate,
+	struct samples *sums, struct ramet_err *err)
+{
+	auto_proc struct proc *proc = NULL;
+	const struct clone_options options = {
+		.function = "work",
+		.json = "null",
+		.exit = true,
+		.populate = populate->ranges,
+		.npopulate = populate->count,
+	};
+	int rc = run_clone(node, seed->tmpl, &options, &proc, err);
+	if (rc == 0 && sums)
+		samples_add(sums, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
+	return rc;
+}
+
+static int real_call(struct node *node, struct python_seed *seed, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples plain = {0}, populated = {0}, theirs = {0};
+	auto_working_set struct working_set *set = NULL;
+	struct populate none = {.count = 0};
+	struct populate all;
+	int rc = python_seed_record(node, seed, &set, err);
+	if (rc < 0)
+		return rc;
+	all.count = working_set_populate(
+		set, &seed->image->desc, all.ranges, TEMPLATE_MAX_POPULATE);
+	for (int i = -WARM_UP; i < ROUNDS; i++) {
+		double result = 0;
+		double end = 0;
+		rc = one_call(node, seed, &none, i < 0 ? NULL : &plain, err);
+		if (rc == 0)
+			rc = one_call(node, seed, &all, i < 0 ? NULL : &populated, err);
+		if (rc == 0)
+			rc = python_seed_baseline(seed, "fork_work", &result, &end, err);
+		if (rc < 0)
+			return rc;
+		if (i >= 0)
+			samples_add(&theirs, end / 1e3);
+	}
+	/* as in service: a function is populated where that was measured to help */
+	bool helps = samples_median(&populated) < samples_median(&plain);
+	report_samples("local_numpy_exit", "us", helps ? &populated : &plain,
+		"fork() of the host, the same hooks and call, exit and wait", &theirs);
+	report_samples("local_numpy_exit_plain", "us", &plain, "the same", &theirs);
+	report_samples("local_numpy_exit_populated", "us", &populated, "the same", &theirs);
+	report_note("working set of the call: %llu pages, %u ranges populated",
+		(unsigned long long)working_set_pages(set), all.count);
+	return 0;
+}
+
+/* --- memory of an idle clone --- */
+
+static uint64_t field(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+	return at ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+/* bytes that the kernel holds for this process alone: anonymous pages and page tables */
+static int own_bytes(pid_t pid, double *ret, struct ramet_err *err)
+{
+	char path[64];
+	auto_free char *rollup = NULL;
+	auto_free char *status = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	int rc = file_read(path, 65536, &rollup, NULL, err);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (rc == 0)
+		rc = file_read(path, 65536, &status, NULL, err);
+	if (rc == 0)
+		*ret = (double)(field(rollup, "\nAnonymous:") + field(status, "\nVmPTE:"));
+	return rc;
+}
+
+static int idle_clone(struct node *node, struct python_seed *seed, double *ret, struct ramet_err *err)
+{
+	auto_proc struct proc *proc = NULL;
+	const struct clone_options options = {.function = "noop", .json = "null"};
+	int rc = node_clone(node, seed->tmpl, &options, &proc, err);
+	if (rc == 0)
+		rc = proc_wait_made(proc, err);
+	if (rc == 0)
+		rc = proc_wait_started(proc, err);
+	if (rc == 0)
+		rc = proc_result(proc, NULL, err);
+	return rc < 0 ? rc : own_bytes(proc->pid, ret, err);
+}
+
+static int idle_memory(struct node *node, struct python_seed *seed, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples ours = {0}, theirs = {0};
+	for (int i = 0; i < IDLE_ROUNDS; i++) {
+		double bytes = 0;
+		double host = 0;
+		int rc = idle_clone(node, seed, &bytes, err);
+		if (rc == 0)
+			rc = own_bytes(seed->host->pid, &host, err);
+		if (rc < 0)
+			return rc;
+		samples_add(&ours, bytes);
+		samples_add(&theirs, host);
+	}
+	report_samples("idle_child_bytes", "B", &ours,
+		"anonymous memory and page tables of the host itself", &theirs);
+	return 0;
+}
+
+int fork_local(struct node *node, struct ramet_err *err)
+{
+	CLEANUP(python_seed_end) struct python_seed seed;
+	int rc = python_seed_make(node, &seed, err);
+	if (rc == 0)
+		rc = first_instruction(node, &seed, err);
+	if (rc == 0)
+		rc = real_call(node, &seed, err);
+	if (rc == 0)
+		rc = idle_memory(node, &seed, err);
+	return rc;
+}

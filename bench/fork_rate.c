@@ -1,0 +1,99 @@
+/* No-op children per second on one core: everything that makes, runs and reaps them shares it. */
+#include "bench/fork.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "bench/report.h"
+
+#include <sched.h>
+#include <stdio.h>
+
+#define BURST 64
+#define BURSTS 12
+#define ROW 1024 /* children in a row, pool refilled as it goes */
+
+static int one_burst(
+	struct node *node, uint64_t tmpl, unsigned count, double *ret_rate, struct ramet_err *err)
+{
+	struct proc *procs[BURST] = {0};
+	const struct clone_options options = {.exit = true};
+	uint64_t begin = now_ns();
+	int rc = 0;
+	for (unsigned done = 0; rc == 0 && done < count; done += BURST) {
+		for (unsigned i = 0; rc == 0 && i < BURST; i++)
+			rc = node_clone(node, tmpl, &options, &procs[i], err);
+		for (unsigned i = 0; rc == 0 && i < BURST; i++) {
+			rc = proc_wait_made(procs[i], err);
+			if (rc == 0)
+				rc = proc_wait_ended(procs[i], err);
+			if (rc == 0 && procs[i]->how.status != 0)
+				rc = err_set(err, RAMET_ELOST, "a clone ended with status %d",
+					procs[i]->how.status);
+		}
+		for (unsigned i = 0; i < BURST; i++)
+			proc_free(procs[i]);
+	}
+	*ret_rate = count / ((double)(now_ns() - begin) / 1e9);
+	return rc;
+}
+
+static int fork_burst(struct python_seed *seed, double *ret_rate, struct ramet_err *err)
+{
+	auto_free char *json = NULL;
+	char arg[32];
+	snprintf(arg, sizeof(arg), "{\"n\":%d}", BURST);
+	uint64_t begin = now_ns();
+	int rc = proc_call(seed->host, "fork_first", arg, &json, err);
+	*ret_rate = BURST / ((double)(now_ns() - begin) / 1e9);
+	return rc;
+}
+
+static int rates(struct node *node, struct python_seed *seed, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples ours = {0}, theirs = {0}, row = {0};
+	double rate;
+	for (int i = -1; i < BURSTS; i++) {
+		int rc = node_settle(node, BURST, err);
+		if (rc == 0)
+			rc = one_burst(node, seed->tmpl, BURST, &rate, err);
+		if (rc < 0)
+			return rc;
+		if (i >= 0)
+			samples_add(&ours, rate);
+		rc = fork_burst(seed, &rate, err);
+		if (rc < 0)
+			return rc;
+		if (i >= 0)
+			samples_add(&theirs, rate);
+	}
+	int rc = one_burst(node, seed->tmpl, ROW, &rate, err);
+	if (rc < 0)
+		return rc;
+	samples_add(&row, rate);
+	report_samples("children_per_second_core", "1/s", &ours,
+		"fork(), exit and wait of the host on that core", &theirs);
+	report_samples("children_per_second_core_refill", "1/s", &row,
+		"the same; ours 1,024 in a row, sandboxes made on that core as they go", &theirs);
+	return 0;
+}
+
+int fork_rate(struct ramet_err *err)
+{
+	cpu_set_t before, one;
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_getaffinity(0, sizeof(before), &before) < 0 ||
+		sched_setaffinity(0, sizeof(one), &one) < 0)
+		return err_errno(err, RAMET_EIO, "pin to CPU 0");
+	struct node node;
+	struct python_seed seed = {0};
+	int rc = node_open(&node, BURST, err);
+	if (rc == 0)
+		rc = python_seed_make(&node, &seed, err);
+	if (rc == 0)
+		rc = rates(&node, &seed, err);
+	python_seed_end(&seed);
+	node_close(&node);
+	(void)sched_setaffinity(0, sizeof(before), &before);
+	return rc;
+}

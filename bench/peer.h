@@ -1,0 +1,36 @@
+/* The node that a seed comes from, as the wire shows it: a thread with a loop and a TCP transport of
+ * its own serves the descriptor, the image and the pack of one seed by one-sided reads. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include "base/cleanup.h"
+#include "rfork/image.h"
+#include "rfork/page_source_peer.h"
+#include "rfork/working_set.h"
+
+struct peer;
+
+/* image outlives the peer; set may be NULL: no pack. Call after ramet-spawn was started. */
+int peer_create(const struct image *image, const struct working_set *set, struct peer **ret_peer,
+	struct ramet_err *err);
+void peer_destroy(struct peer *peer);
+DEFINE_CLEANUP(struct peer, peer_destroy)
+#define auto_peer AUTO(peer_destroy)
+
+/* what a pager needs to read from it */
+const struct page_peer_spec *peer_spec(const struct peer *peer);
+/* the descriptor's own segment */
+struct segment_ref peer_descriptor(const struct peer *peer, uint64_t *ret_len);
+
+/* The control connection of a node to its peer: a blocking read that turns the node's loop. */
+struct peer_link;
+int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link **ret_link,
+	struct ramet_err *err);
+void peer_link_close(struct peer_link *link);
+DEFINE_CLEANUP(struct peer_link, peer_link_close)
+#define auto_peer_link AUTO(peer_link_close)
+/* *ret_bytes is the link's, until the next read */
+int peer_link_read_descriptor(
+	struct peer_link *link, const void **ret_bytes, uint64_t *ret_len, struct ramet_err *err);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Native functions of Ramet: the interface between a shared object and ramet-host, which loads it.
+ *
+ * A handler has the type of ramet_handler and is named in the deployment ("libsum.so:handle"). Build with
+ *
+ *	cc -shared -fPIC -o libsum.so sum.c -I<include directory of Ramet>
+ *
+ * and without linking any library of Ramet: the functions below are in the program that loads the object.
+ *
+ * A shared object may also define, with default visibility and C linkage, any of these:
+ *
+ *	int ramet_init(void);               once, before the first call: what it sets up is part of the seed, so every
+ *	                                    instance on every node has it. Nonzero: the deployment fails.
+ *	int ramet_before_snapshot(void);    before each capture: close sockets, join threads, hold no lock.
+ *	                                    Nonzero: the capture is refused.
+ *	int ramet_after_clone(const unsigned char seed[32]);
+ *	                                    first thing in each instance that is a fork: seed random numbers anew.
+ *	                                    Nonzero: the instance is given up.
+ *
+ * Threads: all of these run on the one thread of the instance. A call is never nested. */
+#ifndef RAMET_FUNCTION_H
+#define RAMET_FUNCTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RAMET_FUNCTION_SEED_BYTES 32
+#define RAMET_FUNCTION_ID_BYTES 16
+
+struct ramet_invocation; /* one call; valid until the handler returns */
+
+/* A handler: 0, or anything else after a failure, which ramet_fail() describes. */
+int ramet_handler(struct ramet_invocation *call);
+
+/* ramet_input - the payload: JSON text (UTF-8, not terminated; empty stands for null), or raw bytes when
+ * ramet_input_is_binary(). The memory is read-only by convention and valid until the handler returns. */
+const void *ramet_input(const struct ramet_invocation *call, size_t *ret_len);
+int ramet_input_is_binary(const struct ramet_invocation *call);
+
+/* ramet_output - room for an answer of len bytes, which the caller fills in before the handler returns;
+ * a second call replaces the first. binary: raw bytes, else JSON text. NULL: out of memory, or more than
+ * the function's output limit (the call has failed then, with that reason). */
+void *ramet_output(struct ramet_invocation *call, size_t len, int binary);
+/* ramet_answer - the same with a copy of data: 0, or -1 */
+int ramet_answer(struct ramet_invocation *call, const void *data, size_t len, int binary);
+/* ramet_answerf - JSON text by printf: 0, or -1 */
+int ramet_answerf(struct ramet_invocation *call, const char *format, ...)
+#if defined(__GNUC__)
+	__attribute__((format(printf, 2, 3)))
+#endif
+	;
+
+/* ramet_fail - what the caller is told: a short type ("ValueError") and a message. Returns -1, so that a
+ * handler can return it. */
+int ramet_fail(struct ramet_invocation *call, const char *type, const char *format, ...)
+#if defined(__GNUC__)
+	__attribute__((format(printf, 3, 4)))
+#endif
+	;
+
+/* About the call. Strings live until the handler returns. */
+const char *ramet_function_name(const struct ramet_invocation *call);
+const char *ramet_function_version(const struct ramet_invocation *call);
+uint64_t ramet_node(const struct ramet_invocation *call);
+uint64_t ramet_rank(const struct ramet_invocation *call); /* in its burst, from 0 */
+uint64_t ramet_group_size(const struct ramet_invocation *call);
+uint64_t ramet_deadline_ns(const struct ramet_invocation *call); /* CLOCK_MONOTONIC; 0: none */
+const unsigned char *ramet_call_id(const struct ramet_invocation *call); /* RAMET_FUNCTION_ID_BYTES, random */
+/* ramet_cancelled - nonzero once the deadline has passed: return soon. Native code cannot be interrupted; an
+ * instance that goes on is killed at twice its time. */
+int ramet_cancelled(const struct ramet_invocation *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,55 @@
+/* The crash handler: async-signal-safe, no heap, one send. */
+#include "runtime/host/crash.h"
+
+#include "runtime/host/message.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define STACK_BYTES 65536 /* room for the widest vector registers */
+
+static struct channel *crash_channel;
+static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(64)));
+
+static void say_crash(int signal, const siginfo_t *info)
+{
+	unsigned char bytes[4 + 96];
+	struct message_writer w = {bytes + 4, bytes + sizeof(bytes), false};
+	message_map(&w, 4);
+	message_kstr(&w, "t", "crash");
+	message_kuint(&w, "signal", (uint64_t)signal);
+	message_kuint(&w, "code", (uint64_t)(uint32_t)info->si_code);
+	message_kuint(&w, "address",
+		info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0);
+	size_t len = (size_t)(w.at - bytes) - 4;
+	for (unsigned i = 0; i < 4; i++)
+		bytes[i] = (unsigned char)(len >> (8 * i));
+	(void)!send(crash_channel->fd, bytes, len + 4, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* SA_RESETHAND has put the default action back: the signal comes once more when this returns */
+static void on_crash(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!crash_channel->sending)
+		say_crash(signal, info);
+	(void)syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signal);
+}
+
+void crash_watch(struct channel *channel)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+	const stack_t stack = {.ss_sp = crash_stack, .ss_size = sizeof(crash_stack)};
+	struct sigaction action = {
+		.sa_sigaction = on_crash,
+		.sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND),
+	};
+	crash_channel = channel;
+	(void)sigaltstack(&stack, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)sigaction(signals[i], &action, NULL);
+}

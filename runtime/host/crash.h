@@ -1,0 +1,12 @@
+/* The last words of a host: which signal ended it, and where. */
+#ifndef RUNTIME_HOST_CRASH_H
+#define RUNTIME_HOST_CRASH_H
+
+#include "runtime/host/channel.h"
+
+/* crash_watch - handles SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT on a stack of their own: a `crash`
+ * message on the channel, then the process dies of the same signal. Before the engine starts, so that
+ * handlers of the application (Python's faulthandler) take precedence. */
+void crash_watch(struct channel *channel);
+
+#endif

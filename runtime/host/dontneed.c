@@ -1,0 +1,125 @@
+/* The interposed madvise(): ranges that map the seed become anonymous instead. */
+#include "runtime/host/dontneed.h"
+
+#include "runtime/host/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#define SEED_NAME "/memfd:ramet-seed-"
+
+RAMET_HOST_EXPORT int madvise(void *addr, size_t len, int advice);
+
+static bool in_clone;
+
+void dontneed_in_clone(void)
+{
+	in_clone = true;
+}
+
+static int real_madvise(void *addr, size_t len, int advice)
+{
+	return (int)syscall(SYS_madvise, addr, len, advice);
+}
+
+/* One line of /proc/self/maps: "start-end perms offset dev inode path". */
+struct map {
+	uint64_t start, end;
+	int prot;
+	bool seed;
+};
+
+static uint64_t take_hex(const char **at)
+{
+	uint64_t value = 0;
+	for (;; (*at)++) {
+		char c = **at;
+		if (c >= '0' && c <= '9')
+			value = value << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			return value;
+	}
+}
+
+static void parse(const char *line, struct map *map)
+{
+	map->start = take_hex(&line);
+	line++;
+	map->end = take_hex(&line);
+	line++;
+	map->prot = (line[0] == 'r' ? PROT_READ : 0) | (line[1] == 'w' ? PROT_WRITE : 0) |
+		(line[2] == 'x' ? PROT_EXEC : 0);
+	map->seed = line[3] == 'p' && strstr(line, SEED_NAME) != NULL;
+}
+
+/* the part of one mapping that is in [start, end) and shows the seed: fresh zero pages instead */
+static int renew(const struct map *map, uint64_t start, uint64_t end)
+{
+	start = start > map->start ? start : map->start;
+	end = end < map->end ? end : map->end;
+	if (!map->seed || start >= end)
+		return 0;
+	void *got = mmap((void *)(uintptr_t)start, end - start, map->prot,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+	return got == MAP_FAILED ? -1 : 0;
+}
+
+/* Reads the maps in pieces, without malloc, which may be the caller. */
+static int renew_range(uint64_t start, uint64_t end)
+{
+	char buffer[4096 + 1];
+	size_t have = 0;
+	int rc = 0;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	while (rc == 0) {
+		ssize_t n = read(fd, buffer + have, sizeof(buffer) - 1 - have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+		buffer[have] = 0;
+		char *line = buffer;
+		for (char *end_line; rc == 0 && (end_line = strchr(line, '\n')); line = end_line + 1) {
+			struct map map;
+			*end_line = 0;
+			parse(line, &map);
+			rc = renew(&map, start, end);
+		}
+		have -= (size_t)(line - buffer);
+		memmove(buffer, line, have);
+		if (have == sizeof(buffer) - 1) /* a path that is longer than that is no seed's */
+			have = 0;
+	}
+	close(fd);
+	return rc;
+}
+
+int madvise(void *addr, size_t len, int advice)
+{
+	if (advice == MADV_DONTFORK && !in_clone)
+		return 0;
+	int rc = real_madvise(addr, len, advice);
+	int error = errno;
+	if (!in_clone)
+		return rc;
+	if (advice == MADV_FREE && rc < 0 && error == EINVAL)
+		return 0; /* pages of a file are kept, which MADV_FREE allows */
+	if (rc == 0 && (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)) {
+		uint64_t start = (uint64_t)(uintptr_t)addr;
+		uint64_t end = (start + len + 4095) & ~(uint64_t)4095;
+		rc = renew_range(start, end);
+	}
+	return rc;
+}

@@ -1,0 +1,145 @@
+/* The life of a host: an engine, a control socket, one message after the other. */
+#include "runtime/host/host_internal.h"
+
+#include "base/err.h"
+#include "runtime/host/crash.h"
+#include "runtime/host/deadline.h"
+#include "runtime/host_proto.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DETAIL_MAX 512
+
+static struct host host;
+
+uint64_t host_now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void host_stop(struct host *h, enum ramet_host_status status)
+{
+	h->stop = true;
+	h->status = status;
+}
+
+void host_lost(struct host *h, const struct ramet_err *err)
+{
+	if (err->code != RAMET_ECLOSED)
+		fprintf(stderr, "ramet host: %s\n", err->msg);
+	host_stop(h, err->code == RAMET_EPROTO ? RAMET_HOST_PROTOCOL : RAMET_HOST_LOST);
+}
+
+int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err)
+{
+	if (ops->abi != ENGINE_ABI)
+		return err_set(err, RAMET_EVERSION,
+			"engine %s was built for version %u of the interface, this host has %u",
+			ops->name, ops->abi, ENGINE_ABI);
+	if (host.ops)
+		return err_set(err, RAMET_EEXIST, "engine %s: this process has engine %s already",
+			ops->name, host.ops->name);
+	host.ops = ops;
+	return 0;
+}
+
+static int control_fd(struct ramet_err *err)
+{
+	const char *text = getenv("RAMET_CONTROL_FD");
+	if (!text)
+		return HOST_CONTROL_FD;
+	char *end;
+	long fd = strtol(text, &end, 10);
+	if (*text == 0 || *end || fd < 0 || fd > 1 << 20)
+		return err_set(err, RAMET_EINVAL, "RAMET_CONTROL_FD=%s is no descriptor", text);
+	return (int)fd;
+}
+
+static void say_ready(const char *detail)
+{
+	unsigned char bytes[DETAIL_MAX + 128];
+	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
+	message_map(&w, 3);
+	message_kstr(&w, "t", "ready");
+	message_kstr(&w, "engine", host.ops->name);
+	message_str(&w, "detail");
+	message_text(&w, detail, strlen(detail), DETAIL_MAX);
+	host_answer(&host, &w, bytes, NULL, 0);
+}
+
+static int start(struct ramet_err *err)
+{
+	char detail[DETAIL_MAX] = "";
+	if (!host.ops)
+		return err_set(err, RAMET_EINVAL, "no engine is registered");
+	int fd = control_fd(err);
+	if (fd < 0)
+		return fd;
+	channel_init(&host.channel, fd);
+	crash_watch(&host.channel);
+	signal(SIGPIPE, SIG_IGN);
+	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);
+	if (rc == 0)
+		rc = deadline_init(host.ops, host.engine, err);
+	if (rc == 0)
+		say_ready(detail);
+	return rc;
+}
+
+/* --- messages --- */
+
+static int dispatch(const struct host_message *message)
+{
+	if (message_is(message->type, "call"))
+		return host_call(&host, message);
+	if (message_is(message->type, "capture"))
+		return host_capture(&host);
+	if (message_is(message->type, "load"))
+		return host_load(&host, message);
+	if (!message_is(message->type, "exit"))
+		return RAMET_EPROTO;
+	host_stop(&host, RAMET_HOST_OK);
+	return 0;
+}
+
+static void serve_one(void)
+{
+	const unsigned char *data;
+	size_t len;
+	struct host_message message;
+	struct ramet_err err;
+	if (host.ops->wait_begin)
+		host.ops->wait_begin(host.engine);
+	int rc = channel_read(&host.channel, &data, &len, &err);
+	if (host.ops->wait_end)
+		host.ops->wait_end(host.engine);
+	if (rc < 0) {
+		host_lost(&host, &err);
+		return;
+	}
+	rc = host_message_parse(data, len, &message);
+	if (rc == 0)
+		rc = dispatch(&message);
+	if (rc < 0) {
+		(void)err_set(&err, RAMET_EPROTO, "rametd sent a message that is not understood");
+		host_lost(&host, &err);
+	}
+}
+
+int ramet_host_run(void)
+{
+	struct ramet_err err = {0};
+	if (start(&err) < 0) {
+		fprintf(stderr, "ramet host: %s\n", err.msg);
+		return RAMET_HOST_LOAD;
+	}
+	while (!host.stop)
+		serve_one();
+	return host.status;
+}

@@ -1,0 +1,76 @@
+/* capture: the engine prepares, the safepoint leaves a shadow behind, and execution goes on twice: here
+ * in the host at once, and some day in each clone. */
+#include "runtime/host/host_internal.h"
+
+#include "base/err.h"
+#include "rfork/safepoint.h"
+#include "runtime/host/dontneed.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static void say_captured(struct host *host, struct safepoint_shadow *shadow)
+{
+	unsigned char bytes[96];
+	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
+	const int fds[] = {shadow->pidfd, shadow->ready_fd};
+	message_map(&w, 3);
+	message_kstr(&w, "t", "captured");
+	message_kuint(&w, "state", shadow->state);
+	message_kuint(&w, "stall", shadow->stall_ns);
+	host_answer(host, &w, bytes, fds, 2);
+	close(shadow->pidfd);
+	close(shadow->ready_fd);
+}
+
+static void say_started(struct host *host, uint64_t first_ns)
+{
+	unsigned char bytes[96];
+	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
+	message_map(&w, 3);
+	message_kstr(&w, "t", "started");
+	message_kuint(&w, "first", first_ns);
+	message_kuint(&w, "hooks", host_now_ns());
+	host_answer(host, &w, bytes, NULL, 0);
+}
+
+/* A clone that could repeat its siblings' random numbers must not run. */
+static void begin_clone(struct host *host, uint64_t first_ns)
+{
+	unsigned char seed[ENGINE_SEED_BYTES];
+	struct ramet_err err;
+	dontneed_in_clone();
+	int rc = 0;
+	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		rc = err_errno(&err, RAMET_EIO, "fresh random bytes");
+	if (rc == 0)
+		rc = host->ops->after_clone(host->engine, seed, &err);
+	if (rc < 0) {
+		fprintf(stderr, "ramet host: a clone cannot run: %s\n", err.msg);
+		host_stop(host, RAMET_HOST_CLONE);
+		return;
+	}
+	say_started(host, first_ns);
+}
+
+int host_capture(struct host *host)
+{
+	struct safepoint_shadow shadow;
+	struct ramet_err err = {0};
+	uint64_t first_ns = 0;
+	if (!host->loaded)
+		return RAMET_EPROTO;
+	int rc = host->ops->before_snapshot(host->engine, &err);
+	fflush(NULL);
+	channel_forget(&host->channel);
+	if (rc == 0)
+		rc = safepoint_capture(host->channel.fd, &shadow, &first_ns, &err);
+	if (rc < 0)
+		host_answer_err(host, "refused", NULL, ENGINE_REFUSED, &err);
+	else if (rc == SAFEPOINT_CLONE)
+		begin_clone(host, first_ns);
+	else
+		say_captured(host, &shadow);
+	return 0;
+}

@@ -1,0 +1,114 @@
+/* load: what the engine is to load, copied to memory that lives as long as the process. */
+#include "runtime/host/host_internal.h"
+
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOAD_MAX_FUNCTIONS 1024
+#define LOAD_MAX_ENV 4096
+
+static char *keep(struct message_span span)
+{
+	if (memchr(span.data, 0, span.len))
+		return NULL;
+	return strndup(span.data, span.len);
+}
+
+static int read_function(struct message_reader *r, struct engine_function *ret)
+{
+	uint32_t pairs;
+	int rc = message_read_map(r, &pairs);
+	for (uint32_t i = 0; rc == 0 && i < pairs; i++) {
+		struct message_span key;
+		struct message_span value;
+		rc = message_read_str(r, &key);
+		if (rc == 0)
+			rc = message_read_str(r, &value);
+		if (rc == 0 && message_is(key, "name"))
+			ret->name = keep(value);
+		else if (rc == 0 && message_is(key, "handler"))
+			ret->handler = keep(value);
+	}
+	return rc == 0 && (!ret->name || !ret->handler) ? RAMET_EPROTO : rc;
+}
+
+static int read_functions(struct host *host, struct message_reader r)
+{
+	uint32_t count;
+	if (message_read_array(&r, &count) < 0 || count > LOAD_MAX_FUNCTIONS)
+		return RAMET_EPROTO;
+	host->functions = calloc(count + 1, sizeof(*host->functions));
+	if (!host->functions)
+		return RAMET_ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		int rc = read_function(&r, &host->functions[i]);
+		if (rc < 0)
+			return rc;
+		host->nfunctions++;
+	}
+	return 0;
+}
+
+static int read_env(struct message_reader r, struct engine_env **ret_env, unsigned *ret_count)
+{
+	uint32_t pairs = 0;
+	if (r.at == r.end)
+		return 0;
+	if (message_read_map(&r, &pairs) < 0 || pairs > LOAD_MAX_ENV)
+		return RAMET_EPROTO;
+	struct engine_env *env = calloc(pairs + 1, sizeof(*env));
+	if (!env)
+		return RAMET_ENOMEM;
+	*ret_env = env;
+	*ret_count = pairs;
+	for (uint32_t i = 0; i < pairs; i++) {
+		struct message_span name;
+		struct message_span value;
+		if (message_read_str(&r, &name) < 0 || message_read_str(&r, &value) < 0)
+			return RAMET_EPROTO;
+		env[i] = (struct engine_env){keep(name), keep(value)};
+		if (!env[i].name || !env[i].value || setenv(env[i].name, env[i].value, 1) < 0)
+			return RAMET_EPROTO;
+	}
+	return 0;
+}
+
+static void say_loaded(struct host *host, uint64_t us)
+{
+	unsigned char bytes[64];
+	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
+	message_map(&w, 2);
+	message_kstr(&w, "t", "loaded");
+	message_kuint(&w, "us", us);
+	host_answer(host, &w, bytes, NULL, 0);
+}
+
+int host_load(struct host *host, const struct host_message *message)
+{
+	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
+	struct engine_env *env = NULL;
+	unsigned nenv = 0;
+	if (host->loaded)
+		return RAMET_EPROTO;
+	uint64_t begin = host_now_ns();
+	char *dir = keep(message->dir);
+	int rc = dir ? read_functions(host, message->functions) : RAMET_EPROTO;
+	if (rc == 0)
+		rc = read_env(message->env, &env, &nenv);
+	if (rc < 0)
+		return rc;
+	struct engine_load *load = malloc(sizeof(*load)); /* the engine may keep it */
+	if (!load)
+		return RAMET_ENOMEM;
+	*load = (struct engine_load){dir, host->functions, host->nfunctions, env, nenv};
+	if (host->ops->load(host->engine, load, &error) < 0) {
+		host_answer_error(host, "failed", NULL, &error);
+		host_stop(host, RAMET_HOST_LOAD);
+		return 0;
+	}
+	host->loaded = true;
+	say_loaded(host, (host_now_ns() - begin) / 1000);
+	return 0;
+}

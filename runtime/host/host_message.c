@@ -1,0 +1,55 @@
+/* One pass over a message of rametd: known keys are taken, others skipped. */
+#include "runtime/host/host_internal.h"
+
+#include "ramet/error.h"
+
+/* remembers where a value is and goes on behind it */
+static int take_value(struct message_reader *r, struct message_reader *ret)
+{
+	const unsigned char *start = r->at;
+	if (message_skip(r) < 0)
+		return RAMET_EPROTO;
+	*ret = (struct message_reader){start, r->at};
+	return 0;
+}
+
+static int take_field(struct message_reader *r, struct message_span key, struct host_message *m)
+{
+	if (message_is(key, "t"))
+		return message_read_str(r, &m->type);
+	if (message_is(key, "id"))
+		return message_read_uint(r, &m->id);
+	if (message_is(key, "fn"))
+		return message_read_str(r, &m->function);
+	if (message_is(key, "data"))
+		return message_read_bin(r, &m->data);
+	if (message_is(key, "binary"))
+		return message_read_bool(r, &m->binary);
+	if (message_is(key, "max_output"))
+		return message_read_uint(r, &m->max_output);
+	if (message_is(key, "ctx"))
+		return take_value(r, &m->context);
+	if (message_is(key, "dir"))
+		return message_read_str(r, &m->dir);
+	if (message_is(key, "functions"))
+		return take_value(r, &m->functions);
+	if (message_is(key, "env"))
+		return take_value(r, &m->env);
+	return message_skip(r);
+}
+
+int host_message_parse(const unsigned char *data, size_t len, struct host_message *ret)
+{
+	struct message_reader r = {data, data + len};
+	uint32_t pairs;
+	*ret = (struct host_message){.type = {"", 0}, .function = {"", 0}, .dir = {"", 0},
+		.data = {"", 0}};
+	int rc = message_read_map(&r, &pairs);
+	for (uint32_t i = 0; rc == 0 && i < pairs; i++) {
+		struct message_span key;
+		rc = message_read_str(&r, &key);
+		if (rc == 0)
+			rc = take_field(&r, key, ret);
+	}
+	return rc == 0 && r.at != r.end ? RAMET_EPROTO : rc;
+}

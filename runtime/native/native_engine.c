@@ -1,0 +1,211 @@
+/* Loading shared objects and calling their handlers. */
+#include "runtime/native/native_engine.h"
+
+#include "base/err.h"
+#include "runtime/native/native_internal.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATH_CAP 4096
+
+struct native_object {
+	char path[PATH_CAP];
+	void *handle;
+	int (*before_snapshot)(void);
+	int (*after_clone)(const unsigned char *seed);
+};
+
+struct engine {
+	struct native_object *objects; /* each once, in the order of the functions */
+	unsigned nobjects;
+	int (**handlers)(struct ramet_invocation *call); /* of each function */
+	struct ramet_invocation call;
+	struct ramet_err err; /* why loading failed */
+};
+
+static int engine_init(
+	int deadline_signal, char *detail, size_t cap, struct engine **ret_engine, struct ramet_err *err)
+{
+	static struct engine engine;
+	(void)deadline_signal;
+	(void)err;
+	snprintf(detail, cap, "native, shared objects (interface 1)");
+	*ret_engine = &engine;
+	return 0;
+}
+
+/* --- loading --- */
+
+/* dlsym's results are functions here; ISO C has no cast for that */
+static void find_symbol(void *handle, const char *name, void *ret_function)
+{
+	void *symbol = dlsym(handle, name);
+	memcpy(ret_function, &symbol, sizeof(symbol));
+}
+
+static int init_object(struct native_object *object, struct ramet_err *err)
+{
+	int (*init)(void) = NULL;
+	find_symbol(object->handle, "ramet_init", &init);
+	find_symbol(object->handle, "ramet_before_snapshot", &object->before_snapshot);
+	find_symbol(object->handle, "ramet_after_clone", &object->after_clone);
+	int rc = init ? init() : 0;
+	if (rc != 0)
+		return err_set(err, RAMET_EUSER, "ramet_init() of %s returned %d", object->path, rc);
+	return 0;
+}
+
+static int open_object(struct engine *engine, const char *path, struct native_object **ret,
+	struct ramet_err *err)
+{
+	for (unsigned i = 0; i < engine->nobjects; i++) {
+		if (strcmp(engine->objects[i].path, path) == 0) {
+			*ret = &engine->objects[i];
+			return 0;
+		}
+	}
+	struct native_object *object = &engine->objects[engine->nobjects];
+	snprintf(object->path, sizeof(object->path), "%s", path);
+	object->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!object->handle)
+		return err_set(err, RAMET_EUSER, "cannot load %s: %s", path, dlerror());
+	engine->nobjects++;
+	*ret = object;
+	return init_object(object, err);
+}
+
+static int load_function(struct engine *engine, const struct engine_load *load, unsigned index,
+	struct ramet_err *err)
+{
+	const char *name = load->functions[index].name;
+	const char *handler = load->functions[index].handler;
+	const char *colon = strrchr(handler, ':');
+	char path[PATH_CAP];
+	struct native_object *object = NULL;
+	if (!colon || colon == handler || colon[1] == '\0')
+		return err_set(err, RAMET_EINVAL,
+			"handler of %s: %s is not of the form \"libname.so:symbol\"", name, handler);
+	int len = snprintf(
+		path, sizeof(path), "%s/%.*s", load->dir, (int)(colon - handler), handler);
+	if (len >= (int)sizeof(path))
+		return err_set(err, RAMET_ELIMIT, "handler of %s: the path is too long", name);
+	int rc = open_object(engine, path, &object, err);
+	if (rc < 0)
+		return err_prefix(err, "function %s", name);
+	find_symbol(object->handle, colon + 1, &engine->handlers[index]);
+	if (!engine->handlers[index])
+		return err_set(err, RAMET_ENOTFOUND, "function %s: %.*s has no symbol %s", name,
+			(int)(colon - handler), handler, colon + 1);
+	return 0;
+}
+
+static int engine_load(
+	struct engine *engine, const struct engine_load *load, struct engine_error *ret_error)
+{
+	struct ramet_err *err = &engine->err;
+	int rc = 0;
+	engine->objects = calloc(load->nfunctions + 1, sizeof(*engine->objects));
+	engine->handlers = calloc(load->nfunctions + 1, sizeof(*engine->handlers));
+	if (!engine->objects || !engine->handlers)
+		rc = err_nomem(err);
+	for (unsigned i = 0; rc == 0 && i < load->nfunctions; i++)
+		rc = load_function(engine, load, i, err);
+	if (rc < 0)
+		*ret_error = (struct engine_error){.code = err->code,
+			.kind = ENGINE_USER,
+			.message = {err->msg, strlen(err->msg)}};
+	return rc;
+}
+
+/* --- calls --- */
+
+static int call_failed(struct ramet_invocation *call, int rc, struct engine_error *ret_error)
+{
+	if (!call->code && !call->failed)
+		snprintf(call->message, sizeof(call->message), "the handler returned %d", rc);
+	*ret_error = (struct engine_error){
+		.code = call->code ? call->code : RAMET_EUSER,
+		.kind = call->code == RAMET_ELIMIT ? ENGINE_LIMIT
+			: call->code		   ? ENGINE_SYSTEM
+						   : ENGINE_USER,
+		.type = {call->type, strlen(call->type)},
+		.message = {call->message, strlen(call->message)},
+	};
+	return ret_error->code;
+}
+
+static int engine_call(struct engine *engine, const struct engine_call *call,
+	struct engine_result *ret_result, struct engine_error *ret_error)
+{
+	struct ramet_invocation *invocation = &engine->call;
+	invocation->call = call;
+	invocation->len = 0;
+	invocation->code = 0;
+	invocation->binary = invocation->failed = false;
+	invocation->cancelled = 0;
+	invocation->type[0] = invocation->message[0] = '\0';
+	int rc = engine->handlers[call->function](invocation);
+	if (rc != 0 || invocation->code || invocation->failed)
+		return call_failed(invocation, rc, ret_error);
+	if (invocation->output)
+		*ret_result = (struct engine_result){
+			invocation->output, invocation->len, invocation->binary};
+	else
+		*ret_result = (struct engine_result){"null", 4, false};
+	return 0;
+}
+
+static void engine_done(struct engine *engine)
+{
+	free(engine->call.output);
+	engine->call.output = NULL;
+	fflush(stdout);
+	fflush(stderr);
+}
+
+static void engine_interrupt(struct engine *engine)
+{
+	engine->call.cancelled = 1;
+}
+
+/* --- snapshots --- */
+
+static int engine_before_snapshot(struct engine *engine, struct ramet_err *err)
+{
+	for (unsigned i = 0; i < engine->nobjects; i++) {
+		const struct native_object *object = &engine->objects[i];
+		int rc = object->before_snapshot ? object->before_snapshot() : 0;
+		if (rc != 0)
+			return err_set(err, RAMET_EREFUSED, "ramet_before_snapshot() of %s returned %d",
+				object->path, rc);
+	}
+	return 0;
+}
+
+static int engine_after_clone(
+	struct engine *engine, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+{
+	for (unsigned i = 0; i < engine->nobjects; i++) {
+		const struct native_object *object = &engine->objects[i];
+		int rc = object->after_clone ? object->after_clone(seed) : 0;
+		if (rc != 0)
+			return err_set(err, RAMET_EUSER, "ramet_after_clone() of %s returned %d",
+				object->path, rc);
+	}
+	return 0;
+}
+
+const struct engine_ops native_engine = {
+	.name = "native",
+	.abi = ENGINE_ABI,
+	.init = engine_init,
+	.load = engine_load,
+	.call = engine_call,
+	.done = engine_done,
+	.interrupt = engine_interrupt,
+	.before_snapshot = engine_before_snapshot,
+	.after_clone = engine_after_clone,
+};

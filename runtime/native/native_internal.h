@@ -1,0 +1,25 @@
+/* One call of a native function, between the engine and the functions that handlers call. */
+#ifndef RUNTIME_NATIVE_NATIVE_INTERNAL_H
+#define RUNTIME_NATIVE_NATIVE_INTERNAL_H
+
+#include "ramet/function.h"
+#include "runtime/engine.h"
+
+#include <signal.h>
+
+#define NATIVE_TYPE_MAX 64
+#define NATIVE_MESSAGE_MAX 4096
+
+struct ramet_invocation {
+	const struct engine_call *call;
+	void *output; /* malloc'ed, kept until done() */
+	size_t len;
+	bool binary;
+	int code; /* of an error of ours; 0: none */
+	bool failed; /* ramet_fail() was called */
+	char type[NATIVE_TYPE_MAX];
+	char message[NATIVE_MESSAGE_MAX];
+	volatile sig_atomic_t cancelled;
+};
+
+#endif
