@@ -1,5 +1,6 @@
 /* The daemon's half of a capture: from a shadow to a seed, that is a descriptor and an image memfd.
- * Blocking, on a worker thread; needs the right to read the shadow's memory (root, or its own uid). */
+ * Blocking, on a worker thread; needs the right to read the shadow's memory (root, or its own uid).
+ */
 #ifndef RFORK_CAPTURE_H
 #define RFORK_CAPTURE_H
 
@@ -9,7 +10,7 @@
 #include <stdint.h>
 
 struct capture_request {
-	int pidfd;	/* of the shadow */
+	int pidfd; /* of the shadow */
 	int ready_fd;
 	uint64_t state; /* address of struct safepoint_state in the shadow */
 	uint8_t seed_id[SEED_ID_BYTES];
@@ -20,14 +21,17 @@ struct capture_request {
 };
 
 struct capture_stats {
-	uint64_t pages, zero_pages, pieces, files;
-	uint64_t total_ns, pages_ns, files_ns;
+	uint64_t pages; /* of the image */
+	uint64_t stored_pages; /* those with bytes */
+	uint64_t zero_pages; /* of the process's own: held only zeros, and were left out */
+	uint64_t pieces, files;
+	uint64_t total_ns, pages_ns, files_ns; /* pages: mappings and memory */
 };
 
-/* Returns a complete image (every page present). Refusals (RAMET_EREFUSED) name what cannot be carried over: a
- * connected socket with its peer, a file open for writing, a shared mapping, a mapping that fork does not copy.
- * The shadow is left as it is: the caller kills it. */
-int capture_seed(const struct capture_request *request, struct image **ret_image, struct capture_stats *ret_stats,
-	struct ramet_err *err);
+/* Returns a complete image (every page present). Refusals (RAMET_EREFUSED) name what cannot be
+ * carried over: a connected socket with its peer, a file open for writing, a shared mapping, a
+ * mapping that fork does not copy. The shadow is left as it is: the caller kills it. */
+int capture_seed(const struct capture_request *request, struct image **ret_image,
+	struct capture_stats *ret_stats, struct ramet_err *err);
 
 #endif

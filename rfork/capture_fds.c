@@ -12,7 +12,8 @@
 
 #define MAX_KEPT_FD 62
 
-static int read_fdinfo(pid_t pid, int fd, uint64_t *ret_pos, uint32_t *ret_flags, struct ramet_err *err)
+static int read_fdinfo(
+	pid_t pid, int fd, uint64_t *ret_pos, uint32_t *ret_flags, struct ramet_err *err)
 {
 	char path[64], line[128];
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
@@ -33,7 +34,8 @@ static int read_fdinfo(pid_t pid, int fd, uint64_t *ret_pos, uint32_t *ret_flags
 static int refuse_fd(int fd, const char *target, const char *what, struct ramet_err *err)
 {
 	return err_set(err, RAMET_EREFUSED,
-		"capture refused: descriptor %d is %s (%s), which a fork cannot carry to another node; close it before the "
+		"capture refused: descriptor %d is %s (%s), which a fork cannot carry to another "
+		"node; close it before the "
 		"function is initialised, or open it in the handler",
 		fd, what, target);
 }
@@ -55,7 +57,8 @@ static int capture_fd(pid_t pid, int fd, struct descriptor_build *b, struct rame
 	if (S_ISSOCK(st.st_mode))
 		return refuse_fd(fd, target, "a socket", err);
 	if (!S_ISREG(st.st_mode))
-		return refuse_fd(fd, target, S_ISFIFO(st.st_mode) ? "a pipe" : "not a regular file", err);
+		return refuse_fd(
+			fd, target, S_ISFIFO(st.st_mode) ? "a pipe" : "not a regular file", err);
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		return refuse_fd(fd, target, "a file open for writing", err);
 	if (st.st_nlink == 0)
@@ -66,7 +69,8 @@ static int capture_fd(pid_t pid, int fd, struct descriptor_build *b, struct rame
 	return 0;
 }
 
-int capture_fds(pid_t pid, const struct safepoint_state *state, struct descriptor_build *b, struct ramet_err *err)
+int capture_fds(pid_t pid, const struct safepoint_state *state, struct descriptor_build *b,
+	struct ramet_err *err)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
@@ -77,8 +81,8 @@ int capture_fds(pid_t pid, const struct safepoint_state *state, struct descripto
 	while ((e = readdir(dir))) {
 		char *end;
 		long fd = strtol(e->d_name, &end, 10);
-		if (*end || end == e->d_name || fd <= 2 || fd == state->process.control_fd || fd == state->ready_fd ||
-			fd == state->ready_fd - 1)
+		if (*end || end == e->d_name || fd <= 2 || fd == state->process.control_fd ||
+			fd == state->ready_fd || fd == state->ready_fd - 1)
 			continue;
 		int rc = capture_fd(pid, (int)fd, b, err);
 		if (rc < 0)

@@ -7,8 +7,9 @@
 
 #include <sys/types.h>
 
-/* stdio, the control socket and the safepoint's own pipe are implied; read-only regular files are kept at their offset;
- * anything else is RAMET_EREFUSED, named with its descriptor number */
-int capture_fds(pid_t pid, const struct safepoint_state *state, struct descriptor_build *b, struct ramet_err *err);
+/* stdio, the control socket and the safepoint's own pipe are implied; read-only regular files are
+ * kept at their offset; anything else is RAMET_EREFUSED, named with its descriptor number */
+int capture_fds(pid_t pid, const struct safepoint_state *state, struct descriptor_build *b,
+	struct ramet_err *err);
 
 #endif

@@ -1,10 +1,12 @@
-/* Reading the shadow's mappings from /proc: what is there, and which pages of it are the process's own. */
+/* Reading the shadow's mappings from /proc: what is there, and which pages of it are the process's
+ * own. */
 #ifndef RFORK_CAPTURE_MAPS_H
 #define RFORK_CAPTURE_MAPS_H
 
 #include "ramet/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -12,13 +14,30 @@ struct capture_vma {
 	uint64_t start, end, offset, inode;
 	int prot;
 	bool shared, deleted;
+	bool wipe; /* MADV_WIPEONFORK or MAP_DROPPABLE: a child never sees its bytes */
+	bool huge; /* MADV_HUGEPAGE */
 	char path[512]; /* "" for anonymous memory, "[heap]", "[stack]", "[vdso]", … */
 };
 
 /* all mappings, by address; *ret_vmas is malloc'ed */
-int capture_maps_read(pid_t pid, struct capture_vma **ret_vmas, uint32_t *ret_count, struct ramet_err *err);
-/* bitmap (malloc'ed) of the pages of [start, end) that are private copies: written, or anonymous and present */
-int capture_maps_private(int pagemap_fd, const struct capture_vma *vma, uint64_t **ret_bits, uint64_t *ret_count,
+int capture_maps_read(
+	pid_t pid, struct capture_vma **ret_vmas, uint32_t *ret_count, struct ramet_err *err);
+
+/* Pages [first, end) of a mapping. */
+struct capture_run {
+	uint64_t first, end;
+};
+struct capture_runs { /* zero-initialise; used for one mapping after the other */
+	struct capture_run *items;
+	size_t count, cap;
+};
+void capture_runs_fini(struct capture_runs *runs);
+int capture_runs_add(
+	struct capture_runs *runs, uint64_t first, uint64_t end, struct ramet_err *err);
+
+/* capture_maps_own - the pages that are private copies (written, or anonymous and present), in
+ * order and joined; pagemap_fd: of the process */
+int capture_maps_own(int pagemap_fd, const struct capture_vma *vma, struct capture_runs *runs,
 	struct ramet_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Reading /proc of the shadow, and its own account of itself (struct safepoint_state), which is checked. */
+/* Reading /proc of the shadow, and its own account of itself (struct safepoint_state), which is
+ * checked. */
 #include "rfork/capture_process.h"
 
 #include "base/cleanup.h"
@@ -23,7 +24,8 @@ int capture_process_pid(int pidfd, pid_t *ret_pid, struct ramet_err *err)
 	return 0;
 }
 
-int capture_process_state(pid_t pid, uint64_t addr, struct safepoint_state *ret_state, struct ramet_err *err)
+int capture_process_state(
+	pid_t pid, uint64_t addr, struct safepoint_state *ret_state, struct ramet_err *err)
 {
 	char path[64];
 	struct safepoint_state state;
@@ -31,11 +33,15 @@ int capture_process_state(pid_t pid, uint64_t addr, struct safepoint_state *ret_
 	auto_close int mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (mem < 0)
 		return err_errno(err, RAMET_EIO, "open %s", path);
-	if (addr > RFORK_USER_END || pread(mem, &state, sizeof(state), (off_t)addr) != (ssize_t)sizeof(state))
+	if (addr > RFORK_USER_END ||
+		pread(mem, &state, sizeof(state), (off_t)addr) != (ssize_t)sizeof(state))
 		return err_set(err, RAMET_EPROTO, "capture: the host's state cannot be read");
 	if (state.magic != SAFEPOINT_MAGIC || state.size != sizeof(state) || !state.complete)
-		return err_set(err, RAMET_EVERSION, "capture: the host's library is of another version, or its state is damaged");
+		return err_set(err, RAMET_EVERSION,
+			"capture: the host's library is of another version, or its state is "
+			"damaged");
 	state.process.comm[sizeof(state.process.comm) - 1] = '\0';
+	state.missing.name[sizeof(state.missing.name) - 1] = '\0';
 	*ret_state = state;
 	return 0;
 }
@@ -44,7 +50,7 @@ int capture_process_state(pid_t pid, uint64_t addr, struct safepoint_state *ret_
 static int read_layout(pid_t pid, struct seed_mm *mm, struct ramet_err *err)
 {
 	char path[64], text[2048];
-	uint64_t field[53] = { 0 };
+	uint64_t field[53] = {0};
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
@@ -56,10 +62,18 @@ static int read_layout(pid_t pid, struct seed_mm *mm, struct ramet_err *err)
 	for (int i = 4; at && i <= 52; i++)
 		field[i] = strtoull(at, &at, 10);
 	if (!field[28])
-		return err_set(err, RAMET_EPERM, "%s hides the memory layout: not allowed to trace the shadow", path);
-	*mm = (struct seed_mm){ .start_code = field[26], .end_code = field[27], .start_stack = field[28],
-		.start_data = field[45], .end_data = field[46], .start_brk = field[47], .arg_start = field[48],
-		.arg_end = field[49], .env_start = field[50], .env_end = field[51] };
+		return err_set(err, RAMET_EPERM,
+			"%s hides the memory layout: not allowed to trace the shadow", path);
+	*mm = (struct seed_mm){.start_code = field[26],
+		.end_code = field[27],
+		.start_stack = field[28],
+		.start_data = field[45],
+		.end_data = field[46],
+		.start_brk = field[47],
+		.arg_start = field[48],
+		.arg_end = field[49],
+		.env_start = field[50],
+		.env_end = field[51]};
 	return 0;
 }
 
@@ -76,8 +90,8 @@ static int read_auxv(pid_t pid, struct descriptor_build *b, struct ramet_err *er
 	return 0;
 }
 
-int capture_process_begin(pid_t pid, const struct safepoint_state *state, const struct capture_request *request,
-	struct descriptor_build *b, struct ramet_err *err)
+int capture_process_begin(pid_t pid, const struct safepoint_state *state,
+	const struct capture_request *request, struct descriptor_build *b, struct ramet_err *err)
 {
 	char path[64], cwd[512];
 	snprintf(path, sizeof(path), "/proc/%d/cwd", pid);

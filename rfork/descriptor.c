@@ -1,5 +1,5 @@
-/* Checking a descriptor before use: nothing in it is believed that was not checked here. Building one is
- * rfork/descriptor_build.c. */
+/* Checking a descriptor before use: nothing in it is believed that was not checked here. Building
+ * one is rfork/descriptor_build.c. */
 #include "rfork/descriptor.h"
 
 #include "base/cleanup.h"
@@ -12,11 +12,12 @@
 
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-static int section_check(const struct descriptor_header *h, const struct descriptor_section *s, uint64_t item,
-	uint32_t max, const char *name, struct ramet_err *err)
+static int section_check(const struct descriptor_header *h, const struct descriptor_section *s,
+	uint64_t item, uint32_t max, const char *name, struct ramet_err *err)
 {
 	if (s->count > max)
-		return err_set(err, RAMET_EPROTO, "descriptor: %u %s, at most %u", s->count, name, max);
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: %u %s, at most %u", s->count, name, max);
 	if (s->offset % 8 || s->offset < sizeof(*h) || s->offset > h->total_len ||
 		(uint64_t)s->count * item > h->total_len - s->offset)
 		return err_set(err, RAMET_EPROTO, "descriptor: section %s lies outside it", name);
@@ -30,41 +31,53 @@ static int strings_check(const struct descriptor_view *v, struct ramet_err *err)
 	return 0;
 }
 
-static int string_check(const struct descriptor_view *v, uint32_t offset, const char *what, struct ramet_err *err)
+static int string_check(
+	const struct descriptor_view *v, uint32_t offset, const char *what, struct ramet_err *err)
 {
 	if (offset >= v->nstrings)
-		return err_set(err, RAMET_EPROTO, "descriptor: the path of a %s lies outside the strings", what);
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: the path of a %s lies outside the strings", what);
 	if (v->strings[offset] != '/')
-		return err_set(err, RAMET_EPROTO, "descriptor: the path of a %s is not absolute", what);
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: the path of a %s is not absolute", what);
 	return 0;
 }
 
 static int piece_range_check(const struct seed_piece *p, uint32_t i, struct ramet_err *err)
 {
-	if (p->start % RFORK_PAGE || p->pages == 0 || p->pages > RFORK_USER_END / RFORK_PAGE || p->start < 0x10000 ||
-		p->start >= RFORK_USER_END || p->pages * RFORK_PAGE > RFORK_USER_END - p->start)
-		return err_set(err, RAMET_EPROTO, "descriptor: piece %u is not a range of user addresses", i);
+	if (p->start % RFORK_PAGE || p->pages == 0 || p->pages > RFORK_USER_END / RFORK_PAGE ||
+		p->start < 0x10000 || p->start >= RFORK_USER_END ||
+		p->pages * RFORK_PAGE > RFORK_USER_END - p->start)
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: piece %u is not a range of user addresses", i);
 	if (p->start < RFORK_GAP_END && p->start + p->pages * RFORK_PAGE > RFORK_GAP_START)
-		return err_set(err, RAMET_EPROTO, "descriptor: piece %u lies in the reserved gap", i);
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: piece %u lies in the reserved gap", i);
 	if (p->prot & ~PROT_ALL || p->offset % RFORK_PAGE || p->offset > (uint64_t)INT64_MAX)
-		return err_set(err, RAMET_EPROTO, "descriptor: piece %u has a bad protection or offset", i);
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: piece %u has a bad protection or offset", i);
 	return 0;
 }
 
-static int piece_kind_check(const struct descriptor_view *v, uint32_t i, uint64_t *image_page, uint64_t *image_end,
-	struct ramet_err *err)
+static int piece_kind_check(const struct descriptor_view *v, uint32_t i, uint64_t *image_page,
+	uint64_t *image_end, struct ramet_err *err)
 {
 	const struct seed_piece *p = &v->pieces[i];
 	uint64_t bytes = p->pages * RFORK_PAGE;
 	if ((p->flags & PIECE_SHARED) && (p->kind != PIECE_FILE || (p->prot & PROT_WRITE)))
 		return err_set(err, RAMET_EPROTO, "descriptor: piece %u is shared and writable", i);
+	if ((p->flags & ~PIECE_FLAGS) || ((p->flags & PIECE_WIPE) && p->kind != PIECE_ANON))
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: piece %u has bad flags %#x", i, p->flags);
 	switch (p->kind) {
 	case PIECE_IMAGE:
 		if (p->image_page != *image_page)
-			return err_set(err, RAMET_EPROTO, "descriptor: piece %u: image pages are not dense", i);
+			return err_set(err, RAMET_EPROTO,
+				"descriptor: piece %u: image pages are not dense", i);
 		if (p->offset < *image_end || p->offset > v->header->image_file_bytes ||
 			bytes > v->header->image_file_bytes - p->offset)
-			return err_set(err, RAMET_EPROTO, "descriptor: piece %u lies outside the image file", i);
+			return err_set(err, RAMET_EPROTO,
+				"descriptor: piece %u lies outside the image file", i);
 		*image_page += p->pages;
 		*image_end = p->offset + bytes;
 		return 0;
@@ -72,13 +85,15 @@ static int piece_kind_check(const struct descriptor_view *v, uint32_t i, uint64_
 		if (p->file >= v->nfiles)
 			return err_set(err, RAMET_EPROTO, "descriptor: piece %u names no file", i);
 		if (bytes > (uint64_t)INT64_MAX - p->offset)
-			return err_set(err, RAMET_EPROTO, "descriptor: piece %u ends past any file", i);
+			return err_set(
+				err, RAMET_EPROTO, "descriptor: piece %u ends past any file", i);
 		return 0;
 	case PIECE_ANON:
 	case PIECE_VDSO:
 		return 0;
 	default:
-		return err_set(err, RAMET_EPROTO, "descriptor: piece %u is of unknown kind %u", i, p->kind);
+		return err_set(err, RAMET_EPROTO, "descriptor: piece %u is of unknown kind %u", i,
+			p->kind);
 	}
 }
 
@@ -91,14 +106,16 @@ static int pieces_check(const struct descriptor_view *v, struct ramet_err *err)
 		if (rc < 0)
 			return rc;
 		if (p->start < end)
-			return err_set(err, RAMET_EPROTO, "descriptor: piece %u overlaps the one before", i);
+			return err_set(err, RAMET_EPROTO,
+				"descriptor: piece %u overlaps the one before", i);
 		end = p->start + p->pages * RFORK_PAGE;
 		rc = piece_kind_check(v, i, &image_page, &image_end, err);
 		if (rc < 0)
 			return rc;
 	}
 	if (image_page != v->header->image_pages)
-		return err_set(err, RAMET_EPROTO, "descriptor: its pieces hold %llu image pages, its header says %llu",
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: its pieces hold %llu image pages, its header says %llu",
 			(unsigned long long)image_page, (unsigned long long)v->header->image_pages);
 	return 0;
 }
@@ -112,7 +129,8 @@ static int files_check(const struct descriptor_view *v, struct ramet_err *err)
 	}
 	for (uint32_t i = 0; i < v->nfds; i++) {
 		if (v->fds[i].fd < 0 || v->fds[i].fd >= 63)
-			return err_set(err, RAMET_EPROTO, "descriptor: open file %u has descriptor %d, at most 62", i,
+			return err_set(err, RAMET_EPROTO,
+				"descriptor: open file %u has descriptor %d, at most 62", i,
 				v->fds[i].fd);
 		int rc = string_check(v, v->fds[i].path, "open file", err);
 		if (rc < 0)
@@ -124,34 +142,42 @@ static int files_check(const struct descriptor_view *v, struct ramet_err *err)
 static int header_check(const struct descriptor_header *h, uint64_t len, struct ramet_err *err)
 {
 	if (memcmp(h->magic, DESCRIPTOR_MAGIC, sizeof(h->magic)) != 0)
-		return err_set(err, RAMET_EPROTO, "descriptor: these bytes are not one (wrong magic)");
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: these bytes are not one (wrong magic)");
 	if (h->version != DESCRIPTOR_VERSION)
-		return err_set(err, RAMET_EVERSION, "descriptor: version %u, this build reads version %u", h->version,
+		return err_set(err, RAMET_EVERSION,
+			"descriptor: version %u, this build reads version %u", h->version,
 			DESCRIPTOR_VERSION);
 	if (h->total_len != len)
-		return err_set(err, RAMET_EPROTO, "descriptor: truncated: %llu of %u bytes", (unsigned long long)len,
-			h->total_len);
+		return err_set(err, RAMET_EPROTO, "descriptor: truncated: %llu of %u bytes",
+			(unsigned long long)len, h->total_len);
 	size_t covered = offsetof(struct descriptor_header, checksum) + sizeof(h->checksum);
 	if (hash64((const char *)h + covered, len - covered) != h->checksum)
-		return err_set(err, RAMET_ECHECKSUM, "descriptor: its bytes differ from its checksum");
+		return err_set(
+			err, RAMET_ECHECKSUM, "descriptor: its bytes differ from its checksum");
 	if (h->page_size != RFORK_PAGE)
-		return err_set(err, RAMET_EPROTO, "descriptor: pages of %llu bytes", (unsigned long long)h->page_size);
-	if (h->image_pages > DESCRIPTOR_MAX_IMAGE_PAGES || h->image_file_bytes > (uint64_t)INT64_MAX)
+		return err_set(err, RAMET_EPROTO, "descriptor: pages of %llu bytes",
+			(unsigned long long)h->page_size);
+	if (h->image_pages > DESCRIPTOR_MAX_IMAGE_PAGES ||
+		h->image_file_bytes > (uint64_t)INT64_MAX)
 		return err_set(err, RAMET_EPROTO, "descriptor: an image of %llu pages is too large",
 			(unsigned long long)h->image_pages);
 	if (memchr(h->class_text, 0, sizeof(h->class_text)) == NULL ||
 		memchr(h->process.comm, 0, sizeof(h->process.comm)) == NULL)
 		return err_set(err, RAMET_EPROTO, "descriptor: a text is not terminated");
 	if (h->process.control_fd != 3)
-		return err_set(err, RAMET_EPROTO, "descriptor: control descriptor %d, not 3", h->process.control_fd);
+		return err_set(err, RAMET_EPROTO, "descriptor: control descriptor %d, not 3",
+			h->process.control_fd);
 	return 0;
 }
 
-int descriptor_open(const void *bytes, uint64_t len, struct descriptor_view *ret_view, struct ramet_err *err)
+int descriptor_open(
+	const void *bytes, uint64_t len, struct descriptor_view *ret_view, struct ramet_err *err)
 {
 	const struct descriptor_header *h = bytes;
 	if (len < sizeof(*h) || len > DESCRIPTOR_MAX_BYTES)
-		return err_set(err, RAMET_EPROTO, "descriptor: truncated or oversized: %llu bytes", (unsigned long long)len);
+		return err_set(err, RAMET_EPROTO, "descriptor: truncated or oversized: %llu bytes",
+			(unsigned long long)len);
 	int rc = header_check(h, len, err);
 	if (rc < 0)
 		return rc;
@@ -162,23 +188,25 @@ int descriptor_open(const void *bytes, uint64_t len, struct descriptor_view *ret
 		uint64_t max;
 		const char *name;
 	} sections[] = {
-		{ &h->pieces, sizeof(struct seed_piece), DESCRIPTOR_MAX_PIECES, "pieces" },
-		{ &h->files, sizeof(struct seed_file), DESCRIPTOR_MAX_FILES, "files" },
-		{ &h->fds, sizeof(struct seed_fd), 64, "open files" },
-		{ &h->auxv, 16, 64, "auxv pairs" },
-		{ &h->zeros, 8, words, "words of zero pages" },
-		{ &h->strings, 1, DESCRIPTOR_MAX_BYTES, "bytes of strings" },
+		{&h->pieces, sizeof(struct seed_piece), DESCRIPTOR_MAX_PIECES, "pieces"},
+		{&h->files, sizeof(struct seed_file), DESCRIPTOR_MAX_FILES, "files"},
+		{&h->fds, sizeof(struct seed_fd), 64, "open files"},
+		{&h->auxv, 16, 64, "auxv pairs"},
+		{&h->zeros, 8, words, "words of zero pages"},
+		{&h->strings, 1, DESCRIPTOR_MAX_BYTES, "bytes of strings"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
-		rc = section_check(h, sections[i].section, sections[i].item, (uint32_t)sections[i].max, sections[i].name, err);
+		rc = section_check(h, sections[i].section, sections[i].item,
+			(uint32_t)sections[i].max, sections[i].name, err);
 		if (rc < 0)
 			return rc;
 	}
 	if (h->zeros.count != words)
-		return err_set(err, RAMET_EPROTO, "descriptor: %u words of zero pages for %llu pages", h->zeros.count,
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: %u words of zero pages for %llu pages", h->zeros.count,
 			(unsigned long long)h->image_pages);
 	const char *base = bytes;
-	struct descriptor_view v = { .header = h,
+	struct descriptor_view v = {.header = h,
 		.pieces = (const void *)(base + h->pieces.offset),
 		.files = (const void *)(base + h->files.offset),
 		.fds = (const void *)(base + h->fds.offset),
@@ -189,8 +217,9 @@ int descriptor_open(const void *bytes, uint64_t len, struct descriptor_view *ret
 		.nfiles = h->files.count,
 		.nfds = h->fds.count,
 		.nauxv = h->auxv.count,
-		.nstrings = h->strings.count };
-	if ((rc = strings_check(&v, err)) < 0 || (rc = files_check(&v, err)) < 0 || (rc = pieces_check(&v, err)) < 0)
+		.nstrings = h->strings.count};
+	if ((rc = strings_check(&v, err)) < 0 || (rc = files_check(&v, err)) < 0 ||
+		(rc = pieces_check(&v, err)) < 0)
 		return rc;
 	*ret_view = v;
 	return 0;
@@ -211,8 +240,8 @@ const struct seed_piece *descriptor_piece_of_addr(const struct descriptor_view *
 
 const struct seed_piece *descriptor_piece_of_page(const struct descriptor_view *view, uint64_t page)
 {
-	/* Only image pieces have image pages, and those increase with the address: find the last that starts at or
-	 * before the page, stepping over the others. */
+	/* Only image pieces have image pages, and those increase with the address: find the last
+	 * that starts at or before the page, stepping over the others. */
 	uint32_t lo = 0, hi = view->npieces;
 	const struct seed_piece *found = NULL;
 	while (lo < hi) {

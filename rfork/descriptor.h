@@ -1,7 +1,8 @@
-/* The descriptor of a seed: everything a clone needs but the bytes of its pages. Flat, little-endian, versioned,
- * checksummed; sealed when built, so that a peer gets it with one read. A view is made only by descriptor_open(), which
- * checks every length, offset, order and enumeration: users of a view need not check again.
- * The stub reads the same bytes without a library, so this header stays plain C with fixed-width fields. */
+/* The descriptor of a seed: everything a clone needs but the bytes of its pages. Flat,
+ * little-endian, versioned, checksummed; sealed when built, so that a peer gets it with one read. A
+ * view is made only by descriptor_open(), which checks every length, offset, order and enumeration:
+ * users of a view need not check again. The stub reads the same bytes without a library, so this
+ * header stays plain C with fixed-width fields. */
 #ifndef RFORK_DESCRIPTOR_H
 #define RFORK_DESCRIPTOR_H
 
@@ -26,38 +27,44 @@
 #define RFORK_USER_END 0x7ffffffff000ull
 
 enum piece_kind {
-	PIECE_IMAGE = 1, /* pages [image_page, image_page + pages) of the image, at offset `offset` of its memfd */
-	PIECE_FILE = 2,	 /* a clean mapping of file `file` at offset `offset` */
-	PIECE_ANON = 3,	 /* zero until written */
-	PIECE_VDSO = 4,	 /* vvar and vdso pages of the running kernel; start is that of the whole area */
+	PIECE_IMAGE = 1, /* pages [image_page, image_page + pages) of the image, at offset `offset`
+			    of its memfd */
+	PIECE_FILE = 2, /* a clean mapping of file `file` at offset `offset` */
+	PIECE_ANON = 3, /* zero until written */
+	PIECE_VDSO =
+		4, /* vvar and vdso pages of the running kernel; start is that of the whole area */
 };
 
 enum piece_flag {
-	PIECE_SHARED = 1,   /* MAP_SHARED, only for read-only file pieces */
-	PIECE_STACK = 2,    /* part of the main stack */
+	PIECE_SHARED = 1, /* MAP_SHARED, only for read-only file pieces */
+	PIECE_STACK = 2, /* part of the main stack */
 	PIECE_HUGEPAGE = 4, /* MADV_HUGEPAGE was set */
+	PIECE_WIPE = 8, /* MADV_WIPEONFORK was set: anon pieces only */
 };
+
+#define PIECE_FLAGS (PIECE_SHARED | PIECE_STACK | PIECE_HUGEPAGE | PIECE_WIPE)
 
 struct seed_piece {
 	uint64_t start;
 	uint64_t pages;
-	uint64_t offset;     /* bytes, page-aligned */
+	uint64_t offset; /* bytes, page-aligned */
 	uint64_t image_page; /* image pieces: dense, increasing */
-	uint32_t file;	     /* index into files; file pieces only */
-	uint8_t kind;	     /* enum piece_kind */
-	uint8_t prot;	     /* PROT_* */
-	uint16_t flags;	     /* enum piece_flag */
+	uint32_t file; /* index into files; file pieces only */
+	uint8_t kind; /* enum piece_kind */
+	uint8_t prot; /* PROT_* */
+	uint16_t flags; /* enum piece_flag */
 };
 
 struct seed_file {
-	uint32_t path;	/* offset into strings */
+	uint32_t path; /* offset into strings */
 	uint32_t flags; /* 1: the executable itself */
 	uint64_t size;
 	uint8_t sha256[32];
 };
 #define SEED_FILE_EXE 1u
 
-/* A descriptor that clones get back: a read-only regular file, reopened at its offset. stdio and control are implied. */
+/* A descriptor that clones get back: a read-only regular file, reopened at its offset. stdio and
+ * control are implied. */
 struct seed_fd {
 	int32_t fd;
 	uint32_t flags; /* O_* as fcntl(F_GETFL) gives them; O_CLOEXEC kept */
@@ -95,7 +102,7 @@ struct seed_process {
 
 struct descriptor_section {
 	uint32_t offset; /* from the start of the descriptor, 8-byte aligned */
-	uint32_t count;	 /* of entries */
+	uint32_t count; /* of entries */
 };
 
 struct descriptor_header {
@@ -107,17 +114,20 @@ struct descriptor_header {
 	uint64_t epoch;
 	uint64_t class_id;
 	char class_text[160];
-	uint64_t image_pages;	   /* pages of all image pieces together */
-	uint64_t image_file_bytes; /* size of the sparse memfd that `offset`s of image pieces refer to */
+	uint64_t image_pages; /* pages of all image pieces together */
+	uint64_t image_file_bytes; /* size of the sparse memfd that `offset`s of image pieces refer
+				      to */
 	uint64_t mono_ns, boot_ns; /* the parent's clocks at capture */
 	uint64_t page_size;
 	struct seed_mm mm;
 	struct seed_process process;
-	struct descriptor_section pieces;  /* struct seed_piece, by start, not overlapping, outside the gap */
-	struct descriptor_section files;   /* struct seed_file */
-	struct descriptor_section fds;	   /* struct seed_fd */
-	struct descriptor_section auxv;	   /* uint64_t pairs, at most 64 */
-	struct descriptor_section zeros;   /* uint64_t words: bit set = image page is all zeros and never fetched */
+	struct descriptor_section
+		pieces; /* struct seed_piece, by start, not overlapping, outside the gap */
+	struct descriptor_section files; /* struct seed_file */
+	struct descriptor_section fds; /* struct seed_fd */
+	struct descriptor_section auxv; /* uint64_t pairs, at most 64 */
+	struct descriptor_section
+		zeros; /* uint64_t words: bit set = image page is all zeros and never fetched */
 	struct descriptor_section strings; /* bytes, each string terminated; cwd is at offset 0 */
 };
 
@@ -134,16 +144,19 @@ struct descriptor_view {
 };
 
 struct ramet_err;
-/* RAMET_EPROTO (malformed), RAMET_EVERSION, RAMET_ECHECKSUM; the message names the field. bytes: 8-byte aligned, and
- * must outlive the view. */
-int descriptor_open(const void *bytes, uint64_t len, struct descriptor_view *ret_view, struct ramet_err *err);
+/* RAMET_EPROTO (malformed), RAMET_EVERSION, RAMET_ECHECKSUM; the message names the field. bytes:
+ * 8-byte aligned, and must outlive the view. */
+int descriptor_open(
+	const void *bytes, uint64_t len, struct descriptor_view *ret_view, struct ramet_err *err);
 static inline const char *descriptor_string(const struct descriptor_view *view, uint32_t offset)
 {
 	return view->strings + offset;
 }
 /* the image piece that holds image page `page`, or NULL; O(log pieces) */
-const struct seed_piece *descriptor_piece_of_page(const struct descriptor_view *view, uint64_t page);
+const struct seed_piece *descriptor_piece_of_page(
+	const struct descriptor_view *view, uint64_t page);
 /* the piece that holds address addr, or NULL */
-const struct seed_piece *descriptor_piece_of_addr(const struct descriptor_view *view, uint64_t addr);
+const struct seed_piece *descriptor_piece_of_addr(
+	const struct descriptor_view *view, uint64_t addr);
 
 #endif

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Distance between image pieces in the memfd: a mapping that mremap grows shows zeros, not its neighbour's bytes. */
+/* Distance between image pieces in the memfd: a mapping that mremap grows shows zeros, not its
+ * neighbour's bytes. */
 #define PIECE_SPACING (1ull << 36)
 
 void descriptor_build_init(struct descriptor_build *b, const char *cwd)
@@ -21,7 +22,7 @@ void descriptor_build_init(struct descriptor_build *b, const char *cwd)
 
 void descriptor_build_fini(struct descriptor_build *b)
 {
-	struct buf *all[] = { &b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->strings };
+	struct buf *all[] = {&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->strings};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		buf_fini(all[i]);
 }
@@ -45,6 +46,20 @@ void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece)
 	buf_append(&b->pieces, &piece, sizeof(piece));
 }
 
+static void zeros_extend(struct descriptor_build *b, uint64_t pages)
+{
+	static const uint64_t none;
+	while (!b->zeros.oom && b->zeros.len / sizeof(none) < (pages + 63) / 64)
+		buf_append(&b->zeros, &none, sizeof(none));
+}
+
+void descriptor_build_zero(struct descriptor_build *b, uint64_t page)
+{
+	zeros_extend(b, page + 1);
+	if (!b->zeros.oom)
+		((uint64_t *)(void *)b->zeros.data)[page / 64] |= 1ull << (page % 64);
+}
+
 uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uint32_t flags)
 {
 	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
@@ -55,18 +70,23 @@ uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uin
 			return i;
 		}
 	}
-	struct seed_file file = { .path = descriptor_build_string(b, path), .flags = flags };
+	struct seed_file file = {.path = descriptor_build_string(b, path), .flags = flags};
 	buf_append(&b->files, &file, sizeof(file));
 	return count;
 }
 
-void descriptor_build_fd(struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path)
+void descriptor_build_fd(
+	struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path)
 {
-	struct seed_fd entry = { .fd = fd, .flags = flags, .offset = offset, .path = descriptor_build_string(b, path) };
+	struct seed_fd entry = {.fd = fd,
+		.flags = flags,
+		.offset = offset,
+		.path = descriptor_build_string(b, path)};
 	buf_append(&b->fds, &entry, sizeof(entry));
 }
 
-static void append_section(struct buf *out, const struct buf *part, size_t item, struct descriptor_section *section)
+static void append_section(
+	struct buf *out, const struct buf *part, size_t item, struct descriptor_section *section)
 {
 	static const char zeros[8];
 	buf_append(out, zeros, (8 - out->len % 8) % 8);
@@ -78,6 +98,7 @@ static void append_section(struct buf *out, const struct buf *part, size_t item,
 int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ramet_err *err)
 {
 	struct descriptor_header *h = &b->header;
+	zeros_extend(b, h->image_pages);
 	buf_append(out, h, sizeof(*h));
 	append_section(out, &b->pieces, sizeof(struct seed_piece), &h->pieces);
 	append_section(out, &b->files, sizeof(struct seed_file), &h->files);
@@ -85,11 +106,12 @@ int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ra
 	append_section(out, &b->auxv, 16, &h->auxv);
 	append_section(out, &b->zeros, 8, &h->zeros);
 	append_section(out, &b->strings, 1, &h->strings);
-	if (out->oom || b->pieces.oom || b->files.oom || b->fds.oom || b->auxv.oom || b->zeros.oom || b->strings.oom)
+	if (out->oom || b->pieces.oom || b->files.oom || b->fds.oom || b->auxv.oom ||
+		b->zeros.oom || b->strings.oom)
 		return err_nomem(err);
 	if (out->len > DESCRIPTOR_MAX_BYTES)
-		return err_set(err, RAMET_ELIMIT, "the descriptor would have %zu bytes, at most %u", out->len,
-			DESCRIPTOR_MAX_BYTES);
+		return err_set(err, RAMET_ELIMIT, "the descriptor would have %zu bytes, at most %u",
+			out->len, DESCRIPTOR_MAX_BYTES);
 	h->total_len = (uint32_t)out->len;
 	memcpy(out->data, h, sizeof(*h));
 	size_t covered = offsetof(struct descriptor_header, checksum) + sizeof(h->checksum);

@@ -1,4 +1,5 @@
-/* Putting a descriptor together, piece by piece in order of address, then sealing it into flat bytes. */
+/* Putting a descriptor together, piece by piece in order of address, then sealing it into flat
+ * bytes. */
 #ifndef RFORK_DESCRIPTOR_BUILD_H
 #define RFORK_DESCRIPTOR_BUILD_H
 
@@ -6,7 +7,8 @@
 #include "ramet/error.h"
 #include "rfork/descriptor.h"
 
-/* Zero-initialise; fill `header` but for sections, lengths and checksum. Memory that runs out is told by build_seal(). */
+/* Zero-initialise; fill `header` but for sections, lengths and checksum. Memory that runs out is
+ * told by build_seal(). */
 struct descriptor_build {
 	struct descriptor_header header;
 	struct buf pieces, files, fds, auxv, zeros, strings;
@@ -17,10 +19,14 @@ void descriptor_build_fini(struct descriptor_build *b);
 uint32_t descriptor_build_string(struct descriptor_build *b, const char *text);
 /* adds a piece; for image pieces offset and image_page are chosen here */
 void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece);
+/* image page `page`, and of those before it only what was said before, is all zeros */
+void descriptor_build_zero(struct descriptor_build *b, uint64_t page);
 /* the index of the file with this path, added if it is new */
 uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uint32_t flags);
-void descriptor_build_fd(struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path);
-/* the flat bytes, into *out (empty before), with lengths and checksum; checked by descriptor_open() */
+void descriptor_build_fd(
+	struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path);
+/* the flat bytes, into *out (empty before), with lengths and checksum; checked by descriptor_open()
+ */
 int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ramet_err *err);
 
 #endif

@@ -73,22 +73,36 @@ static int image_take_descriptor(struct image *image, const char *name, const vo
 	return 0;
 }
 
-static int image_open_file(struct image *image, const char *name, struct ramet_err *err)
+static void image_name(const uint8_t *seed_id, char name[IMAGE_NAME_BYTES])
 {
-	image->fd = memfd_create(name, MFD_ALLOW_SEALING | MFD_CLOEXEC);
-	if (image->fd < 0)
+	snprintf(name, IMAGE_NAME_BYTES, "ramet-seed-%02x%02x%02x%02x", seed_id[0], seed_id[1],
+		seed_id[2], seed_id[3]);
+}
+
+int image_memfd(const uint8_t seed_id[SEED_ID_BYTES], int *ret_fd, struct ramet_err *err)
+{
+	char name[IMAGE_NAME_BYTES];
+	image_name(seed_id, name);
+	int fd = memfd_create(name, MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	if (fd < 0)
 		return err_errno(err, RAMET_EIO, "memfd_create %s", name);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int image_size_file(const struct image *image, int fd, struct ramet_err *err)
+{
 	uint64_t bytes = image->desc.header->image_file_bytes;
-	if (ftruncate(image->fd, (off_t)bytes) < 0)
+	if (ftruncate(fd, (off_t)bytes) < 0)
 		return err_errno(
-			err, RAMET_EIO, "size %s to %llu bytes", name, (unsigned long long)bytes);
-	if (fcntl(image->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-		return err_errno(err, RAMET_EIO, "seal %s", name);
+			err, RAMET_EIO, "size an image to %llu bytes", (unsigned long long)bytes);
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+		return err_errno(err, RAMET_EIO, "seal an image");
 	return 0;
 }
 
 /* one reservation, over which the pieces are mapped side by side */
-static int image_map_dense(struct image *image, struct ramet_err *err)
+static int image_map_dense(struct image *image, int fd, struct ramet_err *err)
 {
 	if (image->npages == 0)
 		return 0;
@@ -104,33 +118,34 @@ static int image_map_dense(struct image *image, struct ramet_err *err)
 			continue;
 		void *at = image->base + piece->image_page * RFORK_PAGE;
 		if (mmap(at, piece->pages * RFORK_PAGE, PROT_READ | PROT_WRITE,
-			    MAP_FIXED | MAP_SHARED, image->fd, (off_t)piece->offset) == MAP_FAILED)
+			    MAP_FIXED | MAP_SHARED, fd, (off_t)piece->offset) == MAP_FAILED)
 			return err_errno(err, errno == ENOMEM ? RAMET_ENOMEM : RAMET_EIO,
 				"map image piece %u of %u", i, image->desc.npieces);
 	}
 	return 0;
 }
 
-static int image_init_present(struct image *image, struct ramet_err *err)
+static int image_init_present(struct image *image, bool all, struct ramet_err *err)
 {
 	uint64_t words = image->npages / 64 + 1;
 	image->present = calloc(words, sizeof(*image->present));
 	if (!image->present)
 		return err_nomem(err);
-	uint64_t zeros = 0;
+	uint64_t count = 0;
 	for (uint64_t at = 0; at < image->npages; at += 64) {
-		uint64_t word = image->desc.zeros[at / 64];
+		uint64_t word = all ? UINT64_MAX : image->desc.zeros[at / 64];
 		if (image->npages - at < 64)
 			word &= (1ull << (image->npages - at)) - 1;
 		atomic_init(&image->present[at / 64], word);
-		zeros += (uint64_t)__builtin_popcountll(word);
+		count += (uint64_t)__builtin_popcountll(word);
 	}
-	atomic_init(&image->npresent, zeros);
+	atomic_init(&image->npresent, count);
 	return 0;
 }
 
-int image_create(
-	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err)
+/* over the pages in fd, which stays the caller's; fd -1: a new one */
+static int image_make(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
+	struct ramet_err *err)
 {
 	if (len < sizeof(struct descriptor_header) || len > DESCRIPTOR_MAX_BYTES)
 		return err_set(
@@ -142,24 +157,45 @@ int image_create(
 	atomic_init(&image->refs, 1);
 
 	/* not checked yet and perhaps not aligned, so only to make a name */
-	uint8_t id[4];
+	uint8_t id[SEED_ID_BYTES];
 	char name[IMAGE_NAME_BYTES];
 	memcpy(id, (const char *)descriptor + offsetof(struct descriptor_header, seed_id),
 		sizeof(id));
-	snprintf(name, sizeof(name), "ramet-seed-%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
+	image_name(id, name);
 
 	int rc = image_take_descriptor(image, name, descriptor, len, err);
+	if (rc == 0 && fd < 0)
+		rc = image_memfd(id, &image->fd, err);
 	if (rc < 0)
 		return rc;
 	image->npages = image->desc.header->image_pages;
-	rc = image_open_file(image, name, err);
+	int pages = fd < 0 ? image->fd : fd;
+	rc = image_size_file(image, pages, err);
 	if (rc == 0)
-		rc = image_map_dense(image, err);
+		rc = image_map_dense(image, pages, err);
 	if (rc == 0)
-		rc = image_init_present(image, err);
+		rc = image_init_present(image, fd >= 0, err);
 	if (rc < 0)
 		return rc;
 	*ret_image = steal_ptr(&image);
+	return 0;
+}
+
+int image_create(
+	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err)
+{
+	return image_make(descriptor, len, -1, ret_image, err);
+}
+
+int image_adopt(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
+	struct ramet_err *err)
+{
+	struct image *image;
+	int rc = image_make(descriptor, len, fd, &image, err);
+	if (rc < 0)
+		return rc;
+	image->fd = fd;
+	*ret_image = image;
 	return 0;
 }
 

@@ -29,6 +29,12 @@ struct image {
  * zeros present */
 int image_create(
 	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err);
+/* image_memfd - an empty memfd for the pages of a seed; debuggers see its name */
+int image_memfd(const uint8_t seed_id[SEED_ID_BYTES], int *ret_fd, struct ramet_err *err);
+/* image_adopt - an image for a descriptor whose pages are in fd already: every page is present. fd,
+ * from image_memfd(), is taken when it returns 0. */
+int image_adopt(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
+	struct ramet_err *err);
 struct image *image_get(struct image *image);
 void image_put(struct image *image); /* NULL is fine; the last put unmaps and closes */
 DEFINE_CLEANUP(struct image, image_put)

@@ -1,4 +1,5 @@
-/* Leaving a shadow: save the thread, clone, and let the shadow write down the rest while the host runs on. */
+/* Leaving a shadow: save the thread, clone, and let the shadow write down the rest while the host
+ * runs on. */
 #include "rfork/safepoint.h"
 
 #include <asm/prctl.h>
@@ -38,7 +39,8 @@ static int refuse(struct ramet_err *err, int code, int sys, const char *what)
 	if (err) {
 		err->code = code;
 		err->sys = sys;
-		snprintf(err->msg, sizeof(err->msg), "%s%s%s", what, sys ? ": " : "", sys ? strerror(sys) : "");
+		snprintf(err->msg, sizeof(err->msg), "%s%s%s", what, sys ? ": " : "",
+			sys ? strerror(sys) : "");
 	}
 	return code;
 }
@@ -60,7 +62,8 @@ static int refuse_threads(struct ramet_err *err)
 			close(fd);
 		name[n > 0 ? n - 1 : 0] = '\0';
 		snprintf(what, sizeof(what),
-			"capture refused: thread %.16s (%s) is running; finish it before the safepoint, or keep the library that "
+			"capture refused: thread %.16s (%s) is running; finish it before the "
+			"safepoint, or keep the library that "
 			"made it single-threaded (OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1)",
 			e->d_name, name);
 		break;
@@ -81,6 +84,7 @@ static void shadow_describe(void)
 {
 	struct seed_process *p = &state.process;
 	stack_t alt;
+	safepoint_maps_compare(state.mapped_pages, p->tid, &state.missing);
 	for (int sig = 1; sig <= 64; sig++)
 		syscall(SYS_rt_sigaction, sig, NULL, &p->sigactions[sig - 1], 8);
 	if (sigaltstack(NULL, &alt) == 0 && !(alt.ss_flags & SS_DISABLE)) {
@@ -130,7 +134,8 @@ static int describe_thread(int control_fd, struct ramet_err *err)
 	p->tid = gettid();
 	p->state_addr = (uint64_t)(uintptr_t)&state;
 	if (syscall(SYS_prctl, PR_GET_TID_ADDRESS, &p->tid_address, 0, 0, 0) < 0)
-		return refuse(err, RAMET_ENOTSUP, errno, "capture: this kernel lacks CONFIG_CHECKPOINT_RESTORE");
+		return refuse(err, RAMET_ENOTSUP, errno,
+			"capture: this kernel lacks CONFIG_CHECKPOINT_RESTORE");
 	size_t len = 0;
 	void *head = NULL;
 	if (syscall(SYS_get_robust_list, 0, &head, &len) == 0) {
@@ -138,10 +143,12 @@ static int describe_thread(int control_fd, struct ramet_err *err)
 		p->robust_list_len = len;
 	}
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &p->sigmask, 8);
+	state.mapped_pages = safepoint_maps_pages();
 	return 0;
 }
 
-int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns, struct ramet_err *err)
+int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
+	struct ramet_err *err)
 {
 	uint64_t begin = monotonic_ns();
 	int ready[2], pidfd = -1;
@@ -158,8 +165,8 @@ int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint6
 		*ret_first_ns = monotonic_ns();
 		return SAFEPOINT_CLONE;
 	}
-	/* A raw clone: no atfork handlers, which would break the other threads' state. The shadow is our parent's child,
-	 * who reaps it. */
+	/* A raw clone: no atfork handlers, which would break the other threads' state. The shadow
+	 * is our parent's child, who reaps it. */
 	long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
 	if (pid == 0)
 		shadow_run(ready[1]);

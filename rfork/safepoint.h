@@ -1,11 +1,13 @@
-/* The host's half of a capture: bring the calling thread to rest and leave a frozen copy of the process, the shadow,
- * from which the daemon takes the seed. Runs inside user processes: plain C, no allocation, no locks, no daemon code.
- * Single-threaded hosts only: other threads are refused by name. */
+/* The host's half of a capture: bring the calling thread to rest and leave a frozen copy of the
+ * process, the shadow, from which the daemon takes the seed. Runs inside user processes: plain C,
+ * no allocation, no locks, no daemon code. Single-threaded hosts only: other threads are refused by
+ * name. */
 #ifndef RFORK_SAFEPOINT_H
 #define RFORK_SAFEPOINT_H
 
 #include "ramet/error.h"
 #include "rfork/descriptor.h"
+#include "rfork/safepoint_maps.h"
 
 #define SAFEPOINT_MAGIC 0x31544e494f504652ull
 
@@ -19,23 +21,28 @@ struct safepoint_state {
 	uint64_t vdso_hint;
 	int32_t ready_fd; /* the shadow's end of the readiness pipe: not part of the seed */
 	uint32_t reserved;
+	uint64_t mapped_pages; /* of the host's address space; 0: not known */
+	struct safepoint_missing missing;
 };
 
 enum safepoint_side {
-	SAFEPOINT_HOST = 0,  /* the original process: a shadow was left behind */
-	SAFEPOINT_CLONE = 1, /* a clone of the captured process, possibly on another node and much later */
+	SAFEPOINT_HOST = 0, /* the original process: a shadow was left behind */
+	SAFEPOINT_CLONE =
+		1, /* a clone of the captured process, possibly on another node and much later */
 };
 
 struct safepoint_shadow {
-	int pidfd;	/* of the shadow; hand both to the daemon, then close */
-	int ready_fd;	/* one byte when the shadow is ready to be read; end of file if it died */
+	int pidfd; /* of the shadow; hand both to the daemon, then close */
+	int ready_fd; /* one byte when the shadow is ready to be read; end of file if it died */
 	uint64_t state; /* address of its struct safepoint_state */
 	uint64_t stall_ns; /* from entry to the moment the host runs on */
 };
 
-/* safepoint_capture - call it with no locks held and all output flushed. control_fd: the host's control socket.
- * Returns SAFEPOINT_HOST with *ret_shadow filled, SAFEPOINT_CLONE in a clone (*ret_shadow untouched; *ret_first_ns =
- * CLOCK_MONOTONIC of its first instruction), or RAMET_EREFUSED (other threads, named) / RAMET_EIO. */
-int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns, struct ramet_err *err);
+/* safepoint_capture - call it with no locks held and all output flushed. control_fd: the host's
+ * control socket. Returns SAFEPOINT_HOST with *ret_shadow filled, SAFEPOINT_CLONE in a clone
+ * (*ret_shadow untouched; *ret_first_ns = CLOCK_MONOTONIC of its first instruction), or
+ * RAMET_EREFUSED (other threads, named) / RAMET_EIO. */
+int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
+	struct ramet_err *err);
 
 #endif

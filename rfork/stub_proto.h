@@ -1,16 +1,20 @@
-/* What ramet-spawn and a template stub say to each other: fixed structs with descriptors over a seqpacket socketpair.
- * Both are built together and trust each other; sizes are checked all the same. Freestanding: the stub has no libc.
+/* What ramet-spawn and a template stub say to each other: fixed structs with descriptors over a
+ * seqpacket socketpair. Both are built together and trust each other; sizes are checked all the
+ * same. Freestanding: the stub has no libc.
  *
- * BUILD carries the descriptor, the image and the namespace process (or none); FILES messages carry the mapped files in
- * order; the seccomp program is a memfd. Answer to the last: BUILT, with the template's userfaultfd if asked for.
- * CLONE carries exactly: log, log, control, sandbox pidfd (if any), in the order that makes them descriptors 1, 2, 3, 4
- * of the child without a dup: the stub keeps 1, 2 and 3 free. Answer: CLONED. */
+ * BUILD carries the descriptor, the image and the namespace process (or none); FILES messages carry
+ * the mapped files in order; the seccomp program is a memfd. Answer to the last: BUILT, with the
+ * template's userfaultfd if asked for. CLONE carries exactly: log, log, control, sandbox pidfd (if
+ * any), in the order that makes them descriptors 1, 2, 3, 4 of the child without a dup: the stub
+ * keeps 1, 2 and 3 free. Answer: CLONED. */
 #ifndef RFORK_STUB_PROTO_H
 #define RFORK_STUB_PROTO_H
 
 #include <stdint.h>
 
-#define STUB_SOCKET_FD 63 /* the highest that keeps the stub's descriptor table small: every clone copies the table */
+#define STUB_SOCKET_FD \
+	63 /* the highest that keeps the stub's descriptor table small: every clone copies the \
+	      table */
 #define STUB_CONTROL_FD 3
 #define STUB_FILES_PER_MSG 64
 #define STUB_MAX_POPULATE 64
@@ -52,7 +56,8 @@ struct stub_clone {
 	uint64_t populate[STUB_MAX_POPULATE][2]; /* only npopulate of them are sent */
 };
 
-/* Every answer. step names what failed (enum stub_step), arg its subject: a piece's index, an address, a descriptor. */
+/* Every answer. step names what failed (enum stub_step), arg its subject: a piece's index, an
+ * address, a descriptor. */
 struct stub_reply {
 	uint32_t op;
 	int32_t error; /* negative errno, or 0 */

@@ -22,7 +22,8 @@
 
 #define TEMPLATE_TIMEOUT_MS 5000
 
-struct template {
+struct template
+{
 	pid_t pid;
 	int fd;
 	bool ready;
@@ -63,8 +64,8 @@ static int stub_exec(const char *path, int socket_fd, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	char *argv[] = { (char *)"ramet-stub", NULL };
-	char *envp[] = { NULL };
+	char *argv[] = {(char *)"ramet-stub", NULL};
+	char *envp[] = {NULL};
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -104,14 +105,15 @@ int template_start(const char *stub_path, struct template **ret_template, struct
 	return 0;
 }
 
-static int stub_send(struct template *tmpl, const void *data, size_t len, const int *fds, unsigned nfds, struct ramet_err *err)
+static int stub_send(struct template *tmpl, const void *data, size_t len, const int *fds,
+	unsigned nfds, struct ramet_err *err)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int) * STUB_FILES_PER_MSG)];
-	} control = { .bytes = { 0 } };
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	} control = {.bytes = {0}};
+	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	if (nfds) {
 		msg.msg_control = &control;
 		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
@@ -130,20 +132,25 @@ static int stub_send(struct template *tmpl, const void *data, size_t len, const 
 }
 
 /* the stub's answer; a descriptor only with BUILT */
-static int stub_wait(struct template *tmpl, uint32_t op, struct stub_reply *ret_reply, int *ret_fd, struct ramet_err *err)
+static int stub_wait(struct template *tmpl, uint32_t op, struct stub_reply *ret_reply, int *ret_fd,
+	struct ramet_err *err)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct stub_reply reply;
-	struct iovec iov = { .iov_base = &reply, .iov_len = sizeof(reply) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-	struct pollfd pfd = { .fd = tmpl->fd, .events = POLLIN };
+	struct iovec iov = {.iov_base = &reply, .iov_len = sizeof(reply)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct pollfd pfd = {.fd = tmpl->fd, .events = POLLIN};
 
 	int ready = poll(&pfd, 1, TEMPLATE_TIMEOUT_MS);
 	if (ready == 0)
-		return err_set(err, RAMET_ETIMEOUT, "template %d did not answer in %d ms", tmpl->pid, TEMPLATE_TIMEOUT_MS);
+		return err_set(err, RAMET_ETIMEOUT, "template %d did not answer in %d ms",
+			tmpl->pid, TEMPLATE_TIMEOUT_MS);
 	ssize_t n = recvmsg(tmpl->fd, &msg, MSG_CMSG_CLOEXEC);
 	if (n <= 0)
 		return err_set(err, RAMET_EPEER, "template %d died", tmpl->pid);
@@ -154,8 +161,8 @@ static int stub_wait(struct template *tmpl, uint32_t op, struct stub_reply *ret_
 		return err_set(err, RAMET_EPROTO, "template %d answered out of turn", tmpl->pid);
 	if (reply.error) {
 		errno = -reply.error;
-		return err_errno(err, RAMET_EREFUSED, "template could not %s %#llx", step_text(reply.step),
-			(unsigned long long)reply.arg);
+		return err_errno(err, RAMET_EREFUSED, "template could not %s %#llx",
+			step_text(reply.step), (unsigned long long)reply.arg);
 	}
 	if (ret_fd)
 		*ret_fd = steal_fd(&fd);
@@ -186,15 +193,17 @@ static int filter_memfd(const struct template_setup *setup, int *ret_fd, struct 
 	return 0;
 }
 
-int template_build(struct template *tmpl, const struct template_setup *setup, int *ret_uffd, struct ramet_err *err)
+int template_build(struct template *tmpl, const struct template_setup *setup, int *ret_uffd,
+	struct ramet_err *err)
 {
-	struct stub_build build = { .op = STUB_BUILD,
+	struct stub_build build = {.op = STUB_BUILD,
 		.flags = (setup->uffd ? STUB_UFFD : 0) | (setup->record ? STUB_RECORD : 0) |
-			 (setup->seccomp ? STUB_SECCOMP : 0) | (setup->ns_pidfd >= 0 ? STUB_JOIN : 0),
+			(setup->seccomp ? STUB_SECCOMP : 0) |
+			(setup->ns_pidfd >= 0 ? STUB_JOIN : 0),
 		.nfiles = setup->nfiles,
 		.seccomp_len = setup->seccomp_len,
 		.mono_offset_ns = setup->mono_offset_ns,
-		.boot_offset_ns = setup->boot_offset_ns };
+		.boot_offset_ns = setup->boot_offset_ns};
 	auto_close int filter = -1;
 	int rc = template_await_ready(tmpl, err);
 	if (rc == 0 && setup->seccomp)
@@ -203,10 +212,11 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 		return rc;
 	off_t len = lseek(setup->desc_fd, 0, SEEK_END);
 	if (len < (off_t)sizeof(struct descriptor_header))
-		return err_set(err, RAMET_EINVAL, "template: the descriptor's file has %lld bytes", (long long)len);
+		return err_set(err, RAMET_EINVAL, "template: the descriptor's file has %lld bytes",
+			(long long)len);
 	build.desc_len = (uint64_t)len;
 
-	int fds[4] = { setup->desc_fd, setup->image_fd };
+	int fds[4] = {setup->desc_fd, setup->image_fd};
 	unsigned nfds = 2;
 	if (filter >= 0)
 		fds[nfds++] = filter;
@@ -214,8 +224,10 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 		fds[nfds++] = setup->ns_pidfd;
 	rc = stub_send(tmpl, &build, sizeof(build), fds, nfds, err);
 	for (uint32_t done = 0; rc == 0 && done < setup->nfiles;) {
-		struct stub_files files = { .op = STUB_FILES, .count = MIN(setup->nfiles - done, STUB_FILES_PER_MSG) };
-		rc = stub_send(tmpl, &files, sizeof(files), setup->file_fds + done, files.count, err);
+		struct stub_files files = {
+			.op = STUB_FILES, .count = MIN(setup->nfiles - done, STUB_FILES_PER_MSG)};
+		rc = stub_send(
+			tmpl, &files, sizeof(files), setup->file_fds + done, files.count, err);
 		done += files.count;
 	}
 	struct stub_reply reply;
@@ -228,17 +240,21 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 	return 0;
 }
 
-int template_clone_send(struct template *tmpl, const struct template_clone *clone, struct ramet_err *err)
+int template_clone_send(
+	struct template *tmpl, const struct template_clone *clone, struct ramet_err *err)
 {
-	struct stub_clone request = { .op = STUB_CLONE,
-		.flags = (clone->sandbox_pidfd >= 0 ? STUB_SANDBOX : 0) | (clone->drop ? STUB_DROP : 0),
+	struct stub_clone request = {.op = STUB_CLONE,
+		.flags = (clone->sandbox_pidfd >= 0 ? STUB_SANDBOX : 0) |
+			(clone->drop ? STUB_DROP : 0),
 		.uid = clone->uid,
 		.gid = clone->gid,
-		.npopulate = MIN(clone->npopulate, (uint32_t)STUB_MAX_POPULATE) };
+		.npopulate = MIN(clone->npopulate, (uint32_t)STUB_MAX_POPULATE)};
 	if (request.npopulate)
-		memcpy(request.populate, clone->populate, request.npopulate * sizeof(request.populate[0]));
-	int fds[4] = { clone->log_fd, clone->log_fd, clone->control_fd, clone->sandbox_pidfd };
-	size_t len = offsetof(struct stub_clone, populate) + request.npopulate * sizeof(request.populate[0]);
+		memcpy(request.populate, clone->populate,
+			request.npopulate * sizeof(request.populate[0]));
+	int fds[4] = {clone->log_fd, clone->log_fd, clone->control_fd, clone->sandbox_pidfd};
+	size_t len = offsetof(struct stub_clone, populate) +
+		request.npopulate * sizeof(request.populate[0]);
 	return stub_send(tmpl, &request, len, fds, clone->sandbox_pidfd >= 0 ? 4 : 3, err);
 }
 
@@ -263,13 +279,14 @@ int template_read_fork(int uffd, unsigned timeout_ms, int *ret_child_uffd, struc
 			return 0;
 		}
 		if (n == (ssize_t)sizeof(msg))
-			return err_set(err, RAMET_EINTERNAL, "a template's memory changed (userfaultfd event %u)", msg.event);
+			return err_set(err, RAMET_EINTERNAL,
+				"a template's memory changed (userfaultfd event %u)", msg.event);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return err_errno(err, RAMET_EIO, "read a template's userfaultfd");
 		uint64_t now = now_ns();
 		if (now >= deadline)
 			return err_set(err, RAMET_ETIMEOUT, "no fork event in %u ms", timeout_ms);
-		struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+		struct pollfd pfd = {.fd = uffd, .events = POLLIN};
 		poll(&pfd, 1, (int)((deadline - now) / NSEC_PER_MSEC) + 1);
 	}
 }

@@ -1,5 +1,6 @@
-/* The template stub: a freestanding program that becomes a seed and then makes clones of itself on request.
- * No libc, no thread-local storage, no stack protector; it never touches the seed's memory after mapping it. */
+/* The template stub: a freestanding program that becomes a seed and then makes clones of itself on
+ * request. No libc, no thread-local storage, no stack protector; it never touches the seed's memory
+ * after mapping it. */
 #ifndef RFORK_STUB_STUB_H
 #define RFORK_STUB_STUB_H
 
@@ -33,16 +34,20 @@ void stub_answer(const struct stub_reply *reply, int fd); /* fd -1: none */
 void stub_exit(int status) __attribute__((noreturn));
 
 /* stub_build.c - negative errno, with reply->step and ->arg saying at what */
-int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd, struct stub_reply *reply);
+int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd,
+	struct stub_reply *reply);
 /* stub_clone.c - the pid, or negative errno */
-int stub_clone(const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply);
+int stub_clone(
+	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply);
 /* stub_uffd.c */
-int stub_uffd(const struct descriptor_header *h, uint32_t flags, int *ret_uffd, struct stub_reply *reply);
+int stub_uffd(
+	const struct descriptor_header *h, uint32_t flags, int *ret_uffd, struct stub_reply *reply);
 
 /* arch: stub_entry.S */
 void stub_resume(const struct arch_context *ctx) __attribute__((noreturn));
 
-static inline const void *stub_section(const struct descriptor_header *h, const struct descriptor_section *s)
+static inline const void *stub_section(
+	const struct descriptor_header *h, const struct descriptor_section *s)
 {
 	return (const char *)h + s->offset;
 }

@@ -1,4 +1,5 @@
-/* Becoming a seed: the address space, the memory layout the kernel keeps, clocks, signals, segment bases, filter. */
+/* Becoming a seed: the address space, the memory layout the kernel keeps, clocks, signals, segment
+ * bases, filter. */
 #include "rfork/stub/stub.h"
 
 #include <asm/prctl.h>
@@ -56,15 +57,22 @@ static int map_pieces(const struct descriptor_header *h, int image_fd, struct st
 				return failed(reply, STUB_STEP_VDSO, p->start, rc);
 			continue;
 		}
-		int flags = MAP_FIXED_NOREPLACE | MAP_NORESERVE | (p->flags & PIECE_SHARED ? MAP_SHARED : MAP_PRIVATE);
-		int fd = p->kind == PIECE_IMAGE ? image_fd : p->kind == PIECE_FILE ? file_fds[p->file] : -1;
+		int flags = MAP_FIXED_NOREPLACE | MAP_NORESERVE |
+			(p->flags & PIECE_SHARED ? MAP_SHARED : MAP_PRIVATE);
+		int fd = p->kind == PIECE_IMAGE ? image_fd
+			: p->kind == PIECE_FILE ? file_fds[p->file]
+						: -1;
 		if (p->kind == PIECE_ANON)
 			flags |= MAP_ANONYMOUS;
-		rc = sys6(__NR_mmap, (long)p->start, len, p->prot, flags, fd, (long)(fd < 0 ? 0 : p->offset));
+		rc = sys6(__NR_mmap, (long)p->start, len, p->prot, flags, fd,
+			(long)(fd < 0 ? 0 : p->offset));
 		if (rc != (long)p->start)
 			return failed(reply, STUB_STEP_MAP_PIECE, i, rc < 0 ? rc : -EEXIST);
 		if (p->flags & PIECE_HUGEPAGE)
 			sys3(__NR_madvise, p->start, len, MADV_HUGEPAGE);
+		rc = p->flags & PIECE_WIPE ? sys3(__NR_madvise, p->start, len, MADV_WIPEONFORK) : 0;
+		if (rc < 0)
+			return failed(reply, STUB_STEP_MAP_PIECE, i, rc);
 	}
 	return 0;
 }
@@ -74,7 +82,7 @@ static int set_mm(const struct descriptor_header *h, struct stub_reply *reply)
 	const struct seed_file *files = stub_section(h, &h->files);
 	static uint64_t auxv[128];
 	memcpy(auxv, stub_section(h, &h->auxv), h->auxv.count * 16ul);
-	struct prctl_mm_map map = { .start_code = h->mm.start_code,
+	struct prctl_mm_map map = {.start_code = h->mm.start_code,
 		.end_code = h->mm.end_code,
 		.start_data = h->mm.start_data,
 		.end_data = h->mm.end_data,
@@ -87,7 +95,7 @@ static int set_mm(const struct descriptor_header *h, struct stub_reply *reply)
 		.env_end = h->mm.env_end,
 		.auxv = (void *)auxv,
 		.auxv_size = h->auxv.count * 16,
-		.exe_fd = (uint32_t)-1 };
+		.exe_fd = (uint32_t)-1};
 	for (uint32_t i = 0; i < h->files.count; i++)
 		if (files[i].flags & SEED_FILE_EXE)
 			map.exe_fd = (uint32_t)file_fds[i];
@@ -146,7 +154,8 @@ static int set_clocks(const struct stub_build *b, struct stub_reply *reply)
 	return rc == (long)len ? 0 : failed(reply, STUB_STEP_TIMENS, 2, rc < 0 ? rc : -EIO);
 }
 
-/* What clones inherit from the template, so that each need not set it: signal actions, alternate stack, umask, name. */
+/* What clones inherit from the template, so that each need not set it: signal actions, alternate
+ * stack, umask, name. */
 static int set_process(const struct descriptor_header *h, struct stub_reply *reply)
 {
 	const struct seed_process *p = &h->process;
@@ -162,7 +171,7 @@ static int set_process(const struct descriptor_header *h, struct stub_reply *rep
 		uint64_t sp;
 		uint32_t flags, pad;
 		uint64_t size;
-	} altstack = { p->altstack_sp, p->altstack_flags & ~1u, 0, p->altstack_size };
+	} altstack = {p->altstack_sp, p->altstack_flags & ~1u, 0, p->altstack_size};
 	if (p->altstack_size && sys2(__NR_sigaltstack, &altstack, 0) < 0)
 		return failed(reply, STUB_STEP_SIGNALS, 0, -EINVAL);
 	sys1(__NR_umask, p->umask);
@@ -177,14 +186,16 @@ static int load_filter(int fd, uint32_t len, struct stub_reply *reply)
 {
 	static struct sock_filter filter[MAX_FILTER];
 	if (len == 0 || len > MAX_FILTER ||
-		sys4(__NR_pread64, fd, filter, len * sizeof(filter[0]), 0) != (long)(len * sizeof(filter[0])))
+		sys4(__NR_pread64, fd, filter, len * sizeof(filter[0]), 0) !=
+			(long)(len * sizeof(filter[0])))
 		return failed(reply, STUB_STEP_SECCOMP, len, -EINVAL);
-	struct sock_fprog program = { .len = (unsigned short)len, .filter = filter };
+	struct sock_fprog program = {.len = (unsigned short)len, .filter = filter};
 	long rc = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 	return rc < 0 ? failed(reply, STUB_STEP_SECCOMP, 0, rc) : 0;
 }
 
-int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd, struct stub_reply *reply)
+int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd,
+	struct stub_reply *reply)
 {
 	struct stub_build b = msg->build;
 	unsigned want = 2 + !!(b.flags & STUB_SECCOMP) + !!(b.flags & STUB_JOIN);
@@ -199,7 +210,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		return rc;
 	if (b.desc_len > DESCRIPTOR_MAX_BYTES || b.desc_len < sizeof(struct descriptor_header))
 		return failed(reply, STUB_STEP_MAP_DESCRIPTOR, b.desc_len, -EINVAL);
-	long at = sys6(__NR_mmap, (long)DESCRIPTOR_AT, (long)b.desc_len, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, desc_fd, 0);
+	long at = sys6(__NR_mmap, (long)DESCRIPTOR_AT, (long)b.desc_len, PROT_READ,
+		MAP_PRIVATE | MAP_FIXED_NOREPLACE, desc_fd, 0);
 	if (at != (long)DESCRIPTOR_AT)
 		return failed(reply, STUB_STEP_MAP_DESCRIPTOR, 0, at < 0 ? at : -EEXIST);
 	const struct descriptor_header *h = (const void *)DESCRIPTOR_AT;
@@ -209,7 +221,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		rc = (int)sys2(__NR_munmap, RFORK_GAP_END, RFORK_USER_END - RFORK_GAP_END);
 	if (rc < 0)
 		return failed(reply, STUB_STEP_UNMAP, 0, rc);
-	if ((rc = map_pieces(h, image_fd, reply)) < 0 || (rc = set_mm(h, reply)) < 0 || (rc = set_clocks(&b, reply)) < 0)
+	if ((rc = map_pieces(h, image_fd, reply)) < 0 || (rc = set_mm(h, reply)) < 0 ||
+		(rc = set_clocks(&b, reply)) < 0)
 		return rc;
 	if (join_fd >= 0) {
 		rc = (int)sys2(__NR_setns, join_fd, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
@@ -218,14 +231,16 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 	}
 	if ((rc = set_process(h, reply)) < 0)
 		return rc;
-	if ((b.flags & (STUB_UFFD | STUB_RECORD)) && (rc = stub_uffd(h, b.flags, ret_uffd, reply)) < 0)
+	if ((b.flags & (STUB_UFFD | STUB_RECORD)) &&
+		(rc = stub_uffd(h, b.flags, ret_uffd, reply)) < 0)
 		return rc;
 	if ((rc = (int)sys5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) < 0)
 		return failed(reply, STUB_STEP_SECCOMP, 1, rc);
 	if (filter_fd >= 0 && (rc = load_filter(filter_fd, b.seccomp_len, reply)) < 0)
 		return rc;
 
-	/* Descriptors 1, 2 and 3 stay free: see stub_proto.h. 0 is /dev/null; the userfaultfd goes after the answer. */
+	/* Descriptors 1, 2 and 3 stay free: see stub_proto.h. 0 is /dev/null; the userfaultfd goes
+	 * after the answer. */
 	uint32_t first = 1;
 	if (*ret_uffd >= 0 && *ret_uffd != 62) {
 		sys3(__NR_dup3, *ret_uffd, 62, 02000000 /* O_CLOEXEC */);

@@ -1,5 +1,6 @@
-/* One clone: the template's copy of itself joins its sandbox, takes its identity, drops its rights, and becomes the
- * captured thread. All that clones have in common was set in the template (stub_build.c). */
+/* One clone: the template's copy of itself joins its sandbox, takes its identity, drops its rights,
+ * and becomes the captured thread. All that clones have in common was set in the template
+ * (stub_build.c). */
 #include "rfork/stub/stub.h"
 
 #include <errno.h>
@@ -10,18 +11,20 @@
 #include <signal.h>
 
 #define MADV_POPULATE_WRITE_NR 23
-#define CLONE_FAILED 120 /* exit status of a clone that could not be set up: ramet-spawn reports it */
+#define CLONE_FAILED \
+	120 /* exit status of a clone that could not be set up: ramet-spawn reports it */
 
 static void drop_rights(const struct stub_clone *c)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {{0}};
 	if (sys2(__NR_setgroups, 0, 0) < 0 || sys3(__NR_setresgid, c->gid, c->gid, c->gid) < 0 ||
 		sys3(__NR_setresuid, c->uid, c->uid, c->uid) < 0)
 		stub_exit(CLONE_FAILED);
 	if (c->uid == 0 && sys2(__NR_capset, &header, none) < 0)
 		stub_exit(CLONE_FAILED);
-	sys5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0); /* else /proc/self would be unreadable after the switch */
+	sys5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0,
+		0); /* else /proc/self would be unreadable after the switch */
 }
 
 static void reopen_files(const struct descriptor_header *h)
@@ -29,7 +32,8 @@ static void reopen_files(const struct descriptor_header *h)
 	const struct seed_fd *fds = stub_section(h, &h->fds);
 	const char *strings = stub_section(h, &h->strings);
 	for (uint32_t i = 0; i < h->fds.count; i++) {
-		long fd = sys4(__NR_openat, -100, strings + fds[i].path, fds[i].flags & ~(uint32_t)(O_CREAT | O_TRUNC), 0);
+		long fd = sys4(__NR_openat, -100, strings + fds[i].path,
+			fds[i].flags & ~(uint32_t)(O_CREAT | O_TRUNC), 0);
 		if (fd < 0)
 			stub_exit(CLONE_FAILED);
 		sys3(__NR_lseek, fd, fds[i].offset, 0);
@@ -40,7 +44,8 @@ static void reopen_files(const struct descriptor_header *h)
 	}
 }
 
-static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h) __attribute__((noreturn));
+static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
+	__attribute__((noreturn));
 static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
 {
 	const struct seed_process *p = &h->process;
@@ -60,12 +65,14 @@ static void become(const struct stub_clone *c, int sandbox, const struct descrip
 	if (p->rseq)
 		sys4(__NR_rseq, p->rseq, p->rseq_len, 0, p->rseq_sig);
 	for (uint32_t i = 0; i < c->npopulate; i++)
-		sys3(__NR_madvise, c->populate[i][0], c->populate[i][1] - c->populate[i][0], MADV_POPULATE_WRITE_NR);
+		sys3(__NR_madvise, c->populate[i][0], c->populate[i][1] - c->populate[i][0],
+			MADV_POPULATE_WRITE_NR);
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &p->sigmask, 0, 8);
 	stub_resume(&p->context);
 }
 
-int stub_clone(const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply)
+int stub_clone(
+	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply)
 {
 	const struct stub_clone *c = &msg->clone;
 	const struct seed_process *p = &seed->header->process;
@@ -74,7 +81,8 @@ int stub_clone(const struct stub_message *msg, const struct stub_seed *seed, str
 
 	reply->step = STUB_STEP_PROTOCOL;
 	unsigned want = 3 + !!(c->flags & STUB_SANDBOX);
-	if (msg->nfds != want || c->npopulate > STUB_MAX_POPULATE || msg->fds[0] != 1 || msg->fds[1] != 2 || msg->fds[2] != 3) {
+	if (msg->nfds != want || c->npopulate > STUB_MAX_POPULATE || msg->fds[0] != 1 ||
+		msg->fds[1] != 2 || msg->fds[2] != 3) {
 		pid = -EPROTO;
 		goto out;
 	}
@@ -86,7 +94,8 @@ int stub_clone(const struct stub_message *msg, const struct stub_seed *seed, str
 			goto out;
 	}
 	reply->step = STUB_STEP_CLONE;
-	pid = sys5(__NR_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, 0, 0, p->tid_address, 0);
+	pid = sys5(__NR_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
+		0, 0, p->tid_address, 0);
 	if (pid == 0)
 		become(c, sandbox, seed->header);
 out:

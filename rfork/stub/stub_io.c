@@ -33,8 +33,11 @@ void stub_receive(struct stub_message *msg)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int) * STUB_FILES_PER_MSG)];
 	} control;
-	struct iovec iov = { .iov_base = &msg->build, .iov_len = sizeof(struct stub_clone) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct iovec iov = {.iov_base = &msg->build, .iov_len = sizeof(struct stub_clone)};
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
 
 	long n;
 	do {
@@ -56,8 +59,8 @@ void stub_answer(const struct stub_reply *reply, int fd)
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = { .iov_base = (void *)reply, .iov_len = sizeof(*reply) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct iovec iov = {.iov_base = (void *)reply, .iov_len = sizeof(*reply)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 	if (fd >= 0) {
 		memset(&control, 0, sizeof(control));
 		control.header.cmsg_len = CMSG_LEN(sizeof(int));

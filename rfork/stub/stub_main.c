@@ -1,4 +1,5 @@
-/* The stub's life: move to anonymous memory, say that it is ready, build once, then clone until the socket closes. */
+/* The stub's life: move to anonymous memory, say that it is ready, build once, then clone until the
+ * socket closes. */
 #include "rfork/stub/stub.h"
 
 #include <linux/mman.h>
@@ -9,13 +10,14 @@
 extern char stub_end[];
 void stub_main(void) __attribute__((noreturn));
 
-/* The kernel refuses to change a process's executable while that is mapped: replace our own pages, in place, by
- * anonymous ones with the same bytes. */
+/* The kernel refuses to change a process's executable while that is mapped: replace our own pages,
+ * in place, by anonymous ones with the same bytes. */
 static void leave_file(void)
 {
 	char *start = (char *)RFORK_GAP_START;
 	unsigned long len = (unsigned long)(stub_end - start);
-	long copy = sys6(__NR_mmap, 0, (long)len, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long copy = sys6(__NR_mmap, 0, (long)len, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (copy < 0 && copy > -4096)
 		stub_exit(2);
 	void *memcpy(void *restrict, const void *restrict, size_t);
@@ -33,11 +35,11 @@ void stub_main(void)
 
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
 	leave_file();
-	struct stub_reply ready = { .op = STUB_READY };
+	struct stub_reply ready = {.op = STUB_READY};
 	stub_answer(&ready, -1);
 	for (;;) {
 		stub_receive(&msg);
-		struct stub_reply reply = { .step = STUB_STEP_PROTOCOL };
+		struct stub_reply reply = {.step = STUB_STEP_PROTOCOL};
 		int uffd = -1;
 		if (msg.op == STUB_BUILD && !seed.built && msg.len == sizeof(struct stub_build)) {
 			reply.op = STUB_BUILT;
@@ -46,7 +48,7 @@ void stub_main(void)
 			if (uffd >= 0)
 				sys1(__NR_close, uffd);
 		} else if (msg.op == STUB_CLONE && seed.built &&
-			   msg.len >= (long)offsetof(struct stub_clone, populate)) {
+			msg.len >= (long)offsetof(struct stub_clone, populate)) {
 			reply.op = STUB_CLONED;
 			int pid = stub_clone(&msg, &seed, &reply);
 			reply.pid = pid > 0 ? pid : 0;

@@ -1,0 +1,161 @@
+/* A host for tests with one area of memory, set up as argv[1] says, argv[2] MiB large. After its
+ * safepoint, as host and as clone, it answers questions about the area (memory_host.h). */
+#include "tests/rfork/memory_host.h"
+
+#include "rfork/safepoint.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096ul
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+static unsigned char *area;
+static size_t pages;
+
+static volatile uint64_t *word_of(uint64_t page)
+{
+	return (volatile uint64_t *)(void *)(area + page % pages * PAGE);
+}
+
+static void fill(void)
+{
+	memset(area, 0xab, pages * PAGE);
+	for (uint64_t page = 0; page < pages; page++)
+		*word_of(page) = page + 1;
+}
+
+static int map_area(const char *mode)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS, fd = -1;
+	if (strcmp(mode, "droppable") == 0)
+		flags = MAP_DROPPABLE | MAP_ANONYMOUS;
+	if (strcmp(mode, "file") == 0) {
+		flags = MAP_PRIVATE;
+		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		pages = MEMORY_FILE_PAGES;
+	}
+	area = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return area == MAP_FAILED ? -1 : 0;
+}
+
+/* what the area holds, by mode; see memory_host.h */
+static int set_up(const char *mode)
+{
+	if (map_area(mode) < 0)
+		return -1;
+	if (strcmp(mode, "zeros") == 0) {
+		memset(area, 0, pages * PAGE);
+		*word_of(MEMORY_ZEROS_EXCEPT) = MEMORY_VALUE;
+		return 0;
+	}
+	if (strcmp(mode, "file") == 0) {
+		memset(area + MEMORY_FILE_ZERO * PAGE, 0, PAGE);
+		*word_of(MEMORY_FILE_WRITTEN) = MEMORY_VALUE;
+		return 0;
+	}
+	fill();
+	if (strcmp(mode, "dontfork") == 0)
+		return madvise(area + PAGE, PAGE, MADV_DONTFORK);
+	if (strcmp(mode, "wipe") == 0)
+		return madvise(area, pages * PAGE, MADV_WIPEONFORK);
+	if (strcmp(mode, "hidden") == 0)
+		return mprotect(area, pages * PAGE, PROT_NONE);
+	return 0;
+}
+
+static uint64_t in_a_child(uint64_t page)
+{
+	uint64_t value = 0;
+	int pipe_fds[2];
+	if (pipe(pipe_fds) < 0)
+		return 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		value = *word_of(page);
+		_exit(write(pipe_fds[1], &value, sizeof(value)) != (ssize_t)sizeof(value));
+	}
+	close(pipe_fds[1]);
+	if (pid < 0 || read(pipe_fds[0], &value, sizeof(value)) != (ssize_t)sizeof(value))
+		value = UINT64_MAX;
+	close(pipe_fds[0]);
+	waitpid(pid, NULL, 0);
+	return value;
+}
+
+static uint64_t answer(const struct memory_question *q)
+{
+	uint64_t sum = 0;
+	switch (q->op) {
+	case MEMORY_ADDR:
+		return (uint64_t)(uintptr_t)area;
+	case MEMORY_READ:
+		return *word_of(q->page);
+	case MEMORY_WRITE:
+		return *word_of(q->page) = MEMORY_VALUE;
+	case MEMORY_SUM:
+		for (uint64_t page = 0; page < pages; page++)
+			sum += *word_of(page);
+		return sum;
+	case MEMORY_CHILD:
+		return in_a_child(q->page);
+	case MEMORY_UNMAP:
+		return (uint64_t)munmap(area + q->page % pages * PAGE, PAGE);
+	case MEMORY_SHOW:
+		return (uint64_t)mprotect(area, pages * PAGE, PROT_READ | PROT_WRITE);
+	default:
+		return UINT64_MAX;
+	}
+}
+
+static int send_shadow(const struct safepoint_shadow *shadow)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int) * 2)];
+	} control;
+	uint64_t words[2] = {shadow->state, shadow->stall_ns};
+	struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	memset(&control, 0, sizeof(control));
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int) * 2);
+	int fds[2] = {shadow->pidfd, shadow->ready_fd};
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	return sendmsg(3, &msg, 0) == (ssize_t)sizeof(words) ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct safepoint_shadow shadow;
+	struct ramet_err err = {0};
+	struct memory_question q;
+	uint64_t first = 0;
+	if (argc < 3)
+		return 1;
+	pages = strtoul(argv[2], NULL, 10) << 8;
+	if (set_up(argv[1]) < 0)
+		return MEMORY_NOT_HERE;
+	int side = safepoint_capture(3, &shadow, &first, &err);
+	if (side < 0 || (side == SAFEPOINT_HOST && send_shadow(&shadow) < 0))
+		return 2;
+	while (read(3, &q, sizeof(q)) == (ssize_t)sizeof(q)) {
+		uint64_t value = answer(&q);
+		if (write(3, &value, sizeof(value)) != (ssize_t)sizeof(value))
+			return 3;
+	}
+	return 0;
+}
