@@ -47,7 +47,7 @@ static int run_clone(struct node *node, uint64_t tmpl, const struct clone_option
 
 static int first_instruction(struct node *node, struct python_seed *seed, struct ramet_err *err)
 {
-	CLEANUP(samples_fini) struct samples ours = {0}, asked = {0}, total = {0};
+	CLEANUP(samples_fini) struct samples ours = {0}, asked = {0}, total = {0}, hooks = {0};
 	CLEANUP(samples_fini) struct samples fork_first = {0}, fork_total = {0};
 	const struct clone_options options = {.exit = true};
 	for (int i = -WARM_UP; i < ROUNDS; i++) {
@@ -63,6 +63,7 @@ static int first_instruction(struct node *node, struct python_seed *seed, struct
 			continue;
 		samples_add(&ours, (double)(proc->first_ns - proc->begin_ns) / 1e3);
 		samples_add(&asked, (double)(proc->first_ns - proc->asked_ns) / 1e3);
+		samples_add(&hooks, (double)(proc->hooks_ns - proc->first_ns) / 1e3);
 		samples_add(&total, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
 		samples_add(&fork_first, first / 1e3);
 		samples_add(&fork_total, all / 1e3);
@@ -71,6 +72,7 @@ static int first_instruction(struct node *node, struct python_seed *seed, struct
 		"fork() of the host to the child's first instruction", &fork_first);
 	report_samples("local_clone_asked", "us", &asked,
 		"the same fork(); ours from the daemon's request", &fork_first);
+	report_samples("local_clone_hooks", "us", &hooks, NULL, NULL);
 	report_samples("local_clone_exit", "us", &total,
 		"fork(), exit and wait; ours from the daemon's request until it is told",
 		&fork_total);

@@ -354,7 +354,7 @@ static int start_host(struct cold *cold, struct ramet_err *err)
 	int rc = bundles_path(node->bundles, app->id, dir, sizeof(dir));
 	if (rc < 0)
 		return err_set(err, rc, "path of version %.12s", app->id);
-	rc = command_create(app, &command, err);
+	rc = command_create(app, node->config.python, &command, err);
 	if (rc < 0)
 		return rc;
 	struct instance_host host = {

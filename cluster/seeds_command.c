@@ -93,48 +93,80 @@ static int fill_env(struct command *c, const struct app_version *app, struct ram
 	return rc;
 }
 
-/* ramet-host: beside this program, or where an installation has it */
-static int find_host(char *dst, size_t cap, struct ramet_err *err)
+/* a file of Ramet: relative to the directory of this program, in a build tree or installed */
+static int find_file(const char *const *places, size_t nplaces, const char *name, char *dst,
+	size_t cap, struct ramet_err *err)
 {
-	static const char *const places[] = {
-		"ramet-host", "../libexec/ramet/ramet-host", "../bin/ramet-host"};
 	char self[PATH_MAX];
-	const char *given = getenv("RAMET_HOST");
-	if (given && *given) {
-		snprintf(dst, cap, "%s", given);
-		return 0;
-	}
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n < 0)
 		return err_errno(err, RAMET_EIO, "read /proc/self/exe");
 	self[n] = '\0';
 	const char *dir = dirname(self);
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int len = snprintf(dst, cap, "%s/%s", dir, places[i]);
-		if (len > 0 && (size_t)len < cap && access(dst, X_OK) == 0)
+	for (size_t i = 0; i < nplaces; i++) {
+		char path[PATH_MAX];
+		char real[PATH_MAX];
+		int len = snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
+		if (len <= 0 || (size_t)len >= sizeof(path) || !realpath(path, real))
+			continue;
+		len = snprintf(dst, cap, "%s", real);
+		if (len > 0 && (size_t)len < cap)
 			return 0;
 	}
 	return err_set(err, RAMET_ENOTFOUND,
-		"ramet-host is not in %s: install it, or say where it is with RAMET_HOST", dir);
+		"%s is not found from %s: is Ramet installed completely?", name, dir);
 }
 
 static int native_argv(struct command *c, struct ramet_err *err)
 {
+	static const char *const places[] = {
+		"ramet-host", "../libexec/ramet/ramet-host", "../bin/ramet-host"};
 	char path[PATH_MAX];
-	int rc = find_host(path, sizeof(path), err);
+	const char *given = getenv("RAMET_HOST"); /* another one, for tests */
+	if (given && *given)
+		return add_arg(c, given, err);
+	int rc = find_file(places, ARRAY_LEN(places), "ramet-host", path, sizeof(path), err);
 	return rc < 0 ? rc : add_arg(c, path, err);
 }
 
-int command_create(
-	const struct app_version *app, struct command **ret_command, struct ramet_err *err)
+/* The interpreter that the app names runs the engine. Preloaded, libramet-host's madvise() comes before
+ * libc's for every library of the process (runtime/host/dontneed.h). */
+static int python_argv(struct command *c, const struct app_version *app, const char *python,
+	struct ramet_err *err)
+{
+	static const char *const engines[] = {"../python/ramet_host/__main__.py",
+		"../" RAMET_LIBDIR "/ramet/python/ramet_host/__main__.py"};
+	static const char *const libraries[] = {
+		"../lib/libramet-host.so.0", "../" RAMET_LIBDIR "/libramet-host.so.0"};
+	char path[PATH_MAX];
+	char preload[PATH_MAX + 16];
+	int rc = add_arg(c, app->python[0] ? app->python : python, err);
+	if (rc == 0)
+		rc = find_file(engines, ARRAY_LEN(engines), "the Python engine", path, sizeof(path),
+			err);
+	if (rc == 0)
+		rc = add_arg(c, path, err);
+	if (rc == 0)
+		rc = find_file(libraries, ARRAY_LEN(libraries), "libramet-host.so", path,
+			sizeof(path), err);
+	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", path);
+	return rc < 0 ? rc : add_env(c, preload, err);
+}
+
+int command_create(const struct app_version *app, const char *python, struct command **ret_command,
+	struct ramet_err *err)
 {
 	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
-	if (strcmp(app->lang, "native") != 0)
-		return err_set(err, RAMET_ENOTSUP,
+	int rc;
+	if (strcmp(app->lang, "native") == 0)
+		rc = native_argv(c, err);
+	else if (strcmp(app->lang, "python") == 0)
+		rc = python_argv(c, app, python, err);
+	else
+		rc = err_set(err, RAMET_ENOTSUP,
 			"language %s: this build of rametd has no engine for it", app->lang);
-	int rc = native_argv(c, err);
 	if (rc == 0)
 		rc = fill_env(c, app, err);
 	if (rc < 0)

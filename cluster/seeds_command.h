@@ -8,9 +8,10 @@
 #include "cluster/app_version.h"
 
 struct command;
-/* RAMET_ENOTSUP: no engine for the app's language here */
-int command_create(
-	const struct app_version *app, struct command **ret_command, struct ramet_err *err);
+/* python: the node's interpreter, for apps that name none. RAMET_ENOTSUP: no engine for the app's
+ * language here; RAMET_ENOTFOUND: Ramet is not installed completely */
+int command_create(const struct app_version *app, const char *python, struct command **ret_command,
+	struct ramet_err *err);
 void command_destroy(struct command *command); /* NULL is fine */
 DEFINE_CLEANUP(struct command, command_destroy)
 const char *const *command_argv(const struct command *command); /* NULL-terminated */

@@ -12,7 +12,7 @@ import time
 
 import numpy
 
-import ramet_host
+import _ramet_host
 
 _baseline = ctypes.PyDLL(os.environ["BENCH_BASELINE"])
 _baseline.baseline_fork.argtypes = [ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint64)]
@@ -65,7 +65,7 @@ def fork_work(event, context):
         begin = time.monotonic_ns()
         pid = _baseline.baseline_plain_fork()
         if pid == 0:
-            ramet_host.after_clone(os.getrandom(32))
+            _ramet_host.after_clone(os.getrandom(32))
             os.write(sink, json.dumps(work(json.loads("null"), None)).encode())
             os._exit(0)
         result = os.read(source, 65536)

@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "base/err.h"
+#include "bindings/python/python_random.h"
 #include "runtime/engine.h"
 #include "runtime/host/host.h"
 
@@ -240,6 +241,8 @@ static void python_interrupt(struct engine *e)
 
 static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 {
+	if (python_random_prepare() < 0)
+		return python_error(err, "finding the generators of random numbers");
 	PyObject *none = PyObject_CallMethod(e->module, "before_snapshot", NULL);
 	if (!none)
 		return python_error(err, "before_snapshot");
@@ -250,12 +253,8 @@ static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 static int python_after_clone(
 	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
 {
-	PyObject *none = PyObject_CallMethod(
-		e->module, "after_clone", "y#", (const char *)seed, (Py_ssize_t)ENGINE_SEED_BYTES);
-	if (!none)
-		return python_error(err, "after_clone");
-	Py_DECREF(none);
-	return 0;
+	(void)e;
+	return python_random_seed(seed) < 0 ? python_error(err, "seeding random numbers anew") : 0;
 }
 
 static const struct engine_ops ops = {
@@ -286,7 +285,25 @@ static PyObject *module_run(PyObject *self, PyObject *engine_module)
 	return PyLong_FromLong(ramet_host_run());
 }
 
+/* after_clone(seed) - what a clone runs first, for a process that forks itself by other means */
+static PyObject *module_after_clone(PyObject *self, PyObject *seed)
+{
+	char *bytes = NULL;
+	Py_ssize_t len = 0;
+	(void)self;
+	if (PyBytes_AsStringAndSize(seed, &bytes, &len) < 0)
+		return NULL;
+	if (len != ENGINE_SEED_BYTES) {
+		PyErr_SetString(PyExc_ValueError, "32 bytes are needed");
+		return NULL;
+	}
+	if (python_random_seed((const unsigned char *)bytes) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+	{"after_clone", module_after_clone, METH_O, "Seed random numbers anew from 32 bytes."},
 	{"run", module_run, METH_O, "Serve as a host with this engine; returns the exit status."},
 	{NULL, NULL, 0, NULL},
 };

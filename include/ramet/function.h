@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Native functions of Ramet: the interface between a shared object and ramet-host, which loads it.
  *
- * A handler has the type of ramet_handler and is named in the deployment ("libsum.so:handle"). Build with
+ * A handler is a function
+ *
+ *	int handle(struct ramet_invocation *call);
+ *
+ * with default visibility and C linkage, named in the deployment ("libsum.so:handle"). It returns 0, or anything else
+ * after a failure, which ramet_fail() describes. Build with
  *
  *	cc -shared -fPIC -o libsum.so sum.c -I<include directory of Ramet>
  *
@@ -32,9 +37,6 @@ extern "C" {
 #define RAMET_FUNCTION_ID_BYTES 16
 
 struct ramet_invocation; /* one call; valid until the handler returns */
-
-/* A handler: 0, or anything else after a failure, which ramet_fail() describes. */
-int ramet_handler(struct ramet_invocation *call);
 
 /* ramet_input - the payload: JSON text (UTF-8, not terminated; empty stands for null), or raw bytes when
  * ramet_input_is_binary(). The memory is read-only by convention and valid until the handler returns. */

@@ -3,6 +3,3 @@
 rametd starts it as ``python3 .../ramet_host/__main__.py`` with the interpreter that the app names. Applications need
 nothing from here; a handler is ``def handler(event, context)``.
 """
-from ramet_host.engine import after_clone
-
-__all__ = ["after_clone"]

@@ -145,17 +145,3 @@ def before_snapshot():
     sys.stderr.flush()
     gc.collect()
     gc.freeze()
-
-
-def after_clone(seed):
-    """Randomness of its own for each clone. os.urandom, secrets and uuid4 need nothing; hash() of strings stays that of
-    the seed, since dictionaries depend on it."""
-    modules = sys.modules
-    number = int.from_bytes(seed, "little")
-    if "random" in modules:
-        modules["random"].seed(number)
-    if "_ssl" in modules:
-        modules["_ssl"].RAND_add(seed, 32.0)
-    mtrand = modules.get("numpy.random.mtrand")
-    if mtrand is not None:
-        mtrand._rand.seed(list(seed))
