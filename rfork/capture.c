@@ -15,11 +15,13 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define STACK_ROOM (8ull << 20) /* below the captured stack, as the usual limit allows */
@@ -108,17 +110,30 @@ static int add_maps(struct capture_pages *pages, pid_t pid, struct ramet_err *er
 	return rc;
 }
 
+/* a path as the captured process sees it, which may live in other mounts than we do */
+static int open_inside(pid_t pid, const char *path, struct ramet_err *err)
+{
+	char root_path[32];
+	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	snprintf(root_path, sizeof(root_path), "/proc/%d/root", (int)pid);
+	auto_close int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return fd < 0 ? err_errno(err, RAMET_EIO, "open the mapped file %s", path) : fd;
+}
+
 /* what each file is, so that another node can tell whether it has the same */
-static int hash_files(struct descriptor_build *b, struct ramet_err *err)
+static int hash_files(struct descriptor_build *b, pid_t pid, struct ramet_err *err)
 {
 	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
 	for (size_t i = 0; i < b->files.len / sizeof(*files); i++) {
 		const char *path = (const char *)b->strings.data + files[i].path;
-		auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 		struct stat st;
 		struct sha256 sum;
-		if (fd < 0 || fstat(fd, &st) < 0)
-			return err_errno(err, RAMET_EIO, "open the mapped file %s", path);
+		auto_close int fd = open_inside(pid, path, err);
+		if (fd < 0)
+			return fd;
+		if (fstat(fd, &st) < 0)
+			return err_errno(err, RAMET_EIO, "look at the mapped file %s", path);
 		int rc = sha256_fd(fd, &sum, err);
 		if (rc < 0)
 			return rc;
@@ -196,7 +211,7 @@ int capture_seed(const struct capture_request *request, struct image **ret_image
 	rc = describe(request, pid, &state, image_fd, &b, &stats, err);
 	uint64_t mark = now_ns();
 	if (rc == 0)
-		rc = hash_files(&b, err);
+		rc = hash_files(&b, pid, err);
 	stats.files_ns = now_ns() - mark;
 	stats.pieces = b.pieces.len / sizeof(struct seed_piece);
 	stats.files = b.files.len / sizeof(struct seed_file);
