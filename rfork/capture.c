@@ -170,6 +170,8 @@ static int describe(const struct capture_request *request, pid_t pid,
 		rc = capture_pages_init(&pages, pid, b, image_fd, err);
 	if (rc == 0)
 		rc = add_maps(&pages, pid, err);
+	if (rc == 0)
+		rc = capture_pages_end(&pages, err);
 	stats->pages_ns = now_ns() - mark;
 	stats->zero_pages = pages.zero_pages;
 	stats->stored_pages = pages.stored_pages;

@@ -1,7 +1,7 @@
-/* Cutting mappings into pieces while their pages go by. A page costs 2 µs: two thirds of it for a
- * fresh page of the memfd, for which pwrite() is cheaper than a mapping (which would clear it
- * first); the rest for reading it, which process_vm_readv() does with one copy where
- * /proc/<pid>/mem takes two. The buffer in between stays in the CPU's cache. */
+/* Cutting mappings into pieces while their pages go by. A page costs 2.3 µs: 0.9 to read it, the
+ * rest for a fresh one of the memfd, for which pwrite() is cheaper than a mapping (which would
+ * clear it first). /proc/<pid>/mem copies twice, process_vm_readv() only once; but that pins pages,
+ * and the kernel then copies each that the shadow shares with its host: 5 µs. */
 #include "rfork/capture_pages.h"
 
 #include "base/cleanup.h"
@@ -9,17 +9,14 @@
 #include "base/fault.h"
 #include "rfork/descriptor.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_PAGES 64 /* at a time */
 #define JOIN_GAP 16 /* pages: what lies closer together is one piece */
 #define CALM_PIECES 4096 /* for every so many pieces the gap doubles: there is a limit to them */
 
@@ -27,8 +24,7 @@ int capture_pages_init(struct capture_pages *pages, pid_t pid, struct descriptor
 	int image_fd, struct ramet_err *err)
 {
 	char path[64];
-	*pages = (struct capture_pages){
-		.build = build, .image_fd = image_fd, .pid = pid, .mem = -1, .pagemap = -1};
+	*pages = (struct capture_pages){.build = build, .mem = -1, .pagemap = -1};
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	pages->pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	if (pages->pagemap < 0)
@@ -37,16 +33,23 @@ int capture_pages_init(struct capture_pages *pages, pid_t pid, struct descriptor
 	pages->mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (pages->mem < 0)
 		return err_errno(err, RAMET_EIO, "open %s", path);
-	pages->bounce = aligned_alloc(RFORK_PAGE, READ_PAGES * RFORK_PAGE);
-	return pages->bounce ? 0 : err_nomem(err);
+	int rc = capture_copy_init(&pages->copy, image_fd, err);
+	pages->copying = rc == 0;
+	return rc;
 }
 
 void capture_pages_fini(struct capture_pages *pages)
 {
+	if (pages->copying)
+		capture_copy_fini(&pages->copy);
 	close_reset(&pages->mem);
 	close_reset(&pages->pagemap);
 	capture_runs_fini(&pages->runs);
-	free(pages->bounce);
+}
+
+int capture_pages_end(struct capture_pages *pages, struct ramet_err *err)
+{
+	return capture_copy_wait(&pages->copy, err);
 }
 
 void capture_pages_rest(struct descriptor_build *build, const struct capture_vma *vma,
@@ -126,62 +129,44 @@ static bool is_zero(const unsigned char *page)
 	return word == 0 && memcmp(page, page + sizeof(word), RFORK_PAGE - sizeof(word)) == 0;
 }
 
-static int read_pages(
-	const struct capture_pages *pages, uint64_t from, uint64_t n, struct ramet_err *err)
+static int read_pages(const struct capture_pages *pages, uint64_t from, uint64_t n,
+	unsigned char *dst, struct ramet_err *err)
 {
-	struct iovec local = {pages->bounce, n * RFORK_PAGE};
-	struct iovec remote = {(void *)(uintptr_t)from, n * RFORK_PAGE};
+	size_t len = n * RFORK_PAGE;
 	if (fault_hit("capture.read"))
 		return err_set(err, RAMET_EIO, "capture: injected");
-	/* not of memory that the process itself may not read */
-	if (process_vm_readv(pages->pid, &local, 1, &remote, 1, 0) == (ssize_t)local.iov_len)
-		return 0;
-	ssize_t got = pread(pages->mem, pages->bounce, local.iov_len, (off_t)from);
-	if (got != (ssize_t)local.iov_len)
+	if (pread(pages->mem, dst, len, (off_t)from) != (ssize_t)len)
 		return err_errno(
 			err, RAMET_EIO, "capture: read %" PRIu64 " pages at %#" PRIx64, n, from);
 	return 0;
 }
 
-static int store_pages(struct capture_pages *pages, const unsigned char *bytes, uint64_t n,
-	uint64_t offset, struct ramet_err *err)
+/* a page of the batch goes to the image, behind the one before it if it can */
+static void batch_add(struct copy_batch *batch, uint32_t page, uint64_t offset)
 {
-	pages->stored_pages += n;
-	for (uint64_t done = 0; done < n * RFORK_PAGE;) {
-		ssize_t wrote = pwrite(pages->image_fd, bytes + done, n * RFORK_PAGE - done,
-			(off_t)(offset + done));
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return err_errno(err, RAMET_EIO, "capture: store pages in the image");
-		done += (uint64_t)wrote;
-	}
-	return 0;
+	struct copy_run *last = batch->nruns ? &batch->runs[batch->nruns - 1] : NULL;
+	if (last && last->first + last->count == page &&
+		last->offset + last->count * RFORK_PAGE == offset)
+		last->count++;
+	else
+		batch->runs[batch->nruns++] = (struct copy_run){page, 1, offset};
 }
 
-/* pages [first, first + n) are in the buffer */
-static int take_pages(struct capture_pages *pages, struct cut *c, uint64_t first, uint64_t n,
-	struct ramet_err *err)
+/* pages [first, first + n) of the mapping are in the batch */
+static void take_pages(struct capture_pages *pages, struct cut *c, struct copy_batch *batch,
+	uint64_t first, uint64_t n)
 {
-	for (uint64_t i = 0; i < n;) {
-		if (is_zero(pages->bounce + i * RFORK_PAGE)) {
-			pages->zero_pages++;
-			if (c->keep)
-				cut_take(c, first + i, true);
-			i++;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t page = first + i;
+		bool zero = is_zero(batch->bytes + i * RFORK_PAGE);
+		pages->zero_pages += zero;
+		if (!zero || c->keep)
+			cut_take(c, page, zero);
+		if (zero)
 			continue;
-		}
-		uint64_t begin = i;
-		do
-			cut_take(c, first + i, false);
-		while (++i < n && !is_zero(pages->bounce + i * RFORK_PAGE));
-		uint64_t offset = c->offset + (first + begin - c->first) * RFORK_PAGE;
-		int rc = store_pages(
-			pages, pages->bounce + begin * RFORK_PAGE, i - begin, offset, err);
-		if (rc < 0)
-			return rc;
+		batch_add(batch, i, c->offset + (page - c->first) * RFORK_PAGE);
+		pages->stored_pages++;
 	}
-	return 0;
 }
 
 /* what lies in a small gap of a file mapping is the file's bytes, and travels along */
@@ -211,6 +196,23 @@ static int find_runs(
 	return rc;
 }
 
+static int take_run(
+	struct capture_pages *pages, struct cut *cut, struct capture_run run, struct ramet_err *err)
+{
+	int rc = 0;
+	for (uint64_t n; rc == 0 && run.first < run.end; run.first += n) {
+		n = MIN(run.end - run.first, (uint64_t)COPY_PAGES);
+		struct copy_batch *batch = capture_copy_next(&pages->copy);
+		rc = read_pages(
+			pages, cut->vma->start + run.first * RFORK_PAGE, n, batch->bytes, err);
+		if (rc < 0)
+			break;
+		take_pages(pages, cut, batch, run.first, n);
+		capture_copy_put(&pages->copy);
+	}
+	return rc;
+}
+
 int capture_pages_add(struct capture_pages *pages, const struct capture_vma *vma, uint32_t file,
 	struct ramet_err *err)
 {
@@ -219,15 +221,8 @@ int capture_pages_add(struct capture_pages *pages, const struct capture_vma *vma
 		.file = file,
 		.keep = vma->inode && !vma->deleted};
 	int rc = find_runs(pages, vma, err);
-	for (size_t i = 0; rc == 0 && i < pages->runs.count; i++) {
-		struct capture_run run = pages->runs.items[i];
-		for (uint64_t n; rc == 0 && run.first < run.end; run.first += n) {
-			n = MIN(run.end - run.first, (uint64_t)READ_PAGES);
-			rc = read_pages(pages, vma->start + run.first * RFORK_PAGE, n, err);
-			if (rc == 0)
-				rc = take_pages(pages, &cut, run.first, n, err);
-		}
-	}
+	for (size_t i = 0; rc == 0 && i < pages->runs.count; i++)
+		rc = take_run(pages, &cut, pages->runs.items[i], err);
 	cut_close(&cut);
 	capture_pages_rest(
 		pages->build, vma, cut.done, (vma->end - vma->start) / RFORK_PAGE - cut.done, file);

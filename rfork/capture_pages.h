@@ -5,6 +5,7 @@
 #ifndef RFORK_CAPTURE_PAGES_H
 #define RFORK_CAPTURE_PAGES_H
 
+#include "rfork/capture_copy.h"
 #include "rfork/capture_maps.h"
 #include "rfork/descriptor_build.h"
 
@@ -12,13 +13,12 @@
 
 struct capture_pages {
 	struct descriptor_build *build;
-	int image_fd;
 	uint64_t zero_pages; /* of its own that the process had, and that were left out */
 	uint64_t stored_pages;
 
-	pid_t pid;
 	int mem, pagemap;
-	unsigned char *bounce;
+	struct capture_copy copy;
+	bool copying;
 	struct capture_runs runs;
 };
 
@@ -30,6 +30,8 @@ void capture_pages_fini(struct capture_pages *pages); /* also what init() left h
  * and what it did not (anon, or file `file` of the descriptor) */
 int capture_pages_add(struct capture_pages *pages, const struct capture_vma *vma, uint32_t file,
 	struct ramet_err *err);
+/* capture_pages_end - everything is stored; before the image is used */
+int capture_pages_end(struct capture_pages *pages, struct ramet_err *err);
 /* capture_pages_rest - pages [first, first + count) of a mapping as one piece that needs no bytes
  */
 void capture_pages_rest(struct descriptor_build *build, const struct capture_vma *vma,
