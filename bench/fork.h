@@ -28,7 +28,8 @@ int fork_capture(struct node *node, struct ramet_err *err); /* stall and slow-do
 int fork_remote(struct node *node, struct ramet_err *err); /* from another node over TCP */
 int fork_sizes(struct node *node, struct ramet_err *err); /* native images of growing size */
 
-/* app directory and programs of the benchmark, beside the running one */
+/* directories of the Python app and of the native one */
 const char *fork_apps(void);
+const char *fork_libs(void);
 
 #endif

@@ -14,11 +14,14 @@
 
 static const char usage[] = "usage: bench_fork [--json] [--only local|rate|capture|remote|sizes]\n";
 
-static char apps[400];
-
 const char *fork_apps(void)
 {
-	return apps;
+	return BENCH_APPS;
+}
+
+const char *fork_libs(void)
+{
+	return BENCH_LIBS;
 }
 
 static int run(const char *only, struct ramet_err *err)
@@ -62,7 +65,6 @@ int main(int argc, char **argv)
 	}
 	fault_init();
 	log_init("bench", LOG_WARN, STDERR_FILENO);
-	snprintf(apps, sizeof(apps), "%s", BENCH_APPS);
 	report_begin("fork", json);
 	if (run(only, &err) < 0) {
 		fprintf(stderr, "bench_fork: %s\n", err.msg);

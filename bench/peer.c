@@ -13,6 +13,7 @@
 #define TOKEN "benchmark-token-0123456789abcdef"
 
 struct peer {
+	const char *provider;
 	struct loop_thread *thread;
 	const struct image *image;
 	void *pack;
@@ -65,13 +66,15 @@ static int add_segments(struct peer *peer, struct ramet_err *err)
 static int serve(struct peer *peer, struct ramet_err *err)
 {
 	struct page_peer_spec *spec = &peer->spec;
-	int rc = transport_open("tcp", loop_thread_loop(peer->thread), NULL, &peer->transport, err);
+	int rc = transport_open(peer->provider, loop_thread_loop(peer->thread), NULL,
+		&peer->transport, err);
 	if (rc == 0)
 		rc = transport_domain_create(peer->transport, &peer->domain, err);
 	if (rc == 0)
 		rc = add_segments(peer, err);
 	if (rc == 0)
-		rc = transport_listen(peer->transport, "127.0.0.1:0", on_accept, peer,
+		rc = transport_listen(peer->transport,
+			strcmp(peer->provider, "mem") == 0 ? "mem:bench" : "127.0.0.1:0", on_accept, peer,
 			&peer->listener, err);
 	if (rc < 0)
 		return rc;
@@ -116,12 +119,13 @@ static int make_pack(struct peer *peer, const struct working_set *set, struct ra
 	return peer->pack ? working_set_pack(set, peer->image, peer->pack, err) : err_nomem(err);
 }
 
-int peer_create(const struct image *image, const struct working_set *set, struct peer **ret_peer,
-	struct ramet_err *err)
+int peer_create(const char *provider, const struct image *image, const struct working_set *set,
+	struct peer **ret_peer, struct ramet_err *err)
 {
 	auto_peer struct peer *peer = calloc(1, sizeof(*peer));
 	if (!peer)
 		return err_nomem(err);
+	peer->provider = provider;
 	peer->image = image;
 	sem_init(&peer->done, 0, 0);
 	int rc = set && working_set_pages(set) > 0 ? make_pack(peer, set, err) : 0;
@@ -236,7 +240,7 @@ int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link 
 	link->bytes = aligned_alloc(RFORK_PAGE, (link->len + RFORK_PAGE - 1) & ~(RFORK_PAGE - 1));
 	if (!link->bytes)
 		return err_nomem(err);
-	int rc = transport_open("tcp", loop, NULL, &link->transport, err);
+	int rc = transport_open(peer->provider, loop, NULL, &link->transport, err);
 	if (rc == 0)
 		rc = transport_domain_create(link->transport, &link->domain, err);
 	if (rc == 0)

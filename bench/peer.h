@@ -1,4 +1,4 @@
-/* The node that a seed comes from, as the wire shows it: a thread with a loop and a TCP transport of
+/* The node that a seed comes from, as the wire shows it: a thread with a loop and a transport of
  * its own serves the descriptor, the image and the pack of one seed by one-sided reads. */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
@@ -11,8 +11,9 @@
 struct peer;
 
 /* image outlives the peer; set may be NULL: no pack. Call after ramet-spawn was started. */
-int peer_create(const struct image *image, const struct working_set *set, struct peer **ret_peer,
-	struct ramet_err *err);
+/* provider: "tcp" or "mem" */
+int peer_create(const char *provider, const struct image *image, const struct working_set *set,
+	struct peer **ret_peer, struct ramet_err *err);
 void peer_destroy(struct peer *peer);
 DEFINE_CLEANUP(struct peer, peer_destroy)
 #define auto_peer AUTO(peer_destroy)

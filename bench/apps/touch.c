@@ -1,0 +1,81 @@
+/* What bench/run fork and page use as a native function: memory of a given size, and reading a part of it.
+ *
+ * fill: {"mb": N} or N: allocates and fills N MiB, before the capture. touch: N: reads one word of each page of
+ * the first N percent and answers their sum; time: N: ns that it takes to read N pages in a row. */
+#include "ramet/function.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define PAGE 4096u
+
+EXPORT int fill(struct ramet_invocation *call);
+EXPORT int touch(struct ramet_invocation *call);
+EXPORT int baseline(struct ramet_invocation *call);
+
+int baseline_fork(uint64_t *ret_first_ns, uint64_t *ret_total_ns);
+
+static volatile uint64_t *memory;
+static size_t npages;
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static unsigned long argument(struct ramet_invocation *call)
+{
+	char text[32] = "";
+	size_t len;
+	const void *input = ramet_input(call, &len);
+	memcpy(text, input, len < sizeof(text) ? len : sizeof(text) - 1);
+	return strtoul(text, NULL, 10);
+}
+
+/* every page differs, and none is zero */
+int fill(struct ramet_invocation *call)
+{
+	size_t bytes = argument(call) << 20;
+	if (memory)
+		munmap((void *)memory, npages * PAGE);
+	void *got = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (got == MAP_FAILED)
+		return ramet_fail(call, "MemoryError", "no %zu bytes", bytes);
+	memory = got;
+	npages = bytes / PAGE;
+	for (size_t i = 0; i < npages * PAGE / sizeof(*memory); i++)
+		memory[i] = i * 0x9e3779b97f4a7c15u + 1;
+	return ramet_answerf(call, "%zu", npages);
+}
+
+int touch(struct ramet_invocation *call)
+{
+	size_t count = npages * argument(call) / 100;
+	uint64_t sum = 0;
+	uint64_t begin = now();
+	for (size_t i = 0; i < count; i++)
+		sum += memory[i * (PAGE / sizeof(*memory))];
+	uint64_t end = now();
+	uint64_t expected = 0;
+	for (size_t i = 0; i < count; i++)
+		expected += (uint64_t)i * (PAGE / sizeof(*memory)) * 0x9e3779b97f4a7c15u + 1;
+	if (sum != expected)
+		return ramet_fail(call, "AssertionError", "the pages do not hold what was written");
+	return ramet_answerf(call, "%llu", (unsigned long long)(end - begin));
+}
+
+int baseline(struct ramet_invocation *call)
+{
+	uint64_t first;
+	uint64_t total;
+	if (baseline_fork(&first, &total) != 0)
+		return ramet_fail(call, "OSError", "fork failed");
+	return ramet_answerf(call, "[[%llu,%llu]]", (unsigned long long)first,
+		(unsigned long long)total);
+}

@@ -1,0 +1,19 @@
+/* The cases of bench/run page, by file. */
+#ifndef BENCH_PAGE_H
+#define BENCH_PAGE_H
+
+#include "bench/node.h"
+
+#define PAGE_MB 16 /* of the native host whose pages are read */
+
+/* a native host with PAGE_MB filled, and its seed */
+int page_host(struct node *node, struct proc **ret_host, struct image **ret_image,
+	struct ramet_err *err);
+/* ns that a clone took to read all of them */
+int page_touch(struct proc *clone, double *ret_ns, struct ramet_err *err);
+
+int page_sibling(struct node *node, struct ramet_err *err);
+/* everything on one CPU; makes its own node */
+int page_fault(struct ramet_err *err);
+
+#endif
