@@ -26,7 +26,10 @@ struct template_setup {
 	uint32_t nfiles;
 	int64_t mono_offset_ns, boot_offset_ns; /* for a time namespace; both 0: none */
 	bool uffd; /* pages may be missing: register userfaultfd on image pieces */
-	bool record; /* register MODE_WP only: no events, no fault-around, exact page tables */
+	/* register MODE_WP with nothing protected: no fault-around, so that the page tables of a
+	 * clone are exact (working_set_record()). Without uffd a clone's userfaultfd has no events
+	 * but those of its own forks, which must be read all the same. */
+	bool record;
 	const void *seccomp; /* struct sock_filter[], or NULL */
 	uint32_t seccomp_len; /* in instructions */
 	int ns_pidfd; /* join this process's network, IPC and UTS namespaces; -1: stay */

@@ -12,10 +12,12 @@
  *   template  {req, tmpl: uint, files: [str], tenant, group, limits, uffd: bool, record: bool,     descriptor, image
  *              mono_offset: int ns, boot_offset: int ns}
  *             files: a local path for each file of the descriptor, in its order, already checked to be the same file.
- *             uffd: register userfaultfd on image pieces. record: register it MODE_WP only, for an exact working set.
+ *             uffd: register userfaultfd on image pieces, missing pages. record: register write protection, for an exact
+ *             working set; without uffd clones come without a userfaultfd: ramet-spawn reads their events.
  *             → built {req, tmpl, us: uint}
  *   clone     {req, tmpl, inst: uint, populate: [uint start, end, …]}                              control, log
- *             populate: address ranges to populate for writing before it runs; absent: none.
+ *             populate: at most TEMPLATE_MAX_POPULATE ranges of pages, in order, to be populated for writing before
+ *             it runs, where the kernel can (5.14); what is not mapped is passed over; absent: none.
  *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns,               pidfd, [uffd]
  *                       request sent to the stub)}
  *   kill      {inst}   SIGKILL to everything in the instance's sandbox. No answer but the exited event.

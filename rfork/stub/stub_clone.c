@@ -44,6 +44,15 @@ static void reopen_files(const struct descriptor_header *h)
 	}
 }
 
+/* A hint: ranges that are not mapped are passed over, and before Linux 5.14 all of it is. */
+static void populate(const struct stub_clone *c)
+{
+	for (uint32_t i = 0; i < c->npopulate; i++)
+		if (sys3(__NR_madvise, c->populate[i][0], c->populate[i][1] - c->populate[i][0],
+			    MADV_POPULATE_WRITE_NR) == -EINVAL)
+			return;
+}
+
 static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
 	__attribute__((noreturn));
 static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
@@ -64,9 +73,7 @@ static void become(const struct stub_clone *c, int sandbox, const struct descrip
 		sys2(__NR_set_robust_list, p->robust_list, p->robust_list_len);
 	if (p->rseq)
 		sys4(__NR_rseq, p->rseq, p->rseq_len, 0, p->rseq_sig);
-	for (uint32_t i = 0; i < c->npopulate; i++)
-		sys3(__NR_madvise, c->populate[i][0], c->populate[i][1] - c->populate[i][0],
-			MADV_POPULATE_WRITE_NR);
+	populate(c);
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &p->sigmask, 0, 8);
 	stub_resume(&p->context);
 }

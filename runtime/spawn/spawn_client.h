@@ -127,7 +127,9 @@ struct spawn_template {
 	const char *group;
 	struct spawn_limits limits;
 	bool uffd; /* pages may be missing */
-	bool record; /* for the working set, uffd write-protection mode */
+	/* for working_set_record() of a clone after its call; its userfaultfd is not handed over
+	 * (but with uffd too) */
+	bool record;
 	int64_t mono_offset_ns, boot_offset_ns;
 };
 int spawn_template(struct spawn_client *client, const struct spawn_template *tmpl, SPAWN_DONE(done),
@@ -136,8 +138,8 @@ int spawn_template(struct spawn_client *client, const struct spawn_template *tmp
 struct spawn_clone {
 	uint64_t tmpl, inst;
 	int control_fd, log_fd;
-	const uint64_t
-		*populate; /* address ranges {start, end} to populate for writing before it runs */
+	const uint64_t *populate; /* ranges of pages {start, end}, in order, to populate for writing
+				     before it runs; from working_set_populate() */
 	uint32_t npopulate; /* pairs, at most TEMPLATE_MAX_POPULATE */
 };
 int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),

@@ -4,12 +4,34 @@
 #include "runtime/spawn/spawn_template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define ATTEMPTS 2 /* a sandbox whose init is dying is replaced once */
 #define FORK_TIMEOUT_MS 5000
+
+/* one range, behind the one before it */
+static int get_range(
+	const struct wire_value *array, uint32_t at, uint64_t *ranges, struct ramet_err *err)
+{
+	uint64_t before = at ? ranges[at - 1] : 0, start, end;
+	int rc = wire_as_uint(wire_at(array, at), RFORK_USER_END, &start, err);
+	if (rc == 0)
+		rc = wire_as_uint(wire_at(array, at + 1), RFORK_USER_END, &end, err);
+	if (rc < 0)
+		return rc;
+	bool in_gap = start < RFORK_GAP_END && end > RFORK_GAP_START;
+	if (start % RFORK_PAGE || end % RFORK_PAGE || start < before || start >= end || in_gap)
+		return err_set(err, RAMET_EPROTO,
+			"populate: %#llx to %#llx is no range of pages behind the last",
+			(unsigned long long)start, (unsigned long long)end);
+	ranges[at] = start;
+	ranges[at + 1] = end;
+	return 0;
+}
 
 static int get_populate(
 	const struct wire_value *body, uint64_t *ranges, uint32_t *ret_pairs, struct ramet_err *err)
@@ -24,8 +46,8 @@ static int get_populate(
 		return rc;
 	if (count % 2 || count / 2 > TEMPLATE_MAX_POPULATE)
 		return err_set(err, RAMET_EPROTO, "populate: %u addresses", count);
-	for (uint32_t i = 0; rc == 0 && i < count; i++)
-		rc = wire_as_uint(wire_at(array, i), UINT64_MAX, &ranges[i], err);
+	for (uint32_t i = 0; rc == 0 && i < count; i += 2)
+		rc = get_range(array, i, ranges, err);
 	if (rc == 0)
 		*ret_pairs = count / 2;
 	return rc;
@@ -110,16 +132,43 @@ static int find_template(struct spawn_server *server, const struct spawn_request
 	return 0;
 }
 
+/* a recorder's child that nobody follows: closing its userfaultfd lets it run as any other */
+static void on_recorder_forked(struct loop_watch *watch, uint32_t events)
+{
+	struct instance *inst = container_of(watch, struct instance, watch);
+	int child;
+	while (template_read_fork(inst->uffd, 0, &child, NULL) == 0)
+		close_reset(&child);
+	if (events & (EPOLLERR | EPOLLHUP))
+		loop_watch_remove(watch);
+}
+
+static int follow_recorder(struct instance *inst, struct ramet_err *err)
+{
+	int flags = fcntl(inst->uffd, F_GETFL);
+	if (flags < 0 || fcntl(inst->uffd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_errno(err, RAMET_EIO, "make the userfaultfd non-blocking");
+	return loop_watch_add(
+		inst->server->loop, &inst->watch, inst->uffd, EPOLLIN, on_recorder_forked, err);
+}
+
+/* it runs, but cannot be served: it ends as if it had never been */
+static int undo(struct instance *inst, int rc)
+{
+	instance_kill(inst);
+	reaper_forget(inst->server->reaper, &inst->child);
+	return rc;
+}
+
 static int answer(struct instance *inst, const struct spawn_request *request,
-	const struct timing *timing, pid_t pid, struct ramet_err *err)
+	const struct timing *timing, pid_t pid, bool recorder, struct ramet_err *err)
 {
 	auto_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0) {
-		int rc = err_errno(err, RAMET_EIO, "pidfd_open");
-		instance_kill(inst);
-		reaper_forget(inst->server->reaper, &inst->child);
-		return rc;
-	}
+	if (pidfd < 0)
+		return undo(inst, err_errno(err, RAMET_EIO, "pidfd_open"));
+	int rc = recorder ? follow_recorder(inst, err) : 0;
+	if (rc < 0)
+		return undo(inst, rc);
 	struct spawn_cloned cloned = {
 		.req = request->req,
 		.inst = inst->node.key,
@@ -127,7 +176,7 @@ static int answer(struct instance *inst, const struct spawn_request *request,
 		.us_sandbox = (uint32_t)(timing->sandbox_ns / NSEC_PER_USEC),
 		.pid = pid,
 		.pidfd = pidfd,
-		.uffd = inst->uffd,
+		.uffd = recorder ? -1 : inst->uffd,
 	};
 	spawn_send_cloned(inst->server, &cloned);
 	return 0;
@@ -163,7 +212,7 @@ int spawn_handle_clone(
 	inst->of.tenant = tenant_ref(record->of.tenant);
 	inst->of.group = cgroup_ref(record->of.group);
 	instance_begin(inst, pid);
-	rc = answer(inst, request, &timing, pid, err);
+	rc = answer(inst, request, &timing, pid, record->recorder, err);
 	if (rc == 0)
 		(void)steal_ptr(&inst);
 	return rc;

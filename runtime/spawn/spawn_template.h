@@ -13,6 +13,7 @@ struct spawn_template_record {
 	struct template *stub;
 	struct membership of; /* clones are born into the same */
 	int uffd; /* -1: none */
+	bool recorder; /* the events of its clones are read here: no pager has them */
 	struct loop_watch watch; /* of uffd */
 	bool built;
 };

@@ -180,6 +180,7 @@ int spawn_handle_template(
 	rc = build(record, &setup, err);
 	if (rc < 0)
 		return rc;
+	record->recorder = setup.record && !setup.uffd;
 	record->built = true;
 	spawn_send_built(
 		server, request->req, record->node.key, (now_ns() - begin) / NSEC_PER_USEC);

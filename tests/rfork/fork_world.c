@@ -12,12 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TIMEOUT_MS 20000
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static const char *program(const char *name)
 {
@@ -142,14 +146,20 @@ int fork_world_open(struct fork_world *w, const char *const *argv, struct ramet_
 	return rc < 0 ? rc : fork_world_build(w, &plain, err);
 }
 
-void fork_world_close(struct fork_world *w)
+void fork_world_unbuild(struct fork_world *w)
 {
 	pid_t stub = w->tmpl ? template_pid(w->tmpl) : 0;
-	end_shadow(w);
 	template_destroy(w->tmpl);
+	w->tmpl = NULL;
 	if (stub > 0)
 		waitpid(stub, NULL, 0);
 	close_reset(&w->uffd);
+}
+
+void fork_world_close(struct fork_world *w)
+{
+	end_shadow(w);
+	fork_world_unbuild(w);
 	close_reset(&w->control);
 	if (w->pid > 0)
 		waitpid(w->pid, NULL, 0);
@@ -186,6 +196,27 @@ int fork_clone_end(struct fork_clone *clone)
 		waitpid(clone->pid, &status, 0);
 	close_reset(&clone->uffd);
 	return status;
+}
+
+enum page_kind page_of(pid_t pid, uint64_t addr)
+{
+	char path[48];
+	uint64_t entry = 0;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK_INT(pread(fd, &entry, sizeof(entry), (off_t)(addr / RFORK_PAGE * sizeof(entry))),
+		sizeof(entry));
+	if (!(entry >> 63))
+		return PAGE_ABSENT;
+	return entry >> 61 & 1 ? PAGE_SHARED : PAGE_OWN;
+}
+
+bool can_populate(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool can = madvise(page, 4096, MADV_POPULATE_WRITE) == 0;
+	munmap(page, 4096);
+	return can;
 }
 
 uint64_t memory_ask(int control, enum memory_op op, uint64_t page)

@@ -31,6 +31,7 @@ struct fork_setup {
 	bool uffd, record;
 };
 int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struct ramet_err *err);
+void fork_world_unbuild(struct fork_world *w); /* ends the template */
 /* fork_world_open - all three, of a complete image */
 int fork_world_open(struct fork_world *w, const char *const *argv, struct ramet_err *err);
 void fork_world_close(struct fork_world *w);
@@ -44,6 +45,12 @@ int fork_world_clone(struct fork_world *w, const uint64_t (*populate)[2], unsign
 	struct fork_clone *ret, struct ramet_err *err);
 /* fork_clone_end - its exit status after its control socket was closed; closes everything */
 int fork_clone_end(struct fork_clone *clone);
+
+/* page_of - what pagemap says of an address: nothing there, the image's page, or one of its own */
+enum page_kind { PAGE_ABSENT, PAGE_SHARED, PAGE_OWN };
+enum page_kind page_of(pid_t pid, uint64_t addr);
+
+bool can_populate(void); /* MADV_POPULATE_WRITE, Linux 5.14 */
 
 /* memory_ask - what a memory_host answers; recorded as a failure if it does not */
 uint64_t memory_ask(int control, enum memory_op op, uint64_t page);

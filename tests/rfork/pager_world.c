@@ -197,17 +197,11 @@ static const struct pager_seed_handler world_handler = {
 	.on_source_lost = world_on_source_lost,
 };
 
-bool world_init(
-	struct world *world, const struct fixture *fixture, const struct pager_options *options)
+static bool world_begin(struct world *world, const struct pager_options *options)
 {
 	static const struct pager_options mem = {.provider = "mem"};
 	const char *provider = options && options->provider ? options->provider : "mem";
 	struct ramet_err err = {0};
-	*world = (struct world){.fds = suite_count_fds()};
-	world->origin = fixture_image(fixture, true);
-	world->image = fixture_image(fixture, false);
-	if (!world->origin || !world->image)
-		return false;
 	int rc = loop_create(&world->loop, &err);
 	if (rc == 0)
 		rc = loop_thread_start("pager", &world->thread, &err);
@@ -222,6 +216,27 @@ bool world_init(
 	if (rc < 0)
 		printf("  no world: %s\n", err.msg);
 	return rc == 0;
+}
+
+bool world_init(
+	struct world *world, const struct fixture *fixture, const struct pager_options *options)
+{
+	*world = (struct world){.fds = suite_count_fds()};
+	world->origin = fixture_image(fixture, true);
+	world->image = fixture_image(fixture, false);
+	return world->origin && world->image && world_begin(world, options);
+}
+
+bool world_init_of(struct world *world, struct image *origin, const struct pager_options *options)
+{
+	struct ramet_err err = {0};
+	*world = (struct world){.fds = suite_count_fds(), .origin = image_get(origin)};
+	if (image_create(origin->desc_bytes, origin->desc.header->total_len, &world->image, &err) <
+		0) {
+		printf("  no image: %s\n", err.msg);
+		return false;
+	}
+	return world_begin(world, options);
 }
 
 void world_fini(struct world *world)

@@ -58,6 +58,8 @@ struct world {
 bool world_init(
 	struct world *world, const struct fixture *fixture, const struct pager_options *options);
 void world_fini(struct world *world);
+/* world_init_of - the same, of an image that there is already; takes its own reference */
+bool world_init_of(struct world *world, struct image *origin, const struct pager_options *options);
 bool world_can_fault(void); /* false: skipped, userfaultfd is refused here */
 struct page_peer_spec world_peer_spec(struct world *world);
 bool world_add_peer(struct world *world); /* the origin, by the transport */

@@ -1,164 +1,16 @@
 /* Templates and clones through ramet-spawn: a host is captured in its sandbox and forked into
  * others. */
-#include "base/clock.h"
-#include "rfork/capture.h"
 #include "rfork/safepoint.h"
-#include "tests/runtime_spawn/fixture.h"
+#include "tests/runtime_spawn/template_world.h"
 #include "tests/runtime_spawn/tests.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SUM (99999ull * 100000 / 2 + 8 + 42) /* what tests/rfork/counter_host.c answers, plus n */
-#define TMPL 7
-
-struct world {
-	struct fixture f;
-	struct host host;
-	struct image *image;
-	bool built;
-	struct ramet_err built_err;
-};
-
-static int receive_shadow(int control, struct capture_request *r)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int) * 2)];
-	} cmsg;
-	uint64_t words[2];
-	int fds[2];
-	struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
-	struct msghdr msg = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &cmsg,
-		.msg_controllen = sizeof(cmsg)};
-	struct pollfd pfd = {.fd = control, .events = POLLIN};
-	if (poll(&pfd, 1, WAIT_S * 1000) != 1 ||
-		recvmsg(control, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(words) ||
-		msg.msg_controllen < sizeof(cmsg.header))
-		return -1;
-	memcpy(fds, CMSG_DATA(&cmsg.header), sizeof(fds));
-	*r = (struct capture_request){
-		.pidfd = fds[0], .ready_fd = fds[1], .state = words[0], .timeout_ms = 5000};
-	return 0;
-}
-
-static bool capture(struct world *w)
-{
-	struct capture_request request;
-	struct capture_stats stats = {0};
-	struct ramet_err err = {0};
-	if (!CHECK(receive_shadow(w->host.control, &request) == 0))
-		return false;
-	int rc = capture_seed(&request, &w->image, &stats, &err);
-	syscall(SYS_pidfd_send_signal, request.pidfd, SIGKILL, NULL, 0);
-	close(request.pidfd);
-	close(request.ready_fd);
-	return suite_check_ok(rc, &err, "capture_seed", __FILE__, __LINE__);
-}
-
-static void on_built(void *user, struct spawn_result *result)
-{
-	struct world *w = user;
-	w->built = true;
-	w->built_err = result->err;
-}
-
-static bool is_built(void *arg)
-{
-	return ((struct world *)arg)->built;
-}
-
-static bool build(struct world *w, uint64_t tmpl, bool uffd)
-{
-	const struct descriptor_view *d = &w->image->desc;
-	const char **files = calloc(d->nfiles + 1, sizeof(*files));
-	struct ramet_err err = {0};
-	for (uint32_t i = 0; files && i < d->nfiles; i++)
-		files[i] = descriptor_string(d, d->files[i].path);
-	struct spawn_template setup = {
-		.tmpl = tmpl,
-		.desc_fd = w->image->desc_fd,
-		.image_fd = w->image->fd,
-		.files = files,
-		.nfiles = files ? d->nfiles : 0,
-		.tenant = {TEST_UID, TEST_UID, "test"},
-		.group = "templates",
-		.limits = {.pids = 64},
-		.uffd = uffd,
-	};
-	w->built = false;
-	int rc = spawn_template(w->f.client, &setup, on_built, w, NULL, &err);
-	free(files);
-	return suite_check_ok(rc, &err, "spawn_template", __FILE__, __LINE__) &&
-		CHECK(fixture_wait(&w->f, is_built, w)) &&
-		suite_check_ok(w->built_err.code, &w->built_err, "build", __FILE__, __LINE__);
-}
-
-static bool world_open(struct world *w, bool uffd, const char *faults)
-{
-	const char *const argv[] = {program("counter_host"), NULL};
-	*w = (struct world){0};
-	setenv("RAMET_FAULT", faults, 1);
-	bool ok = fixture_start(&w->f, 4);
-	unsetenv("RAMET_FAULT");
-	if (ok && uffd && !spawn_client_caps(w->f.client)->userfaultfd) {
-		suite_skip("%s", spawn_client_caps(w->f.client)->detail);
-		fixture_stop(&w->f);
-		return false;
-	}
-	return ok && host_begin(&w->f, &w->host, &(struct host_options){.argv = argv}) &&
-		host_started(&w->host) && capture(w) && build(w, TMPL, uffd);
-}
-
-static void world_close(struct world *w)
-{
-	close_reset(&w->host.control); /* it ends */
-	CHECK(host_finish(&w->host));
-	CHECK_INT(w->host.how.status, 0);
-	host_close(&w->host);
-	fixture_stop(&w->f);
-	image_put(w->image);
-}
-
-/* --- clones --- */
-
-static void on_cloned(void *user, struct spawn_result *result)
-{
-	struct host *h = user;
-	h->result = *result;
-	result->pidfd = -1;
-	result->uffd = -1;
-	h->done = true;
-}
-
-static bool clone_begin(struct world *w, struct host *h, uint64_t tmpl)
-{
-	static uint64_t next_inst = 100000;
-	int control[2], log[2];
-	struct ramet_err err = {0};
-	*h = (struct host){.f = &w->f, .inst = next_inst++, .result = {.pidfd = -1, .uffd = -1}};
-	if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0) ||
-		!CHECK(pipe2(log, O_CLOEXEC) == 0))
-		return false;
-	h->control = control[0];
-	h->log = log[0];
-	struct spawn_clone clone = {
-		.tmpl = tmpl, .inst = h->inst, .control_fd = control[1], .log_fd = log[1]};
-	int rc = spawn_clone(w->f.client, &clone, on_cloned, h, NULL, &err);
-	close(control[1]);
-	close(log[1]);
-	return suite_check_ok(rc, &err, "spawn_clone", __FILE__, __LINE__);
-}
 
 /* asks it once */
 static void check_answer(struct host *h, uint64_t n)
@@ -201,21 +53,11 @@ static void check_rights(pid_t pid)
 	check_status_line(pid, "NoNewPrivs:\t", "1");
 }
 
-static void finish(struct host *h)
-{
-	close_reset(&h->control);
-	CHECK(host_finish(h));
-	CHECK_INT(h->how.status, 0);
-	CHECK_INT(h->how.signal, 0);
-	close_reset(&h->result.uffd);
-	host_close(h);
-}
-
 void test_clones_of_a_template(void)
 {
 	struct world w;
 	struct host clones[12];
-	REQUIRE(world_open(&w, false, ""));
+	REQUIRE(world_open(&w, &(struct world_options){0}));
 	for (unsigned i = 0; i < ARRAY_LEN(clones); i++)
 		REQUIRE(clone_begin(&w, &clones[i], TMPL)); /* more than there are sandboxes */
 	for (unsigned i = 0; i < ARRAY_LEN(clones); i++) {
@@ -226,7 +68,7 @@ void test_clones_of_a_template(void)
 	check_rights(clones[0].result.pid);
 	spawn_drop(w.f.client, TMPL); /* they live on */
 	for (unsigned i = 0; i < ARRAY_LEN(clones); i++)
-		finish(&clones[i]);
+		clone_finish(&clones[i]);
 	REQUIRE(clone_begin(&w, &clones[0], TMPL));
 	CHECK(!host_started(&clones[0]));
 	CHECK_INT(clones[0].result.err.code, RAMET_ENOTFOUND);
@@ -239,14 +81,14 @@ void test_clones_with_userfaultfd(void)
 {
 	struct world w;
 	struct host clone;
-	if (!world_open(&w, true, ""))
+	if (!world_open(&w, &(struct world_options){.uffd = true}))
 		return;
 	for (unsigned i = 0; i < 20; i++) {
 		REQUIRE(clone_begin(&w, &clone, TMPL));
 		REQUIRE(host_started(&clone));
 		CHECK(clone.result.uffd >= 0);
 		check_answer(&clone, i);
-		finish(&clone);
+		clone_finish(&clone);
 	}
 	world_close(&w);
 }
@@ -256,13 +98,14 @@ void test_clone_into_a_dying_sandbox_is_repeated(void)
 	struct world w;
 	struct host clone;
 	for (int uffd = 0; uffd < 2; uffd++) {
-		if (!world_open(&w, uffd, "sandbox.dying:1:1")) /* the host takes the first */
+		const struct world_options options = {.uffd = uffd, .faults = "sandbox.dying:1:1"};
+		if (!world_open(&w, &options)) /* the host takes the first */
 			return;
 		for (unsigned i = 0; i < 3; i++) {
 			REQUIRE(clone_begin(&w, &clone, TMPL));
 			REQUIRE(host_started(&clone));
 			check_answer(&clone, i);
-			finish(&clone);
+			clone_finish(&clone);
 		}
 		world_close(&w);
 	}
@@ -272,7 +115,7 @@ void test_killed_clone_leaves_the_others(void)
 {
 	struct world w;
 	struct host a, b;
-	REQUIRE(world_open(&w, false, ""));
+	REQUIRE(world_open(&w, &(struct world_options){0}));
 	REQUIRE(clone_begin(&w, &a, TMPL) && clone_begin(&w, &b, TMPL));
 	REQUIRE(host_started(&a) && host_started(&b));
 	spawn_kill(w.f.client, a.inst);
@@ -280,7 +123,7 @@ void test_killed_clone_leaves_the_others(void)
 	CHECK_INT(a.how.signal, SIGKILL);
 	host_close(&a);
 	check_answer(&b, 3);
-	finish(&b);
+	clone_finish(&b);
 	world_close(&w);
 }
 
@@ -321,17 +164,17 @@ void test_end_of_a_template_is_told(void)
 {
 	struct world w;
 	struct host clone;
-	REQUIRE(world_open(&w, false, ""));
+	REQUIRE(world_open(&w, &(struct world_options){0}));
 	REQUIRE(clone_begin(&w, &clone, TMPL) && host_started(&clone));
 	CHECK_INT(kill_templates(spawn_client_pid(w.f.client)), 1);
 	CHECK(fixture_wait(&w.f, is_gone, &w.f));
 	CHECK_INT(w.f.gone, 1);
 	CHECK(strstr(w.f.why_gone.msg, "signal 9") != NULL);
 	check_answer(&clone, 5); /* lives on */
-	REQUIRE(build(&w, TMPL, false));
-	finish(&clone);
+	REQUIRE(world_build(&w, TMPL, false, false));
+	clone_finish(&clone);
 	REQUIRE(clone_begin(&w, &clone, TMPL) && host_started(&clone));
 	check_answer(&clone, 6);
-	finish(&clone);
+	clone_finish(&clone);
 	world_close(&w);
 }

@@ -36,6 +36,10 @@ void test_clones_with_userfaultfd(void);
 void test_clone_into_a_dying_sandbox_is_repeated(void);
 void test_killed_clone_leaves_the_others(void);
 void test_end_of_a_template_is_told(void);
+/* test_populate.c */
+void test_clone_with_populated_pages(void);
+void test_bad_populate_ranges_are_refused(void);
+void test_recorded_clone(void);
 /* test_rootless.c */
 void test_rootless_host(void);
 
