@@ -107,15 +107,13 @@ static void await(struct capture_copy *copy, uint64_t left)
 	pthread_mutex_unlock(&copy->lock);
 }
 
-struct copy_batch *capture_copy_next(struct capture_copy *copy)
+struct copy_batch *capture_copy_batch(struct capture_copy *copy)
 {
-	await(copy, COPY_BATCHES - 1);
-	struct copy_batch *batch = &copy->batches[copy->put % COPY_BATCHES];
-	batch->nruns = 0;
-	return batch;
+	return &copy->batches[copy->put % COPY_BATCHES];
 }
 
-void capture_copy_put(struct capture_copy *copy)
+/* hands the batch over, and waits until the next one is free */
+static void put(struct capture_copy *copy)
 {
 	pthread_mutex_lock(&copy->lock);
 	copy->put++;
@@ -126,10 +124,22 @@ void capture_copy_put(struct capture_copy *copy)
 	}
 	pthread_cond_broadcast(&copy->changed);
 	pthread_mutex_unlock(&copy->lock);
+	await(copy, COPY_BATCHES - 1);
+	struct copy_batch *next = capture_copy_batch(copy);
+	next->used = next->nruns = 0;
+}
+
+void capture_copy_used(struct capture_copy *copy, unsigned count)
+{
+	struct copy_batch *batch = capture_copy_batch(copy);
+	batch->used += count;
+	if (batch->used == COPY_PAGES)
+		put(copy);
 }
 
 int capture_copy_wait(struct capture_copy *copy, struct ramet_err *err)
 {
+	put(copy);
 	await(copy, 0);
 	if (!copy->failed)
 		return 0;

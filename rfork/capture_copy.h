@@ -20,6 +20,7 @@ struct copy_run {
 
 struct copy_batch {
 	unsigned char *bytes; /* COPY_PAGES pages, for the caller to fill */
+	unsigned used; /* of them */
 	unsigned nruns;
 	struct copy_run runs[COPY_PAGES];
 };
@@ -38,13 +39,13 @@ struct capture_copy {
 
 /* fd: stays the caller's */
 int capture_copy_init(struct capture_copy *copy, int fd, struct ramet_err *err);
-void capture_copy_fini(
-	struct capture_copy *copy); /* only after init() succeeded; stores what was put */
-/* capture_copy_next - an empty batch, when one is free */
-struct copy_batch *capture_copy_next(struct capture_copy *copy);
-/* capture_copy_put - the batch that capture_copy_next() gave, with its runs */
-void capture_copy_put(struct capture_copy *copy);
-/* capture_copy_wait - until everything that was put is stored. RAMET_EIO: it is not */
+/* capture_copy_fini - only after init() succeeded */
+void capture_copy_fini(struct capture_copy *copy);
+/* capture_copy_batch - the batch to fill, behind its `used` pages */
+struct copy_batch *capture_copy_batch(struct capture_copy *copy);
+/* capture_copy_used - count pages more of it are filled; from time to time it is stored */
+void capture_copy_used(struct capture_copy *copy, unsigned count);
+/* capture_copy_wait - until everything is stored. RAMET_EIO: it is not */
 int capture_copy_wait(struct capture_copy *copy, struct ramet_err *err);
 
 #endif

@@ -152,19 +152,20 @@ static void batch_add(struct copy_batch *batch, uint32_t page, uint64_t offset)
 		batch->runs[batch->nruns++] = (struct copy_run){page, 1, offset};
 }
 
-/* pages [first, first + n) of the mapping are in the batch */
+/* pages [first, first + n) of the mapping are in the batch, behind those it had */
 static void take_pages(struct capture_pages *pages, struct cut *c, struct copy_batch *batch,
-	uint64_t first, uint64_t n)
+	uint64_t first, unsigned n)
 {
-	for (uint32_t i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		uint64_t page = first + i;
-		bool zero = is_zero(batch->bytes + i * RFORK_PAGE);
+		uint32_t at = batch->used + i;
+		bool zero = is_zero(batch->bytes + at * RFORK_PAGE);
 		pages->zero_pages += zero;
 		if (!zero || c->keep)
 			cut_take(c, page, zero);
 		if (zero)
 			continue;
-		batch_add(batch, i, c->offset + (page - c->first) * RFORK_PAGE);
+		batch_add(batch, at, c->offset + (page - c->first) * RFORK_PAGE);
 		pages->stored_pages++;
 	}
 }
@@ -199,18 +200,18 @@ static int find_runs(
 static int take_run(
 	struct capture_pages *pages, struct cut *cut, struct capture_run run, struct ramet_err *err)
 {
-	int rc = 0;
-	for (uint64_t n; rc == 0 && run.first < run.end; run.first += n) {
-		n = MIN(run.end - run.first, (uint64_t)COPY_PAGES);
-		struct copy_batch *batch = capture_copy_next(&pages->copy);
-		rc = read_pages(
-			pages, cut->vma->start + run.first * RFORK_PAGE, n, batch->bytes, err);
+	while (run.first < run.end) {
+		struct copy_batch *batch = capture_copy_batch(&pages->copy);
+		unsigned n = (unsigned)MIN(run.end - run.first, COPY_PAGES - (uint64_t)batch->used);
+		int rc = read_pages(pages, cut->vma->start + run.first * RFORK_PAGE, n,
+			batch->bytes + batch->used * RFORK_PAGE, err);
 		if (rc < 0)
-			break;
+			return rc;
 		take_pages(pages, cut, batch, run.first, n);
-		capture_copy_put(&pages->copy);
+		capture_copy_used(&pages->copy, n);
+		run.first += n;
 	}
-	return rc;
+	return 0;
 }
 
 int capture_pages_add(struct capture_pages *pages, const struct capture_vma *vma, uint32_t file,
