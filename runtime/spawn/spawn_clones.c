@@ -17,7 +17,7 @@
 static int get_range(
 	const struct wire_value *array, uint32_t at, uint64_t *ranges, struct ramet_err *err)
 {
-	uint64_t before = at ? ranges[at - 1] : 0, start, end;
+	uint64_t before = at ? ranges[at - 1] : 0, start = 0, end = 0;
 	int rc = wire_as_uint(wire_at(array, at), RFORK_USER_END, &start, err);
 	if (rc == 0)
 		rc = wire_as_uint(wire_at(array, at + 1), RFORK_USER_END, &end, err);

@@ -117,7 +117,7 @@ int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struc
 {
 	const struct image *image = setup->image ? setup->image : w->image;
 	const struct descriptor_view *d = &image->desc;
-	auto_free int *fds = calloc(d->nfiles + 1, sizeof(*fds));
+	int *fds = calloc(d->nfiles + 1, sizeof(*fds));
 	if (!fds)
 		return err_nomem(err);
 	for (uint32_t i = 0; i < d->nfiles; i++)
@@ -134,6 +134,7 @@ int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struc
 		rc = template_build(w->tmpl, &of, &w->uffd, err);
 	for (uint32_t i = 0; i < d->nfiles; i++)
 		close(fds[i]);
+	free(fds);
 	return rc;
 }
 

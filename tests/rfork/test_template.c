@@ -88,7 +88,7 @@ static void test_recorder_knows_what_a_call_touched(void)
 	struct fork_world w;
 	struct fork_clone clone;
 	auto_working_set struct working_set *set = NULL;
-	int written[PAGES + 1], touched[PAGES + 1];
+	int written[PAGES + 1] = {0}, touched[PAGES + 1] = {0};
 	if (!open_recorder(&w))
 		return;
 	uint64_t area = memory_ask(w.control, MEMORY_ADDR, 0);

@@ -38,7 +38,7 @@ static int receive_shadow(int control, struct capture_request *r)
 
 static bool capture(struct world *w)
 {
-	struct capture_request request;
+	struct capture_request request = {.pidfd = -1, .ready_fd = -1};
 	struct capture_stats stats = {0};
 	struct ramet_err err = {0};
 	if (!CHECK(receive_shadow(w->host.control, &request) == 0))
