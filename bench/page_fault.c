@@ -33,7 +33,7 @@
 static int bare_child(int sock)
 {
 	struct uffdio_api api = {.api = UFFD_API};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0)
 		return 1;
 	volatile char *memory = mmap(NULL, PAGES * RFORK_PAGE, PROT_READ | PROT_WRITE,
@@ -65,7 +65,10 @@ static int bare_serve(int uffd, int sock, uint64_t *ret_ns)
 		if (pfds[1].revents)
 			return recv(sock, ret_ns, sizeof(*ret_ns), 0) == sizeof(*ret_ns) ? 0 : -1;
 		struct uffd_msg msg;
-		if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
+		ssize_t n = read(uffd, &msg, sizeof(msg));
+		if (n < 0 && errno == EAGAIN)
+			continue; /* a signal has taken the fault back */
+		if (n != sizeof(msg))
 			return -1;
 		struct uffdio_copy copy = {.dst = msg.arg.pagefault.address & ~(RFORK_PAGE - 1),
 			.src = (uintptr_t)page,
