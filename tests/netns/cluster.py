@@ -1,0 +1,342 @@
+"""Clusters for the tests in this directory: each in a directory of its own, driven through the command line, and ended
+whatever happens to the test. Waiting is for conditions with a time limit, never for a time to pass."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(os.environ.get("RAMET_BIN", "build/dev/bin")).resolve()
+SOURCE = pathlib.Path(os.environ.get("RAMET_SRC", ".")).resolve()
+NATIVE = BIN.parent / "tests" / "netns" / "libnetns.so"
+RAMET = str(BIN / "ramet")
+
+OK, FAILED, USAGE, NO_CLUSTER, REFUSED, DEADLINE, LOST, CANCELLED = range(8)
+
+
+# --- what a test needs of the machine ---
+
+
+def _lacks_root():
+    return None if os.geteuid() == 0 else "needs root"
+
+
+def _lacks_netns():
+    if _lacks_root():
+        return _lacks_root()
+    if not shutil.which("ip"):
+        return "needs the program ip (package iproute2)"
+    tried = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True)
+    return f"needs network namespaces: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def _lacks_numpy():
+    tried = subprocess.run(["/usr/bin/python3", "-c", "import numpy"], capture_output=True)
+    return "needs numpy for /usr/bin/python3" if tried.returncode else None
+
+
+def _lacks_program(name):
+    return None if shutil.which(name) else f"needs the program {name}"
+
+
+def lacks(*needs):
+    """Why the test cannot run here, or None."""
+    known = {"root": _lacks_root, "netns": _lacks_netns, "numpy": _lacks_numpy}
+    for need in needs:
+        reason = known[need]() if need in known else _lacks_program(need)
+        if reason:
+            return reason
+    return None
+
+
+def main(*needs):
+    """The end of each test file. Exit code 77: skipped."""
+    reason = lacks(*needs)
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(77)
+    unittest.main(verbosity=2, failfast=True)
+
+
+# --- waiting ---
+
+
+def eventually(what, condition, seconds=20):
+    """The condition's value once it is true; AssertionError after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+# --- processes ---
+
+
+def alive(pid):
+    """Whether a process runs: zombies do not."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def _parents():
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            fields = stat.rpartition(")")[2].split()
+            if fields[0] not in "ZX":
+                parents[int(entry)] = int(fields[1])
+    return parents
+
+
+def descendants(pids):
+    """The processes below some, without themselves."""
+    parents = _parents()
+    found, level = set(), set(pids)
+    while level:
+        level = {pid for pid, parent in parents.items() if parent in level} - found
+        found |= level
+    return found
+
+
+def name_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def namespaces(pids):
+    """The namespaces in which processes are, as the kernel names them: "pid:[4026531836]"."""
+    found = set()
+    for pid in pids:
+        try:
+            for kind in os.listdir(f"/proc/{pid}/ns"):
+                found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            pass
+    return found
+
+
+def groups(node, pid):
+    """The control groups that a daemon of this number and pid has made."""
+    name = f"node{node}.{pid}"
+    return {str(p) for top in pathlib.Path("/sys/fs/cgroup").rglob(f"ramet/{name}") for p in [top, *top.rglob("*")]
+            if p.is_dir()}
+
+
+# --- the command line ---
+
+
+class Ran:
+    """What a run of the command line left."""
+
+    def __init__(self, args, done):
+        self.args, self.code, self.out, self.err = args, done.returncode, done.stdout, done.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+    def lines(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def __str__(self):
+        return f"ramet {' '.join(self.args)}: exit code {self.code}\n{self.out}{self.err}"
+
+
+class Cli:
+    """Verbs of the command line against one client socket."""
+
+    def __init__(self, env):
+        self.env = env
+
+    def run(self, *args, code=OK, timeout=120):
+        """Runs a verb; AssertionError unless it ends with this exit code (None: with any)."""
+        args = [str(a) for a in args]
+        done = subprocess.run([RAMET, *args], env=self.env, capture_output=True, text=True, timeout=timeout)
+        ran = Ran(args, done)
+        if code is not None and done.returncode != code:
+            raise AssertionError(f"exit code {code} expected: {ran}")
+        return ran
+
+    def start(self, *args):
+        """A verb that goes on by itself."""
+        return subprocess.Popen([RAMET, *map(str, args)], env=self.env, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def deploy(self, path, *options, code=OK):
+        return self.run("deploy", path, "--json", *options, code=code).json()
+
+    def invoke(self, name, data=None, *options, node=None, code=OK):
+        args = ["invoke", name, "--json", *options]
+        if data is not None:
+            args += ["--data", json.dumps(data)]
+        if node:
+            args += ["--node", node]
+        return self.run(*args, code=code).json()
+
+    def burst(self, name, n, data=None, *options, code=OK):
+        """(one object for each instance, the summary)"""
+        args = ["burst", name, "-n", n, "--json", *options]
+        if data is not None:
+            args += ["--data", json.dumps(data)]
+        lines = self.run(*args, code=code).lines()
+        return lines[:-1], lines[-1]["summary"]
+
+    def list(self, what, **where):
+        """Rows of ps, nodes, functions or seeds that have these values."""
+        rows = self.run(what, "--json").json()
+        return [row for row in rows if all(row[key] == value for key, value in where.items())]
+
+
+# --- the end, whatever happens ---
+
+
+def _reap(descriptor, directory):
+    """In a process of its own: when the test's end of the pipe is closed, all that is left of it goes."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.read(descriptor, 1)
+    for up in pathlib.Path(directory).glob("*.up"):
+        subprocess.run([RAMET, "down", "--dir", str(up.with_suffix(""))])
+    for file in pathlib.Path(directory).glob("*.pid"):
+        pid, started = map(int, file.read_text().split())
+        if start_time(pid) == started:
+            for process in [pid, *descendants([pid])]:
+                try:
+                    os.kill(process, 9)
+                except ProcessLookupError:
+                    pass
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def start_time(pid):
+    """With the pid, this names a process for good."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+class Scratch:
+    """A directory for a test, and an environment in which sanitizers report into it."""
+
+    def __init__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="ramet-netns-"))
+        self.path.chmod(0o755)
+        reader, self._writer = os.pipe()
+        if os.fork() == 0:
+            os.close(self._writer)
+            if os.fork() == 0:
+                _reap(reader, self.path)
+            os._exit(0)
+        os.close(reader)
+        os.wait()
+        report = f"log_path={self.path}/sanitizer"
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("RAMET_")}
+        self.env.update(ASAN_OPTIONS=report, UBSAN_OPTIONS=f"{report}:print_stacktrace=1", LC_ALL="C.UTF-8")
+
+    def write(self, name, text):
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def complaints(self):
+        return "".join(path.read_text() for path in self.path.glob("sanitizer*"))
+
+    def close(self):
+        """Ends the test's right to be there; the process that watches removes everything."""
+        os.close(self._writer)
+
+
+class Cluster(Cli):
+    """A cluster of `ramet up`. extra: lines that are added to each node's configuration."""
+
+    def __init__(self, nodes=3, extra=""):
+        self.scratch = Scratch()
+        self.directory = self.scratch.path / "c"
+        env = dict(self.scratch.env, RAMET_DIR=str(self.directory))
+        if extra:
+            self.scratch.write("extra.yaml", extra)
+            rametd = self.scratch.write("rametd", f'#!/bin/sh\ncat "{self.scratch.path}/extra.yaml" >>"$2"\n'
+                                                  f'exec "{BIN}/rametd" "$@"\n')
+            rametd.chmod(0o755)
+            env["RAMET_RAMETD"] = str(rametd)
+        super().__init__(env)
+        self.nodes = nodes
+        self.pids = {}
+
+    def __enter__(self):
+        self.scratch.write("c.up", "")
+        try:
+            for row in self.run("up", "--nodes", self.nodes, "--json").json():
+                self.pids[row["node"]] = row["pid"]
+        except BaseException:
+            self.scratch.close()
+            raise
+        return self
+
+    def log(self, node):
+        return (self.directory / f"node{node}" / "log").read_text()
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind:
+                for node in self.pids:
+                    print(f"--- log of node {node} ---\n{self.log(node)[-6000:]}", file=sys.stderr)
+            self.down()
+        finally:
+            self.scratch.close()
+
+    def down(self):
+        """Stops it and looks whether anything of it is left."""
+        pids = [pid for pid in self.pids.values() if alive(pid)]
+        everything = set(pids) | descendants(pids)
+        self.run("down")
+        left = [f"process {pid} {name_of(pid)}" for pid in everything if alive(pid)]
+        for node, pid in self.pids.items():
+            left += groups(node, pid)
+        left += [str(self.directory)] if self.directory.exists() else []
+        if left:
+            raise AssertionError("left after ramet down:\n" + "\n".join(left))
+        if self.scratch.complaints():
+            raise AssertionError(self.scratch.complaints())
+
+
+def only(rows):
+    """The one row of a list of one."""
+    if len(rows) != 1:
+        raise AssertionError(f"one row expected: {rows}")
+    return rows[0]
+
+
+def primes_below(limit):
+    sieve = bytearray([1]) * limit
+    sieve[:2] = b"\0\0"
+    for n in range(2, int(limit**0.5) + 1):
+        if sieve[n]:
+            sieve[n * n::n] = bytes(len(range(n * n, limit, n)))
+    return sum(sieve)
+
+
+def matches(pattern, text):
+    return re.search(pattern, text) is not None
