@@ -60,7 +60,7 @@ def main(*needs):
     if reason:
         print(f"skipped: {reason}")
         sys.exit(77)
-    unittest.main(verbosity=2, failfast=True)
+    unittest.main(verbosity=2, failfast=False)
 
 
 # --- waiting ---
