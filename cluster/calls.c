@@ -297,6 +297,30 @@ static void call_stop(struct call *call)
 		call_leave(call);
 }
 
+static void expire(struct call *call)
+{
+	struct call_result result = {0};
+	struct call_error error = {.node = call->calls->node->config.node};
+	err_set(&error.err, RAMET_EDEADLINE, "the deadline of %s (%llu ms) passed %s",
+		call->function,
+		(unsigned long long)((call->deadline_ns - call->arrival_ns + NSEC_PER_MSEC - 1) /
+			NSEC_PER_MSEC),
+		call->state == CALL_WAITING ? "before it had an instance"
+					    : "and it did not stop: its process was killed");
+	if (call->state == CALL_RUNNING) {
+		const struct instance_result ended = {
+			.error = &error, .run_ns = now_ns() - call->ready_ns};
+		instance_add_log_tail(call->servant->inst, &error);
+		servant_fill_result(call->servant, call, &ended, &result);
+	} else {
+		(void)call_error_copy(&result.error, &error);
+	}
+	call_error_fini(&error);
+	call_stop(call);
+	call_finish(call, &result);
+	call_result_fini(&result);
+}
+
 static void on_deadline(struct loop_timer *timer)
 {
 	struct call *call = container_of(timer, struct call, timer);
@@ -308,16 +332,8 @@ static void on_deadline(struct loop_timer *timer)
 	if ((call->state == CALL_RUNNING || call->state == CALL_FORWARDED) && now < last &&
 		loop_timer_set(call->calls->node->loop, &call->timer, last, on_deadline) == 0)
 		return;
-	if (call->state == CALL_FAILING)
-		return;
-	struct call_error error = {.node = call->calls->node->config.node};
-	bool ran = call->state != CALL_WAITING;
-	err_set(&error.err, RAMET_EDEADLINE, "the deadline of %s (%llu ms) passed %s",
-		call->function,
-		(unsigned long long)((call->deadline_ns - call->arrival_ns) / NSEC_PER_MSEC),
-		ran ? "and it did not stop: its process was killed" : "before it had an instance");
-	call_stop(call);
-	call_finish_error(call, &error);
+	if (call->state != CALL_FAILING)
+		expire(call);
 }
 
 static void cancel(struct call *call)

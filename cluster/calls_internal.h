@@ -140,6 +140,9 @@ void pool_release(struct pool *pool); /* frees it when nothing is in it */
 
 /* calls_servants.c */
 int servant_start(struct pool *pool, struct call *call, struct ramet_err *err);
+/* what a caller is told; ret owns copies of the error's texts and refers to result's output */
+void servant_fill_result(const struct servant *servant, const struct call *call,
+	const struct instance_result *result, struct call_result *ret);
 void servant_end(struct servant *servant);
 void servant_became_idle(struct servant *servant);
 void servant_orphaned(struct servant *servant); /* the call it starts for has gone */

@@ -76,7 +76,7 @@ static bool reusable(const struct servant *s)
 	return info.state == INSTANCE_IDLE && !s->retired && s->app->fresh == FRESH_REUSE;
 }
 
-static void fill_result(const struct call *call, const struct servant *s,
+void servant_fill_result(const struct servant *s, const struct call *call,
 	const struct instance_result *result, struct call_result *ret)
 {
 	struct instance_info info;
@@ -113,7 +113,7 @@ static void on_result(void *user, struct instance *inst, const struct instance_r
 	bool first = call->kind != START_WARM;
 	if (result->error->err.code == 0 || !call_retry(call, result->error, true)) {
 		struct call_result full;
-		fill_result(call, s, result, &full);
+		servant_fill_result(s, call, result, &full);
 		call_finish(call, &full);
 		call_result_fini(&full);
 	}
