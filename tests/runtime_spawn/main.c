@@ -3,9 +3,11 @@
 #include "tests/lib/suite.h"
 #include "tests/runtime_spawn/tests.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 
 static const struct suite_test tests[] = {TEST(test_hello_tells_what_the_machine_can),
 	TEST(test_start_of_a_missing_program_is_told), TEST(test_exec_failure_is_told),
@@ -25,6 +27,13 @@ static const struct suite_test tests[] = {TEST(test_hello_tells_what_the_machine
 	TEST(test_clone_with_populated_pages), TEST(test_bad_populate_ranges_are_refused),
 	TEST(test_recorded_clone), TEST(test_rootless_host)};
 
+/* mounts are counted: those that others make on this machine meanwhile must not be seen */
+static void own_mounts(void)
+{
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		perror("make the mounts private");
+}
+
 int main(int argc, char **argv)
 {
 	const char *bin = getenv("RAMET_BIN");
@@ -33,5 +42,6 @@ int main(int argc, char **argv)
 			bin);
 		return 77;
 	}
+	own_mounts();
 	return suite_run("runtime_spawn", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
