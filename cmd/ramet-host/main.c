@@ -1,5 +1,5 @@
-/* ramet-host: a host for native functions. rametd starts it; it serves its control socket until it is
- * told to end. */
+/* ramet-host: a host for native functions. rametd starts it; it serves its control socket until it
+ * is told to end. */
 #include "base/err.h"
 #include "runtime/host/host.h"
 #include "runtime/native/native_engine.h"

@@ -12,12 +12,10 @@
 #include <string.h>
 
 #define LIMIT 4000000u
-#define EXPORT __attribute__((visibility("default")))
 
 static unsigned char *composite;
 
-EXPORT int ramet_init(void);
-EXPORT int primes(struct ramet_invocation *call);
+RAMET_FUNCTION_EXPORT int primes(struct ramet_invocation *call);
 
 int ramet_init(void)
 {

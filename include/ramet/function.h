@@ -12,17 +12,10 @@
  *
  * and without linking any library of Ramet: the functions below are in the program that loads the object.
  *
- * A shared object may also define, with default visibility and C linkage, any of these:
+ * ramet_init(), ramet_before_snapshot() and ramet_after_clone(), declared below, are defined by the shared object itself,
+ * as far as it needs them. All of its code runs on the one thread of the instance, and a call is never nested.
  *
- *	int ramet_init(void);               once, before the first call: what it sets up is part of the seed, so every
- *	                                    instance on every node has it. Nonzero: the deployment fails.
- *	int ramet_before_snapshot(void);    before each capture: close sockets, join threads, hold no lock.
- *	                                    Nonzero: the capture is refused.
- *	int ramet_after_clone(const unsigned char seed[32]);
- *	                                    first thing in each instance that is a fork: seed random numbers anew.
- *	                                    Nonzero: the instance is given up.
- *
- * Threads: all of these run on the one thread of the instance. A call is never nested. */
+ * In C++ a handler is extern "C", and no exception may leave it. */
 #ifndef RAMET_FUNCTION_H
 #define RAMET_FUNCTION_H
 
@@ -35,6 +28,24 @@ extern "C" {
 
 #define RAMET_FUNCTION_SEED_BYTES 32
 #define RAMET_FUNCTION_ID_BYTES 16
+
+#if defined(__GNUC__)
+#define RAMET_FUNCTION_EXPORT __attribute__((visibility("default")))
+#else
+#define RAMET_FUNCTION_EXPORT
+#endif
+
+/* The hooks of a shared object: each is optional and called where it is defined. 0, or anything else for a failure.
+ *
+ * ramet_init - once, before the first call: what it sets up is part of the seed, so every instance on every node has it.
+ * A failure fails the deployment. */
+RAMET_FUNCTION_EXPORT int ramet_init(void);
+/* ramet_before_snapshot - before each capture: close sockets, end threads, hold no lock. A failure refuses the capture,
+ * and the process goes on. */
+RAMET_FUNCTION_EXPORT int ramet_before_snapshot(void);
+/* ramet_after_clone - first thing in each instance that is a fork: seed generators of random numbers anew from these
+ * bytes, which no other instance gets. rand(), random(), drand48() and their kin have been. A failure ends the instance. */
+RAMET_FUNCTION_EXPORT int ramet_after_clone(const unsigned char seed[RAMET_FUNCTION_SEED_BYTES]);
 
 struct ramet_invocation; /* one call; valid until the handler returns */
 

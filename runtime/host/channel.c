@@ -1,4 +1,5 @@
-/* Frames over the control socket with blocking calls; see runtime/host/channel.h for whose memory is whose. */
+/* Frames over the control socket with blocking calls; see runtime/host/channel.h for whose memory
+ * is whose. */
 #include "runtime/host/channel.h"
 
 #include "base/cleanup.h"
@@ -17,7 +18,7 @@
 
 void channel_init(struct channel *channel, int fd)
 {
-	*channel = (struct channel){ .fd = fd, .cap = CHANNEL_SMALL };
+	*channel = (struct channel){.fd = fd, .cap = CHANNEL_SMALL};
 	channel->data = channel->small;
 }
 
@@ -30,8 +31,8 @@ static void channel_shrink(struct channel *channel)
 	channel->cap = CHANNEL_SMALL;
 }
 
-/* room for a frame of need bytes from the start of the buffer; a new mapping, never mremap (see docs: a grown mapping
- * of a clone would show bytes of the seed) */
+/* room for a frame of need bytes from the start of the buffer; a new mapping, never mremap (see
+ * docs: a grown mapping of a clone would show bytes of the seed) */
 static int channel_grow(struct channel *channel, size_t need, struct ramet_err *err)
 {
 	size_t cap = (need + 65535) & ~(size_t)65535;
@@ -47,11 +48,12 @@ static int channel_grow(struct channel *channel, size_t need, struct ramet_err *
 	return 0;
 }
 
-static void channel_compact(struct channel *channel)
+/* moves what is unread to the front, and out of a buffer larger than keep if it fits without */
+static void channel_compact(struct channel *channel, size_t keep)
 {
 	size_t left = channel->end - channel->start;
 	const unsigned char *from = channel->data + channel->start;
-	if (channel->cap > CHANNEL_KEEP && left <= CHANNEL_SMALL) {
+	if (channel->data != channel->small && channel->cap > keep && left <= CHANNEL_SMALL) {
 		memcpy(channel->small, from, left);
 		channel_shrink(channel);
 	} else if (channel->start > 0) {
@@ -93,16 +95,17 @@ static int channel_need(struct channel *channel, size_t need, struct ramet_err *
 	return rc;
 }
 
-int channel_read(struct channel *channel, const unsigned char **ret_data, size_t *ret_len, struct ramet_err *err)
+int channel_read(struct channel *channel, const unsigned char **ret_data, size_t *ret_len,
+	struct ramet_err *err)
 {
-	channel_compact(channel);
+	channel_compact(channel, CHANNEL_KEEP);
 	int rc = channel_need(channel, CHANNEL_HEADER, err);
 	if (rc < 0)
 		return rc;
 	size_t len = channel_frame_len(channel->data);
 	if (len == 0 || len > HOST_MAX_FRAME)
-		return err_set(err, RAMET_EPROTO, "a message of %zu bytes: at most %u are allowed", len,
-			HOST_MAX_FRAME);
+		return err_set(err, RAMET_EPROTO, "a message of %zu bytes: at most %u are allowed",
+			len, HOST_MAX_FRAME);
 	rc = channel_need(channel, CHANNEL_HEADER + len, err);
 	if (rc < 0)
 		return rc;
@@ -110,6 +113,11 @@ int channel_read(struct channel *channel, const unsigned char **ret_data, size_t
 	*ret_len = len;
 	channel->start = CHANNEL_HEADER + len;
 	return 0;
+}
+
+void channel_trim(struct channel *channel)
+{
+	channel_compact(channel, 0);
 }
 
 void channel_forget(struct channel *channel)
@@ -157,16 +165,16 @@ static int channel_send_all(struct channel *channel, struct msghdr *msg, struct 
 	return 0;
 }
 
-int channel_send(struct channel *channel, const struct iovec *parts, unsigned nparts, const int *fds, unsigned nfds,
-	struct ramet_err *err)
+int channel_send(struct channel *channel, const struct iovec *parts, unsigned nparts,
+	const int *fds, unsigned nfds, struct ramet_err *err)
 {
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(FRAME_MAX_FDS * sizeof(int))];
 	} control;
 	unsigned char header[CHANNEL_HEADER];
-	struct iovec iov[1 + CHANNEL_MAX_IOV] = { { header, sizeof(header) } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 1 };
+	struct iovec iov[1 + CHANNEL_MAX_IOV] = {{header, sizeof(header)}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
 	size_t len = 0;
 	for (unsigned i = 0; i < nparts; i++) {
 		len += parts[i].iov_len;

@@ -1,6 +1,7 @@
-/* The host's end of the control socket: base/frame.h frames, blocking, through memory that is reused from call to call.
- * Small frames live in the channel itself, so that a clone's first call needs no page but the channel's; large ones in a
- * mapping of their own that is given back when it is no longer worth keeping. */
+/* The host's end of the control socket: base/frame.h frames, blocking, through memory that is
+ * reused from call to call. Small frames live in the channel itself, so that a clone's first call
+ * needs no page but the channel's; large ones in a mapping of their own that is given back when it
+ * is no longer worth keeping. */
 #ifndef RUNTIME_HOST_CHANNEL_H
 #define RUNTIME_HOST_CHANNEL_H
 
@@ -17,23 +18,29 @@
 struct channel {
 	int fd;
 	volatile sig_atomic_t sending; /* a frame is half out: nothing may be written in between */
-	unsigned char *data;	       /* small, or a mapping */
-	size_t cap, start, end;	       /* unread bytes are [start, end) */
+	unsigned char *data; /* small, or a mapping */
+	size_t cap, start, end; /* unread bytes are [start, end) */
 	unsigned char small[CHANNEL_SMALL];
 };
 
 void channel_init(struct channel *channel, int fd);
 
-/* channel_read - waits for a whole frame; *ret_data is valid until the next channel_read() or channel_forget().
- * RAMET_ECLOSED: the peer closed; RAMET_EPROTO: no frame of ours; RAMET_EIO, RAMET_ENOMEM. */
-int channel_read(struct channel *channel, const unsigned char **ret_data, size_t *ret_len, struct ramet_err *err);
+/* channel_read - waits for a whole frame; *ret_data is valid until the next channel_read() or
+ * channel_trim(). RAMET_ECLOSED: the peer closed; RAMET_EPROTO: no frame of ours; RAMET_EIO,
+ * RAMET_ENOMEM. */
+int channel_read(struct channel *channel, const unsigned char **ret_data, size_t *ret_len,
+	struct ramet_err *err);
 
-/* channel_forget - drops what was received and not read and any large buffer. Before a capture, so that the seed does
- * not hold it; in a clone, since what the original received was not sent to the clone. */
+/* channel_trim - gives a large buffer back unless what was received and not read needs it. Before a
+ * capture, so that the seed does not hold it. */
+void channel_trim(struct channel *channel);
+/* channel_forget - drops what was received and not read, too: in a clone, to which it was not sent
+ */
 void channel_forget(struct channel *channel);
 
-/* channel_send - one frame made of parts, with descriptors; waits until it is out. RAMET_ECLOSED, RAMET_EIO. */
-int channel_send(struct channel *channel, const struct iovec *parts, unsigned nparts, const int *fds, unsigned nfds,
-	struct ramet_err *err);
+/* channel_send - one frame made of parts, with descriptors; waits until it is out. RAMET_ECLOSED,
+ * RAMET_EIO. */
+int channel_send(struct channel *channel, const struct iovec *parts, unsigned nparts,
+	const int *fds, unsigned nfds, struct ramet_err *err);
 
 #endif

@@ -12,8 +12,11 @@
 
 #define STACK_BYTES 65536 /* room for the widest vector registers */
 
+static pid_t crash_pid;
 static struct channel *crash_channel;
-static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(64)));
+/* A whole number of pages, and in memory before the two above and what other files keep (the
+ * linker's order): so what a clone writes of this library is all on one page. */
+static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(4096)));
 
 static void say_crash(int signal, const siginfo_t *info)
 {
@@ -23,8 +26,7 @@ static void say_crash(int signal, const siginfo_t *info)
 	message_kstr(&w, "t", "crash");
 	message_kuint(&w, "signal", (uint64_t)signal);
 	message_kuint(&w, "code", (uint64_t)(uint32_t)info->si_code);
-	message_kuint(&w, "address",
-		info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0);
+	message_kuint(&w, "address", info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0);
 	size_t len = (size_t)(w.at - bytes) - 4;
 	for (unsigned i = 0; i < 4; i++)
 		bytes[i] = (unsigned char)(len >> (8 * i));
@@ -35,7 +37,7 @@ static void say_crash(int signal, const siginfo_t *info)
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
-	if (!crash_channel->sending)
+	if (getpid() == crash_pid && !crash_channel->sending)
 		say_crash(signal, info);
 	(void)syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signal);
 }
@@ -49,7 +51,13 @@ void crash_watch(struct channel *channel)
 		.sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND),
 	};
 	crash_channel = channel;
+	crash_pid = getpid();
 	(void)sigaltstack(&stack, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		(void)sigaction(signals[i], &action, NULL);
+}
+
+void crash_in_clone(void)
+{
+	crash_pid = getpid();
 }

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -41,9 +42,12 @@ void deadline_arm(uint64_t deadline_ns)
 	deadline.armed = deadline.passed = 0;
 	if (deadline_ns == 0)
 		return;
-	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = DEADLINE_SIGNAL};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = DEADLINE_SIGNAL,
+		._sigev_un._tid = gettid()}; /* the application may have threads by now */
 	const struct itimerspec at = {
-		.it_value = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)},
+		.it_value = {(time_t)(deadline_ns / 1000000000u),
+			(long)(deadline_ns % 1000000000u)},
 		.it_interval = {0, AGAIN_NS},
 	};
 	if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &deadline.timer) < 0)

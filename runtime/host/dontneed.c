@@ -81,20 +81,23 @@ static int renew_range(uint64_t start, uint64_t end)
 	char buffer[4096 + 1];
 	size_t have = 0;
 	int rc = 0;
+	bool past = false;
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	while (rc == 0) {
+	while (rc == 0 && !past) {
 		ssize_t n = read(fd, buffer + have, sizeof(buffer) - 1 - have);
 		if (n <= 0)
 			break;
 		have += (size_t)n;
 		buffer[have] = 0;
 		char *line = buffer;
-		for (char *end_line; rc == 0 && (end_line = strchr(line, '\n')); line = end_line + 1) {
+		for (char *end_line; rc == 0 && (end_line = strchr(line, '\n'));
+			line = end_line + 1) {
 			struct map map;
 			*end_line = 0;
 			parse(line, &map);
+			past = map.start >= end;
 			rc = renew(&map, start, end);
 		}
 		have -= (size_t)(line - buffer);

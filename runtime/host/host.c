@@ -6,6 +6,7 @@
 #include "runtime/host/deadline.h"
 #include "runtime/host_proto.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,12 +37,21 @@ void host_lost(struct host *h, const struct ramet_err *err)
 	host_stop(h, err->code == RAMET_EPROTO ? RAMET_HOST_PROTOCOL : RAMET_HOST_LOST);
 }
 
+static bool complete(const struct engine_ops *ops)
+{
+	return ops->init && ops->load && ops->call && ops->done && ops->interrupt &&
+		ops->before_snapshot && ops->after_clone && !ops->wait_begin == !ops->wait_end;
+}
+
 int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err)
 {
 	if (ops->abi != ENGINE_ABI)
 		return err_set(err, RAMET_EVERSION,
 			"engine %s was built for version %u of the interface, this host has %u",
 			ops->name, ops->abi, ENGINE_ABI);
+	if (!complete(ops))
+		return err_set(err, RAMET_EINVAL, "engine %s lacks a function of the interface",
+			ops->name);
 	if (host.ops)
 		return err_set(err, RAMET_EEXIST, "engine %s: this process has engine %s already",
 			ops->name, host.ops->name);
@@ -83,6 +93,7 @@ static int start(struct ramet_err *err)
 		return fd;
 	channel_init(&host.channel, fd);
 	crash_watch(&host.channel);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not for the programs that functions run */
 	signal(SIGPIPE, SIG_IGN);
 	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);
 	if (rc == 0)

@@ -1,5 +1,6 @@
-/* libramet-host: what turns a process into a host. A program registers its engine and calls ramet_host_run(), which
- * serves rametd (runtime/host_proto.h) until it is told to exit. These are the library's only exported symbols. */
+/* libramet-host: what turns a process into a host. A program registers its engine and calls
+ * ramet_host_run(), which serves rametd (runtime/host_proto.h) until it is told to exit. These are
+ * the library's only exported symbols. */
 #ifndef RUNTIME_HOST_HOST_H
 #define RUNTIME_HOST_HOST_H
 
@@ -9,20 +10,20 @@
 
 /* Exit statuses of a host. Whatever made it end is on stderr, too. */
 enum ramet_host_status {
-	RAMET_HOST_OK = 0,	 /* rametd said exit */
-	RAMET_HOST_LOAD = 1,	 /* the engine or the application could not be initialised */
+	RAMET_HOST_OK = 0, /* rametd said exit */
+	RAMET_HOST_LOAD = 1, /* the engine or the application could not be initialised */
 	RAMET_HOST_PROTOCOL = 2, /* rametd sent what the protocol does not know */
-	RAMET_HOST_LOST = 3,	 /* the control connection ended */
-	RAMET_HOST_CLONE = 4,	 /* a clone could not be made safe to run (no fresh randomness) */
+	RAMET_HOST_LOST = 3, /* the control connection ended */
+	RAMET_HOST_CLONE = 4, /* a clone could not be made safe to run (no fresh randomness) */
 };
 
-/* ramet_host_register - the engine of this process; ops must stay valid. RAMET_EVERSION: built against another ABI;
- * RAMET_EEXIST: there is one already. */
+/* ramet_host_register - the engine of this process; ops must stay valid. RAMET_EVERSION: built
+ * against another ABI; RAMET_EINVAL: a slot is empty; RAMET_EEXIST: there is one already. */
 RAMET_HOST_EXPORT int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err);
 
-/* ramet_host_run - serves until the end; call it once, on the main thread. The control descriptor is RAMET_CONTROL_FD in
- * the environment. Returns an enum ramet_host_status: leave with _exit(), since a clone must not run exit handlers that
- * belong to the process it was cloned from. */
+/* ramet_host_run - serves until the end; call it once, on the main thread. The control descriptor
+ * is RAMET_CONTROL_FD in the environment. Returns an enum ramet_host_status: leave with _exit(),
+ * since a clone must not run exit handlers that belong to the process it was cloned from. */
 RAMET_HOST_EXPORT int ramet_host_run(void);
 
 #endif

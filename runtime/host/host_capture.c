@@ -1,13 +1,15 @@
-/* capture: the engine prepares, the safepoint leaves a shadow behind, and execution goes on twice: here
- * in the host at once, and some day in each clone. */
+/* capture: the engine prepares, the safepoint leaves a shadow behind, and execution goes on twice:
+ * here in the host at once, and some day in each clone. */
 #include "runtime/host/host_internal.h"
 
 #include "base/err.h"
 #include "rfork/safepoint.h"
+#include "runtime/host/crash.h"
 #include "runtime/host/dontneed.h"
 
+#include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void say_captured(struct host *host, struct safepoint_shadow *shadow)
@@ -41,8 +43,12 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 	unsigned char seed[ENGINE_SEED_BYTES];
 	struct ramet_err err;
 	dontneed_in_clone();
+	crash_in_clone();
+	channel_forget(&host->channel);
+	(void)fcntl(host->channel.fd, F_SETFD, FD_CLOEXEC);
 	int rc = 0;
-	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+	/* the kernel's own, not the C library's, which may keep a state of its own */
+	if (syscall(SYS_getrandom, seed, sizeof(seed), 0) != (long)sizeof(seed))
 		rc = err_errno(&err, RAMET_EIO, "fresh random bytes");
 	if (rc == 0)
 		rc = host->ops->after_clone(host->engine, seed, &err);
@@ -63,7 +69,7 @@ int host_capture(struct host *host)
 		return RAMET_EPROTO;
 	int rc = host->ops->before_snapshot(host->engine, &err);
 	fflush(NULL);
-	channel_forget(&host->channel);
+	channel_trim(&host->channel);
 	if (rc == 0)
 		rc = safepoint_capture(host->channel.fd, &shadow, &first_ns, &err);
 	if (rc < 0)

@@ -40,7 +40,8 @@ void host_lost(struct host *host, const struct ramet_err *err);
 /* host_message_parse - RAMET_EPROTO for what is no message of runtime/host_proto.h */
 int host_message_parse(const unsigned char *data, size_t len, struct host_message *ret);
 
-/* The requests, each with its answer. RAMET_EPROTO: the message is malformed; then the host ends. */
+/* The requests, each with its answer. RAMET_EPROTO: the message is malformed; then the host ends.
+ */
 int host_load(struct host *host, const struct host_message *message);
 int host_capture(struct host *host);
 int host_call(struct host *host, const struct host_message *message);
@@ -48,7 +49,8 @@ int host_call(struct host *host, const struct host_message *message);
 /* host_answer - a message without payload; what it says about the connection is kept in host */
 void host_answer(struct host *host, const struct message_writer *w, unsigned char *start,
 	const int *fds, unsigned nfds);
-/* host_answer_error - {t: type, [id], [ok: false, data: "", begin, end], error}; times may be NULL */
+/* host_answer_error - {t: type, [id], [ok: false, data: "", begin, end], error}; times may be NULL
+ */
 struct host_times {
 	uint64_t id, begin_ns, end_ns;
 };

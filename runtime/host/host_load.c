@@ -24,12 +24,14 @@ static int read_function(struct message_reader *r, struct engine_function *ret)
 		struct message_span key;
 		struct message_span value;
 		rc = message_read_str(r, &key);
-		if (rc == 0)
-			rc = message_read_str(r, &value);
-		if (rc == 0 && message_is(key, "name"))
-			ret->name = keep(value);
-		else if (rc == 0 && message_is(key, "handler"))
-			ret->handler = keep(value);
+		if (rc < 0)
+			break;
+		const char **field = message_is(key, "name") ? &ret->name
+			: message_is(key, "handler")	     ? &ret->handler
+							     : NULL;
+		rc = field ? message_read_str(r, &value) : message_skip(r);
+		if (rc == 0 && field && !*field)
+			*field = keep(value);
 	}
 	return rc == 0 && (!ret->name || !ret->handler) ? RAMET_EPROTO : rc;
 }
@@ -93,7 +95,7 @@ int host_load(struct host *host, const struct host_message *message)
 	if (host->loaded)
 		return RAMET_EPROTO;
 	uint64_t begin = host_now_ns();
-	char *dir = keep(message->dir);
+	char *dir = message->dir.len ? keep(message->dir) : NULL;
 	int rc = dir ? read_functions(host, message->functions) : RAMET_EPROTO;
 	if (rc == 0)
 		rc = read_env(message->env, &env, &nenv);

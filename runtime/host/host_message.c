@@ -2,6 +2,7 @@
 #include "runtime/host/host_internal.h"
 
 #include "ramet/error.h"
+#include "runtime/host_proto.h"
 
 /* remembers where a value is and goes on behind it */
 static int take_value(struct message_reader *r, struct message_reader *ret)
@@ -42,8 +43,11 @@ int host_message_parse(const unsigned char *data, size_t len, struct host_messag
 {
 	struct message_reader r = {data, data + len};
 	uint32_t pairs;
-	*ret = (struct host_message){.type = {"", 0}, .function = {"", 0}, .dir = {"", 0},
-		.data = {"", 0}};
+	*ret = (struct host_message){.type = {"", 0},
+		.function = {"", 0},
+		.dir = {"", 0},
+		.data = {"", 0},
+		.max_output = HOST_MAX_PAYLOAD};
 	int rc = message_read_map(&r, &pairs);
 	for (uint32_t i = 0; rc == 0 && i < pairs; i++) {
 		struct message_span key;

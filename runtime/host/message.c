@@ -1,5 +1,5 @@
-/* The reader and writer of runtime/host/message.h: the part of msgpack that the host protocol uses, with nothing of the
- * C library but memcpy, so that a signal handler may write with it. */
+/* The reader and writer of runtime/host/message.h: the part of msgpack that the host protocol uses,
+ * with nothing of the C library but memcpy, so that a signal handler may write with it. */
 #include "runtime/host/message.h"
 
 #include "ramet/error.h"
@@ -46,8 +46,8 @@ struct message_head {
 	uint64_t value;
 };
 
-static bool message_head_sized(struct message_reader *r, unsigned width, enum message_type type,
-	struct message_head *ret)
+static bool message_head_sized(
+	struct message_reader *r, unsigned width, enum message_type type, struct message_head *ret)
 {
 	ret->type = type;
 	return message_take_int(r, width, &ret->value);
@@ -61,15 +61,16 @@ static bool message_head_ext(struct message_reader *r, unsigned width, struct me
 	return true;
 }
 
-static bool message_head_long(struct message_reader *r, unsigned char first, struct message_head *ret)
+static bool message_head_long(
+	struct message_reader *r, unsigned char first, struct message_head *ret)
 {
 	switch (first) {
 	case 0xc0:
-		*ret = (struct message_head){ MESSAGE_NIL, 0 };
+		*ret = (struct message_head){MESSAGE_NIL, 0};
 		return true;
 	case 0xc2:
 	case 0xc3:
-		*ret = (struct message_head){ MESSAGE_BOOL, first & 1u };
+		*ret = (struct message_head){MESSAGE_BOOL, first & 1u};
 		return true;
 	case 0xc4:
 	case 0xc5:
@@ -81,7 +82,7 @@ static bool message_head_long(struct message_reader *r, unsigned char first, str
 		return message_head_ext(r, 1u << (first - 0xc7), ret);
 	case 0xca:
 	case 0xcb:
-		*ret = (struct message_head){ MESSAGE_OTHER, 4u << (first - 0xca) };
+		*ret = (struct message_head){MESSAGE_OTHER, 4u << (first - 0xca)};
 		return true;
 	case 0xcc:
 	case 0xcd:
@@ -104,7 +105,7 @@ static bool message_head_long(struct message_reader *r, unsigned char first, str
 	case 0xd6:
 	case 0xd7:
 	case 0xd8:
-		*ret = (struct message_head){ MESSAGE_OTHER, 1 + (1u << (first - 0xd4)) };
+		*ret = (struct message_head){MESSAGE_OTHER, 1 + (1u << (first - 0xd4))};
 		return true;
 	case 0xd9:
 	case 0xda:
@@ -128,15 +129,15 @@ static bool message_head(struct message_reader *r, struct message_head *ret)
 		return false;
 	unsigned char first = *p;
 	if (first < 0x80)
-		*ret = (struct message_head){ MESSAGE_UINT, first };
+		*ret = (struct message_head){MESSAGE_UINT, first};
 	else if (first < 0x90)
-		*ret = (struct message_head){ MESSAGE_MAP, first & 0x0fu };
+		*ret = (struct message_head){MESSAGE_MAP, first & 0x0fu};
 	else if (first < 0xa0)
-		*ret = (struct message_head){ MESSAGE_ARRAY, first & 0x0fu };
+		*ret = (struct message_head){MESSAGE_ARRAY, first & 0x0fu};
 	else if (first < 0xc0)
-		*ret = (struct message_head){ MESSAGE_STR, first & 0x1fu };
+		*ret = (struct message_head){MESSAGE_STR, first & 0x1fu};
 	else if (first >= 0xe0)
-		*ret = (struct message_head){ MESSAGE_INT, (uint64_t)(int64_t)(signed char)first };
+		*ret = (struct message_head){MESSAGE_INT, (uint64_t)(int64_t)(signed char)first};
 	else
 		return message_head_long(r, first, ret);
 	return true;
@@ -160,13 +161,14 @@ static int message_read_count(struct message_reader *r, enum message_type type, 
 	return 0;
 }
 
-static int message_read_bytes(struct message_reader *r, enum message_type type, struct message_span *ret)
+static int message_read_bytes(
+	struct message_reader *r, enum message_type type, struct message_span *ret)
 {
 	uint64_t len;
 	const unsigned char *p;
 	if (message_read_head(r, type, &len) < 0 || !message_take(r, len, &p))
 		return RAMET_EPROTO;
-	*ret = (struct message_span){ (const char *)p, len };
+	*ret = (struct message_span){(const char *)p, len};
 	return 0;
 }
 
@@ -204,8 +206,8 @@ int message_read_bool(struct message_reader *r, bool *ret)
 	return 0;
 }
 
-/* A counter instead of recursion: nesting costs nothing, and each value takes at least one byte of the message, so that
- * a count nobody could have sent ends at the message's end. */
+/* A counter instead of recursion: nesting costs nothing, and each value takes at least one byte of
+ * the message, so that a count nobody could have sent ends at the message's end. */
 int message_skip(struct message_reader *r)
 {
 	uint64_t left = 1;
@@ -219,7 +221,8 @@ int message_skip(struct message_reader *r)
 			left += 2 * head.value;
 		else if (head.type == MESSAGE_ARRAY)
 			left += head.value;
-		else if ((head.type == MESSAGE_STR || head.type == MESSAGE_BIN || head.type == MESSAGE_OTHER) &&
+		else if ((head.type == MESSAGE_STR || head.type == MESSAGE_BIN ||
+				 head.type == MESSAGE_OTHER) &&
 			!message_take(r, head.value, &p))
 			return RAMET_EPROTO;
 	}
@@ -250,9 +253,10 @@ static void message_put(struct message_writer *w, const void *data, size_t len)
 	w->at += len;
 }
 
-static void message_put_int(struct message_writer *w, unsigned char first, unsigned width, uint64_t value)
+static void message_put_int(
+	struct message_writer *w, unsigned char first, unsigned width, uint64_t value)
 {
-	unsigned char bytes[9] = { first };
+	unsigned char bytes[9] = {first};
 	for (unsigned i = 0; i < width; i++)
 		bytes[1 + i] = (unsigned char)(value >> (8 * (width - 1 - i)));
 	message_put(w, bytes, 1 + width);
@@ -284,7 +288,7 @@ void message_str(struct message_writer *w, const char *text)
 /* length of the UTF-8 sequence at p (1…4), or 0 where there is no valid one */
 static size_t message_utf8(const unsigned char *p, size_t left)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	if (p[0] < 0x80)
 		return p[0] ? 1 : 0;
 	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc0 ? 2 : 0;

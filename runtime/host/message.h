@@ -1,6 +1,7 @@
-/* msgpack in place: reads a message where it was received and writes one into memory that is there already. Unlike
- * base/wire.h it never allocates and builds no tree: a clone must touch few pages, and the crash handler none of the heap.
- * Reading is bounded by the bytes given; every malformed input is RAMET_EPROTO. */
+/* msgpack in place: reads a message where it was received and writes one into memory that is there
+ * already. Unlike base/wire.h it never allocates and builds no tree: a clone must touch few pages,
+ * and the crash handler none of the heap. Reading is bounded by the bytes given; every malformed
+ * input is RAMET_EPROTO. */
 #ifndef RUNTIME_HOST_MESSAGE_H
 #define RUNTIME_HOST_MESSAGE_H
 
@@ -17,7 +18,8 @@ struct message_span { /* bytes of the message itself, not terminated */
 	size_t len;
 };
 
-/* each takes one value from the reader: 0, or RAMET_EPROTO when it is of another type or cut short */
+/* each takes one value from the reader: 0, or RAMET_EPROTO when it is of another type or cut short
+ */
 int message_read_map(struct message_reader *r, uint32_t *ret_pairs);
 int message_read_array(struct message_reader *r, uint32_t *ret_items);
 int message_read_str(struct message_reader *r, struct message_span *ret);
@@ -38,11 +40,13 @@ struct message_writer {
 
 void message_map(struct message_writer *w, uint32_t pairs);
 void message_str(struct message_writer *w, const char *text);
-/* message_text - any bytes as a valid string of at most max bytes: cut at a character, broken UTF-8 and NULs become '?' */
+/* message_text - any bytes as a valid string of at most max bytes: cut at a character, broken UTF-8
+ * and NULs become '?' */
 void message_text(struct message_writer *w, const char *text, size_t len, size_t max);
 void message_uint(struct message_writer *w, uint64_t value);
 void message_bool(struct message_writer *w, bool value);
-void message_bin_header(struct message_writer *w, uint32_t len); /* the bytes follow outside the writer */
+void message_bin_header(
+	struct message_writer *w, uint32_t len); /* the bytes follow outside the writer */
 void message_kuint(struct message_writer *w, const char *key, uint64_t value);
 void message_kstr(struct message_writer *w, const char *key, const char *text);
 

@@ -26,12 +26,13 @@ struct engine {
 	struct ramet_err err; /* why loading failed */
 };
 
-static int engine_init(
-	int deadline_signal, char *detail, size_t cap, struct engine **ret_engine, struct ramet_err *err)
+static int engine_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
+	struct ramet_err *err)
 {
 	static struct engine engine;
 	(void)deadline_signal;
 	(void)err;
+	setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash is in the log */
 	snprintf(detail, cap, "native, shared objects (interface 1)");
 	*ret_engine = &engine;
 	return 0;
@@ -54,12 +55,13 @@ static int init_object(struct native_object *object, struct ramet_err *err)
 	find_symbol(object->handle, "ramet_after_clone", &object->after_clone);
 	int rc = init ? init() : 0;
 	if (rc != 0)
-		return err_set(err, RAMET_EUSER, "ramet_init() of %s returned %d", object->path, rc);
+		return err_set(
+			err, RAMET_EUSER, "ramet_init() of %s returned %d", object->path, rc);
 	return 0;
 }
 
-static int open_object(struct engine *engine, const char *path, struct native_object **ret,
-	struct ramet_err *err)
+static int open_object(
+	struct engine *engine, const char *path, struct native_object **ret, struct ramet_err *err)
 {
 	for (unsigned i = 0; i < engine->nobjects; i++) {
 		if (strcmp(engine->objects[i].path, path) == 0) {
@@ -87,9 +89,10 @@ static int load_function(struct engine *engine, const struct engine_load *load, 
 	struct native_object *object = NULL;
 	if (!colon || colon == handler || colon[1] == '\0')
 		return err_set(err, RAMET_EINVAL,
-			"handler of %s: %s is not of the form \"libname.so:symbol\"", name, handler);
-	int len = snprintf(
-		path, sizeof(path), "%s/%.*s", load->dir, (int)(colon - handler), handler);
+			"handler of %s: %s is not of the form \"libname.so:symbol\"", name,
+			handler);
+	int len =
+		snprintf(path, sizeof(path), "%s/%.*s", load->dir, (int)(colon - handler), handler);
 	if (len >= (int)sizeof(path))
 		return err_set(err, RAMET_ELIMIT, "handler of %s: the path is too long", name);
 	int rc = open_object(engine, path, &object, err);
@@ -125,7 +128,8 @@ static int engine_load(
 static int call_failed(struct ramet_invocation *call, int rc, struct engine_error *ret_error)
 {
 	if (!call->code && !call->failed)
-		snprintf(call->message, sizeof(call->message), "the handler returned %d", rc);
+		snprintf(call->message, sizeof(call->message), "the handler returned %d%s", rc,
+			call->cancelled ? " after its deadline" : "");
 	*ret_error = (struct engine_error){
 		.code = call->code ? call->code : RAMET_EUSER,
 		.kind = call->code == RAMET_ELIMIT ? ENGINE_LIMIT
@@ -179,15 +183,27 @@ static int engine_before_snapshot(struct engine *engine, struct ramet_err *err)
 		const struct native_object *object = &engine->objects[i];
 		int rc = object->before_snapshot ? object->before_snapshot() : 0;
 		if (rc != 0)
-			return err_set(err, RAMET_EREFUSED, "ramet_before_snapshot() of %s returned %d",
-				object->path, rc);
+			return err_set(err, RAMET_EREFUSED,
+				"ramet_before_snapshot() of %s returned %d", object->path, rc);
 	}
 	return 0;
+}
+
+/* the C library's own generators: what they were seeded with is the same in every clone */
+static void seed_libc(const unsigned char seed[ENGINE_SEED_BYTES])
+{
+	unsigned number;
+	unsigned short words[3];
+	memcpy(&number, seed, sizeof(number));
+	memcpy(words, seed + sizeof(number), sizeof(words));
+	srandom(number); /* rand(), too */
+	(void)seed48(words);
 }
 
 static int engine_after_clone(
 	struct engine *engine, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
 {
+	seed_libc(seed);
 	for (unsigned i = 0; i < engine->nobjects; i++) {
 		const struct native_object *object = &engine->objects[i];
 		int rc = object->after_clone ? object->after_clone(seed) : 0;

@@ -1,4 +1,5 @@
-/* The engine for shared objects with the C interface of include/ramet/function.h. Part of ramet-host. */
+/* The engine for shared objects with the C interface of include/ramet/function.h. Part of
+ * ramet-host. */
 #ifndef RUNTIME_NATIVE_NATIVE_ENGINE_H
 #define RUNTIME_NATIVE_NATIVE_ENGINE_H
 
