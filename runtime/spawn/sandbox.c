@@ -1,5 +1,6 @@
-/* The pool of sandboxes. It is refilled through the loop when no sandbox was taken for a while, so
- * that making them does not compete with clones; when few are left, at once. */
+/* The pool of sandboxes. Used ones are thrown away and new ones made through the loop when no
+ * sandbox was taken for a while, so that this does not compete with clones; when few are left, or
+ * many used ones wait, at once. */
 #include "runtime/spawn/sandbox.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -17,6 +18,7 @@
 
 #define REFILL_QUIET_NS (2 * NSEC_PER_MSEC)
 #define MAKE_TIMEOUT_MS 10000
+#define USED_MAX 128 /* that wait to be thrown away */
 #define ASK_MAX 64 /* sandboxes asked for and not answered: their answers fit the socket */
 
 struct sandbox_pool {
@@ -27,7 +29,8 @@ struct sandbox_pool {
 	struct loop_watch watch;
 	struct loop_timer refill;
 	struct list ready;
-	unsigned nready, asked, target;
+	struct list used; /* to be thrown away: nothing of ours runs in them any more */
+	unsigned nready, nused, asked, target;
 	unsigned alive; /* records, ready and in use, that are not reaped */
 	bool destroyed;
 };
@@ -49,23 +52,24 @@ static void sandbox_free(struct sandbox *sandbox)
 	pool_release(pool);
 }
 
-static void sandbox_unready(struct sandbox *sandbox)
+static void sandbox_unlink(struct sandbox *sandbox)
 {
 	if (list_empty(&sandbox->link))
 		return;
 	list_remove(&sandbox->link);
-	sandbox->pool->nready--;
+	if (sandbox->discarded)
+		sandbox->pool->nused--;
+	else
+		sandbox->pool->nready--;
 }
 
 static void on_init_exit(struct child *child, int wstatus, const struct rusage *usage)
 {
 	(void)wstatus, (void)usage;
 	struct sandbox *sandbox = container_of(child, struct sandbox, init);
-	if (!list_empty(&sandbox->link)) {
-		sandbox_unready(sandbox);
-		sandbox->discarded = true;
-	}
-	if (sandbox->discarded)
+	bool ours = !list_empty(&sandbox->link) || sandbox->discarded;
+	sandbox_unlink(sandbox);
+	if (ours)
 		sandbox_free(sandbox);
 }
 
@@ -74,15 +78,32 @@ void sandbox_kill(const struct sandbox *sandbox)
 	child_kill(&sandbox->init);
 }
 
+/* ends the oldest until no more than that many wait */
+static void throw_away(struct sandbox_pool *pool, unsigned left)
+{
+	while (pool->nused > left) {
+		struct sandbox *sandbox = list_first(&pool->used, struct sandbox, link);
+		sandbox_unlink(sandbox);
+		child_kill(&sandbox->init);
+	}
+}
+
+static void refill_later(struct sandbox_pool *pool);
+
 void sandbox_discard(struct sandbox *sandbox)
 {
 	if (!sandbox)
 		return;
+	struct sandbox_pool *pool = sandbox->pool;
 	sandbox->discarded = true;
-	if (sandbox->init.pid)
-		child_kill(&sandbox->init);
-	else
+	if (!sandbox->init.pid) {
 		sandbox_free(sandbox);
+		return;
+	}
+	list_append(&pool->used, &sandbox->link);
+	pool->nused++;
+	throw_away(pool, USED_MAX);
+	refill_later(pool);
 }
 
 /* --- talking to the helper --- */
@@ -146,6 +167,7 @@ static void helper_lost(struct sandbox_pool *pool)
 	loop_timer_cancel(&pool->refill);
 	close_reset(&pool->socket);
 	pool->asked = 0;
+	throw_away(pool, 0);
 }
 
 static void on_helper_exit(struct child *child, int wstatus, const struct rusage *usage)
@@ -158,6 +180,7 @@ static void refill_now(struct loop_timer *timer)
 {
 	struct sandbox_pool *pool = container_of(timer, struct sandbox_pool, refill);
 	unsigned have = pool->nready + pool->asked;
+	throw_away(pool, 0);
 	if (pool->socket >= 0 && have < pool->target && pool->asked < ASK_MAX)
 		ask(pool, MIN(pool->target - have, ASK_MAX - pool->asked));
 }
@@ -165,9 +188,10 @@ static void refill_now(struct loop_timer *timer)
 static void refill_later(struct sandbox_pool *pool)
 {
 	bool urgent = pool->nready + pool->asked < pool->target / 4;
-	if (pool->socket >= 0 && (!urgent || !pool->refill.heap_pos))
-		(void)loop_timer_set(pool->loop, &pool->refill,
-			now_ns() + (urgent ? 0 : REFILL_QUIET_NS), refill_now);
+	if (pool->destroyed || (urgent && pool->refill.heap_pos))
+		return;
+	(void)loop_timer_set(
+		pool->loop, &pool->refill, now_ns() + (urgent ? 0 : REFILL_QUIET_NS), refill_now);
 }
 
 static void on_readable(struct loop_watch *watch, uint32_t events)
@@ -219,7 +243,7 @@ int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct
 			return rc;
 	}
 	struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
-	sandbox_unready(sandbox);
+	sandbox_unlink(sandbox);
 	refill_later(pool);
 	if (fault_hit("sandbox.dying"))
 		let_die(sandbox);
@@ -263,6 +287,7 @@ int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 	*pool = (struct sandbox_pool){
 		.loop = loop, .reaper = reaper, .socket = -1, .target = options->target};
 	list_init(&pool->ready);
+	list_init(&pool->used);
 	int rc = start_helper(pool, options, err);
 	if (rc == 0)
 		rc = loop_watch_add(loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
@@ -282,6 +307,19 @@ static void drain_helper(struct sandbox_pool *pool)
 		rc = wait_answer(pool, NULL);
 }
 
+static void destroy_all(struct sandbox_pool *pool, struct list *list)
+{
+	while (!list_empty(list)) {
+		struct sandbox *sandbox = list_first(list, struct sandbox, link);
+		child_kill(&sandbox->init);
+		reaper_forget(pool->reaper, &sandbox->init);
+		sandbox_unlink(sandbox);
+		close_reset(&sandbox->pidfd);
+		free(sandbox);
+		pool->alive--;
+	}
+}
+
 void sandbox_pool_destroy(struct sandbox_pool *pool)
 {
 	if (!pool)
@@ -290,15 +328,8 @@ void sandbox_pool_destroy(struct sandbox_pool *pool)
 	helper_lost(pool);
 	child_kill(&pool->helper);
 	reaper_forget(pool->reaper, &pool->helper);
-	while (!list_empty(&pool->ready)) {
-		struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
-		child_kill(&sandbox->init);
-		reaper_forget(pool->reaper, &sandbox->init);
-		sandbox_unready(sandbox);
-		close_reset(&sandbox->pidfd);
-		free(sandbox);
-		pool->alive--;
-	}
+	destroy_all(pool, &pool->ready);
+	destroy_all(pool, &pool->used);
 	pool->destroyed = true;
 	pool_release(pool);
 }
