@@ -1,0 +1,122 @@
+"""A thousand children of one seed over two nodes, each with a result of its own; afterwards the nodes have exactly what
+they had before: descriptors, processes, namespaces, control groups, mounts, and the memory but for a few per cent."""
+import os
+import pathlib
+import unittest
+
+import cluster
+from cluster import NATIVE
+
+CHILDREN = 1000
+AT_ONCE = 100
+SLACK = 1.05
+
+
+def memory_of(pid):
+    """Bytes that only this process has."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Private_"))
+
+
+def machine(key):
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) << 10
+    raise KeyError(key)
+
+
+def descriptors(pid):
+    """What a process has open, by kind: {"socket": 3, "/memfd:x": 1}."""
+    kinds = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            kind = os.readlink(f"/proc/{pid}/fd/{fd}").split(":[")[0]
+        except FileNotFoundError:
+            continue
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+def mounts(pid):
+    """How many; those of `ip netns add` are not counted: other clusters come and go at the same time."""
+    lines = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    return sum("/run/netns" not in line for line in lines)
+
+
+class Thousand(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.cluster = self.enterContext(cluster.Cluster(2, extra="limits: {idle: 300ms}\n", quick_free=True))
+        self.daemons = {}
+        for node, pid in self.cluster.pids.items():
+            self.daemons[f"rametd {node}"] = pid
+            self.daemons[f"ramet-spawn {node}"] = cluster.only(
+                [p for p in cluster.descendants([pid]) if cluster.name_of(p) == "ramet-spawn"])
+
+    def counts(self):
+        """What must be the same before and after."""
+        below = cluster.descendants(self.cluster.pids.values())
+        names = [cluster.name_of(pid) for pid in below]
+        found = {
+            "processes": {name: names.count(name) for name in set(names)},
+            "namespaces": len(cluster.namespaces(below)),
+            "groups": sum(len(cluster.groups(node, pid)) for node, pid in self.cluster.pids.items()),
+        }
+        for name, pid in self.daemons.items():
+            found[f"descriptors of {name}"] = descriptors(pid)
+            found[f"mounts of {name}"] = mounts(pid)
+            found[f"threads of {name}"] = len(os.listdir(f"/proc/{pid}/task"))
+        return found
+
+    def settled(self, wanted=None):
+        """The counts once they are what is wanted, or, after a time, what they are; without a wish, once the pools are
+        full again, which ramet-spawn fills in the background."""
+        last = [None, 0]
+
+        def same():
+            now = self.counts()
+            last[1] = last[1] + 1 if now == last[0] else 0
+            last[0] = now
+            return now == wanted if wanted else last[1] == 20
+
+        try:
+            cluster.eventually("the counts stay", same)
+        except AssertionError:
+            if not wanted:
+                raise
+        return last[0]
+
+    def use(self, children):
+        """A seed's whole life: deployed, forked so often, removed."""
+        self.cluster.deploy(NATIVE, "--handler", "square", "--name", "square", "--fresh", "fresh")
+        pids = set()
+        for first in range(0, children, AT_ONCE):
+            calls, summary = self.cluster.burst("square", AT_ONCE, first)
+            self.assertEqual((summary["ok"], summary["failed"], summary["cold"]), (AT_ONCE, 0, 0))
+            self.assertEqual(sorted(call["rank"] for call in calls), list(range(AT_ONCE)))
+            for call in calls:
+                number = first + call["rank"]
+                self.assertEqual(call["output"],
+                                 {"rank": call["rank"], "size": AT_ONCE, "square": number * number, "page": 1})
+                pids.add((call["node"], call["instance"]))
+        self.assertEqual(len(pids), children, "each call had a process of its own")
+        self.cluster.run("remove", "square")
+        cluster.eventually("all instances and seeds are gone", lambda: not self.cluster.list("ps")
+                           and not self.cluster.list("seeds"))
+
+    def test_nothing_is_left(self):
+        self.use(CHILDREN)  # fills pools, buffers and what is kept of ended instances
+        before = self.settled()
+        memory = {name: memory_of(pid) for name, pid in self.daemons.items()}
+        available, shared = machine("MemAvailable"), machine("Shmem")
+        self.use(CHILDREN)
+        self.assertEqual(self.settled(before), before)
+        for name, pid in self.daemons.items():
+            self.assertLess(memory_of(pid), memory[name] * SLACK + (256 << 10), name)
+        self.assertGreater(machine("MemAvailable"), available / SLACK)
+        self.assertLess(machine("Shmem"), shared * SLACK + (4 << 20))
+
+
+if __name__ == "__main__":
+    cluster.main("root", "netns", "ip")
