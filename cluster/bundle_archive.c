@@ -177,7 +177,7 @@ int bundle_pack_deploy(const struct wire_value *deploy, uid_t uid, gid_t gid,
 		"0000000000000000000000000000000000000000000000000000000000000000";
 	auto_app_version struct app_version *version = NULL;
 	auto_free struct file *files = NULL;
-	uint32_t count;
+	uint32_t count = 0;
 	int rc = app_version_parse(deploy, unnamed, &version, err);
 	if (rc == 0)
 		rc = parse_files(deploy, &files, &count, err);

@@ -105,7 +105,7 @@ static int unpack_file(const struct app_version *version, int root_fd, const str
 {
 	char path[CLIENT_PATH_MAX + 1];
 	const void *data;
-	const char *name;
+	const char *name = "";
 	size_t len;
 	bool executable;
 	auto_close int dir = -1;

@@ -315,6 +315,10 @@ void logring_close(struct logring *ring)
 	tell_end(ring);
 	loop_watch_remove(&ring->watch);
 	close_reset(&ring->fd);
+	if (ring->written == 0) { /* nothing to keep: it must not push out those that have */
+		ring_free(ring);
+		return;
+	}
 	list_remove(&ring->link);
 	list_append(&rings->ended, &ring->link);
 	if (++rings->nended > LOGRING_KEEP) {
