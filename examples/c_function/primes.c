@@ -1,10 +1,11 @@
 /* A native function: how many primes lie in a range.
  *
- *	cc -O2 -shared -fPIC -o libprimes.so primes.c
+ *	cc -O2 -shared -fPIC -o libprimes.so primes.c -I<include directory of Ramet>
  *	ramet deploy .
  *	ramet invoke primes --data '{"from": 0, "to": 1000}'
  *
- * The sieve is filled by ramet_init(), once in the cluster: instances are forks of the process that has it. */
+ * The sieve is filled by ramet_init(), once in the cluster: instances are forks of the process that
+ * has it. */
 #include "ramet/function.h"
 
 #include <stdio.h>
@@ -51,10 +52,11 @@ int primes(struct ramet_invocation *call)
 	unsigned long from = number(json, "from", 0);
 	unsigned long to = number(json, "to", LIMIT);
 	if (from > to || to > LIMIT)
-		return ramet_fail(call, "ValueError", "not a range within 0 to %u: %lu to %lu", LIMIT,
-			from, to);
+		return ramet_fail(call, "ValueError", "not a range within 0 to %u: %lu to %lu",
+			LIMIT, from, to);
 	unsigned long count = 0;
 	for (unsigned long n = from; n < to; n++)
 		count += !composite[n];
-	return ramet_answerf(call, "{\"primes\": %lu, \"from\": %lu, \"to\": %lu}", count, from, to);
+	return ramet_answerf(
+		call, "{\"primes\": %lu, \"from\": %lu, \"to\": %lu}", count, from, to);
 }

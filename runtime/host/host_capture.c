@@ -62,7 +62,7 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 
 int host_capture(struct host *host)
 {
-	struct safepoint_shadow shadow;
+	struct safepoint_shadow shadow = {.pidfd = -1, .ready_fd = -1};
 	struct ramet_err err = {0};
 	uint64_t first_ns = 0;
 	if (!host->loaded)

@@ -1,7 +1,7 @@
 /* load: what the engine is to load, copied to memory that lives as long as the process. */
 #include "runtime/host/host_internal.h"
 
-#include "base/err.h"
+#include "base/cleanup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,24 +87,37 @@ static void say_loaded(struct host *host, uint64_t us)
 	host_answer(host, &w, bytes, NULL, 0);
 }
 
-int host_load(struct host *host, const struct host_message *message)
+/* what the engine is to load, of a message; after a failure the host ends */
+static int read_load(
+	struct host *host, const struct host_message *message, struct engine_load **ret_load)
 {
-	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
-	struct engine_env *env = NULL;
+	auto_free char *dir = message->dir.len ? keep(message->dir) : NULL;
+	auto_free struct engine_env *env = NULL;
+	auto_free struct engine_load *load = malloc(sizeof(*load));
 	unsigned nenv = 0;
-	if (host->loaded)
-		return RAMET_EPROTO;
-	uint64_t begin = host_now_ns();
-	char *dir = message->dir.len ? keep(message->dir) : NULL;
 	int rc = dir ? read_functions(host, message->functions) : RAMET_EPROTO;
 	if (rc == 0)
 		rc = read_env(message->env, &env, &nenv);
+	if (rc == 0 && !load)
+		rc = RAMET_ENOMEM;
 	if (rc < 0)
 		return rc;
-	struct engine_load *load = malloc(sizeof(*load)); /* the engine may keep it */
-	if (!load)
-		return RAMET_ENOMEM;
-	*load = (struct engine_load){dir, host->functions, host->nfunctions, env, nenv};
+	*load = (struct engine_load){
+		steal_ptr(&dir), host->functions, host->nfunctions, steal_ptr(&env), nenv};
+	*ret_load = steal_ptr(&load);
+	return 0;
+}
+
+int host_load(struct host *host, const struct host_message *message)
+{
+	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
+	struct engine_load *load; /* the engine may keep it */
+	if (host->loaded)
+		return RAMET_EPROTO;
+	uint64_t begin = host_now_ns();
+	int rc = read_load(host, message, &load);
+	if (rc < 0)
+		return rc;
 	if (host->ops->load(host->engine, load, &error) < 0) {
 		host_answer_error(host, "failed", NULL, &error);
 		host_stop(host, RAMET_HOST_LOAD);

@@ -105,7 +105,7 @@ static void test_context_tells_about_the_call(void)
 static void test_large_payloads_pass(void)
 {
 	const size_t len = 5u << 20;
-	unsigned char *data = malloc(len);
+	auto_free unsigned char *data = malloc(len);
 	const struct host_request request = {
 		.function = "echo", .data = data, .len = len, .binary = true};
 	struct ramet_err err = {0};
@@ -122,7 +122,6 @@ static void test_large_payloads_pass(void)
 	host_answer_fini(&answer);
 	CHECK_STR(ask(w.control, "echo", "small again"), "small again");
 	close_world(&w);
-	free(data);
 }
 
 /* calls sent before the first is answered are answered in order */

@@ -59,7 +59,7 @@ static int read_error(struct world *w)
 
 static void test_frames_come_in_any_pieces(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	REQUIRE(open_world(&w));
 	put(&w, "\x03\0\0\0one\x03\0\0\0two\x05\0\0\0th", 20);
 	check_frame(&w, "one");
@@ -73,7 +73,7 @@ static void test_frames_come_in_any_pieces(void)
 
 static void test_end_of_stream_is_told_by_where_it_comes(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	REQUIRE(open_world(&w));
 	put(&w, "\x01\0\0\0x", 5);
 	shutdown(w.peer, SHUT_WR);
@@ -89,7 +89,7 @@ static void test_end_of_stream_is_told_by_where_it_comes(void)
 
 static void test_lengths_are_bounded(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	REQUIRE(open_world(&w));
 	put(&w, "\0\0\0\0", 4);
 	CHECK_INT(read_error(&w), RAMET_EPROTO);
@@ -127,7 +127,7 @@ static void read_large(struct world *w, size_t len)
 
 static void test_large_frames_are_read_and_their_memory_given_back(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	REQUIRE(open_world(&w));
 	read_large(&w, 3u << 20);
 	CHECK(w.channel.data != w.channel.small);
@@ -139,7 +139,7 @@ static void test_large_frames_are_read_and_their_memory_given_back(void)
 
 static void test_trim_keeps_what_is_unread_and_forget_does_not(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	REQUIRE(open_world(&w));
 	read_large(&w, 100000); /* too small to be given back by itself */
 	put(&w, "ok\x03\0\0\0new", 9);
@@ -158,7 +158,7 @@ static void test_trim_keeps_what_is_unread_and_forget_does_not(void)
 
 static void test_send_to_nobody_is_closed(void)
 {
-	struct world w;
+	struct world w = {.peer = -1};
 	struct ramet_err err = {0};
 	const struct iovec part = {(void *)"x", 1};
 	REQUIRE(open_world(&w));

@@ -64,7 +64,7 @@ static bool open_host(struct clone_world *w)
 
 static bool capture(struct clone_world *w)
 {
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	int rc = host_say(w->host.control, "capture", &err);
 	if (rc == 0)
@@ -133,7 +133,7 @@ static int end_clone(struct clone *clone)
 /* one call in a clone of its own */
 static void check_in_clone(struct clone_world *w, const char *function, const char *expected)
 {
-	struct clone clone;
+	struct clone clone = {.control = -1};
 	REQUIRE(start_clone(w, &clone));
 	CHECK_STR(ask(clone.control, function, ""), expected);
 	CHECK_INT(WEXITSTATUS(end_clone(&clone)), RAMET_HOST_LOST);
@@ -157,7 +157,7 @@ static void test_clones_have_what_was_initialised(void)
 static void test_clones_get_randomness_of_their_own(void)
 {
 	struct clone_world w;
-	struct clone clone;
+	struct clone clone = {.control = -1};
 	char said[3][256];
 	REQUIRE(open_world(&w));
 	for (int i = 0; i < 2; i++) {
@@ -181,8 +181,8 @@ static void test_deadline_holds_in_clones(void)
 	const struct host_request request = {
 		.function = "spin", .deadline_ns = now_ns() + 20000000};
 	struct clone_world w;
-	struct clone clone;
-	struct host_answer answer;
+	struct clone clone = {.control = -1};
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	REQUIRE(open_world(&w));
 	REQUIRE(start_clone(&w, &clone));
@@ -198,8 +198,8 @@ static void test_deadline_holds_in_clones(void)
 static void check_crash_in_clone(struct clone_world *w, const char *how, int signal)
 {
 	const struct host_request request = {.function = "crash", .text = how};
-	struct clone clone;
-	struct host_answer answer;
+	struct clone clone = {.control = -1};
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	REQUIRE(start_clone(w, &clone));
 	REQUIRE_OK(host_call(clone.control, &request, &answer, &err), &err);
@@ -244,8 +244,8 @@ static void test_calls_behind_the_capture_are_kept(void)
 	const struct host_request request = {.id = 77, .function = "echo", .text = "mine"};
 	CLEANUP(buf_fini) struct buf call = {0};
 	struct clone_world w;
-	struct clone clone;
-	struct host_answer answer;
+	struct clone clone = {.control = -1};
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	size_t len;
 	unsigned char both[512] = {11, 0, 0, 0, 0x81, 0xa1, 't', 0xa7};
@@ -273,7 +273,7 @@ static void test_calls_behind_the_capture_are_kept(void)
 static void test_refused_capture_leaves_the_host(void)
 {
 	struct clone_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	REQUIRE(open_host(&w));
 	(void)ask(w.host.control, "refuse", "snapshot");
@@ -293,8 +293,8 @@ static void test_refused_capture_leaves_the_host(void)
 static void test_clone_whose_hook_fails_does_not_run(void)
 {
 	struct clone_world w;
-	struct clone clone;
-	struct host_answer answer;
+	struct clone clone = {.control = -1};
+	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	REQUIRE(open_host(&w));
 	(void)ask(w.host.control, "refuse", "clone");

@@ -188,7 +188,7 @@ static int start_loaded(pid_t *ret_pid)
 
 static void test_slots_are_called_in_order(void)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int control = start_loaded(&pid);
 	CHECK_STR(ask(control, "calls", ""), "i()l()c");
 	CHECK_STR(ask(control, "calls", ""), "i()l()cd()c");
@@ -207,7 +207,7 @@ static void call_failing(int control, const char *function, struct host_answer *
 static void test_texts_of_errors_are_cut_and_mended(void)
 {
 	struct host_answer answer;
-	pid_t pid;
+	pid_t pid = 0;
 	int control = start_loaded(&pid);
 	call_failing(control, "fail", &answer);
 	CHECK_STR(answer_error(&answer, "type"), "T");
@@ -220,7 +220,7 @@ static void test_texts_of_errors_are_cut_and_mended(void)
 static void test_silent_failure_and_too_much_output_are_errors(void)
 {
 	struct host_answer answer;
-	pid_t pid;
+	pid_t pid = 0;
 	int control = start_loaded(&pid);
 	call_failing(control, "silent", &answer);
 	CHECK_STR(answer_error(&answer, "code"), "EINTERNAL");
