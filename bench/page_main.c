@@ -14,7 +14,8 @@
 
 static const char usage[] = "usage: bench_page [--json] [--only fault|sibling]\n";
 static const char *const functions[] = {
-	"fill", "libbench_touch.so:fill", "touch", "libbench_touch.so:touch", NULL};
+	"fill", "libbench_touch.so:fill", "touch", "libbench_touch.so:touch",
+	"scatter", "libbench_touch.so:scatter", NULL};
 
 int page_host(struct node *node, struct proc **ret_host, struct image **ret_image,
 	struct ramet_err *err)
@@ -31,14 +32,16 @@ int page_host(struct node *node, struct proc **ret_host, struct image **ret_imag
 	if (rc == 0)
 		rc = proc_call(*ret_host, "touch", "100", NULL, err);
 	if (rc == 0)
+		rc = proc_call(*ret_host, "scatter", "100", NULL, err);
+	if (rc == 0)
 		rc = proc_capture(*ret_host, ret_image, &stats, &stall, err);
 	return rc;
 }
 
-int page_touch(struct proc *clone, double *ret_ns, struct ramet_err *err)
+int page_touch(struct proc *clone, bool scattered, double *ret_ns, struct ramet_err *err)
 {
 	auto_free char *json = NULL;
-	int rc = proc_call(clone, "touch", "100", &json, err);
+	int rc = proc_call(clone, scattered ? "scatter" : "touch", "100", &json, err);
 	if (rc == 0)
 		*ret_ns = strtod(json, NULL);
 	return rc;

@@ -45,13 +45,13 @@ static int one_round(struct remote *r, struct samples *firsts, struct samples *s
 	if (rc == 0)
 		rc = copy_clone(r, &pair.copy, &(struct clone_options){0}, err);
 	if (rc == 0)
-		rc = page_touch(pair.copy.proc, &first_ns, err);
+		rc = page_touch(pair.copy.proc, true, &first_ns, err);
 	if (rc == 0)
 		rc = second_child(r, &pair, err);
 	if (rc == 0) {
 		pager_child_stats(pair.copy.child, &first);
 		pager_child_stats(pair.child, &before);
-		rc = page_touch(pair.second, &second_ns, err);
+		rc = page_touch(pair.second, true, &second_ns, err);
 	}
 	if (rc == 0) {
 		pager_child_stats(pair.child, &after);
@@ -62,6 +62,29 @@ static int one_round(struct remote *r, struct samples *firsts, struct samples *s
 		samples_add(page_second, second_ns / pages / 1e3);
 	}
 	pair_end(&pair, r->node);
+	return rc;
+}
+
+/* reading in order: pages come in runs, ahead of the faults */
+static int streams(struct remote *r, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples ordered = {0}, scattered = {0};
+	int rc = 0;
+	for (int i = 0; rc == 0 && i < 2 * ROUNDS; i++) {
+		struct copy copy = {0};
+		double ns = 0;
+		rc = copy_begin(r, &copy, err);
+		if (rc == 0)
+			rc = copy_clone(r, &copy, &(struct clone_options){0}, err);
+		if (rc == 0)
+			rc = page_touch(copy.proc, i % 2, &ns, err);
+		if (rc == 0)
+			samples_add(i % 2 ? &scattered : &ordered, ns / (PAGE_MB * 256.0) / 1e3);
+		copy_end(&copy, r->node);
+	}
+	if (rc == 0)
+		report_samples("page_in_order_tcp", "us", &ordered,
+			"a page when they are read scattered, over TCP too", &scattered);
 	return rc;
 }
 
@@ -83,5 +106,5 @@ int page_sibling(struct node *node, struct ramet_err *err)
 		"userfaults of the first child, which read the same 4,096 pages", &firsts);
 	report_samples("sibling_page", "us", &page_second,
 		"a page of the first child, fetched over TCP", &page_first);
-	return 0;
+	return streams(&remote, err);
 }

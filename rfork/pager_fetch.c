@@ -204,21 +204,41 @@ static void slot_on_done(struct page_read *read, int status)
 
 /* --- faults --- */
 
-static bool fetchable(const struct pager_seed *seed, uint64_t page)
+static bool missing(const struct pager_seed *seed, uint64_t page)
 {
-	return page < seed->image->npages && seed->wanted[page / 64] >> (page % 64) & 1 &&
-		!image_has(seed->image, page) && !pager_outstanding(seed, page);
+	return page < seed->image->npages && !image_has(seed->image, page) &&
+		!pager_outstanding(seed, page);
 }
 
-/* the page, and what the working set has around it */
-static void choose_pages(struct pager_slot *slot, uint32_t page)
+static bool wanted(const struct pager_seed *seed, uint64_t page)
+{
+	return seed->wanted && page < seed->image->npages &&
+		seed->wanted[page / 64] >> (page % 64) & 1;
+}
+
+/* Whether the child reads through an array: then what comes next is fetched along. Anything less than a row of
+ * faults is no reason to: fetching ahead blindly makes interpreters slower. */
+static bool streams(struct pager_child *child, uint64_t page)
+{
+	child->stream = page > 0 && page == child->stream_next ? child->stream + 1 : 0;
+	child->stream_next = page + 1;
+	return child->stream >= PAGER_STREAM_AFTER;
+}
+
+/* the page, and what the working set has around it, or what a stream has before it */
+static void choose_pages(struct pager_slot *slot, uint32_t page, struct pager_child *child)
 {
 	const struct pager_seed *seed = slot->seed;
 	uint64_t first = page, end = (uint64_t)page + 1;
-	if (seed->wanted && seed->wanted[page / 64] >> (page % 64) & 1) {
-		while (end - first < PAGER_FAULT_PAGES && fetchable(seed, end))
+	if (streams(child, page)) {
+		while (end - first < PAGER_FAULT_PAGES && missing(seed, end))
 			end++;
-		while (end - first < PAGER_FAULT_PAGES && first > 0 && fetchable(seed, first - 1))
+		child->stream_next = end;
+	} else if (wanted(seed, page)) {
+		while (end - first < PAGER_FAULT_PAGES && wanted(seed, end) && missing(seed, end))
+			end++;
+		while (end - first < PAGER_FAULT_PAGES && first > 0 && wanted(seed, first - 1) &&
+			missing(seed, first - 1))
 			first--;
 	}
 	for (uint64_t at = first; at < end; at++)
@@ -254,7 +274,7 @@ static void fetch_page(struct pager_seed *seed, uint32_t page, struct pager_chil
 	slot->read.count = 0;
 	slot->read.urgent = true;
 	slot->read.pack_first = PAGE_READ_NO_PACK;
-	choose_pages(slot, page);
+	choose_pages(slot, page, child);
 	log_pages(seed, &slot->read);
 	pager_count(&child->counters, STAT_FETCHED, slot->read.count);
 	seed->reads++;

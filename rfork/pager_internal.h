@@ -13,7 +13,8 @@
 #include <stdatomic.h>
 
 #define PAGER_BUCKETS 256
-#define PAGER_FAULT_PAGES 8
+#define PAGER_FAULT_PAGES 16
+#define PAGER_STREAM_AFTER 3 /* faults in a row that make a stream */
 
 enum pager_stat {
 	STAT_EVENTS,
@@ -130,6 +131,8 @@ struct pager_child {
 	struct list uffds;
 	int first_fd; /* until it is added */
 	uint64_t log_start;
+	uint64_t stream_next; /* the page that would go on with what it reads in a row */
+	unsigned stream; /* faults in that row */
 	bool failed, ended;
 	struct ramet_err err;
 	struct pager_counters counters;

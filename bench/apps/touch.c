@@ -1,7 +1,8 @@
 /* What bench/run fork and page use as a native function: memory of a given size, and reading a part of it.
  *
  * fill: {"mb": N} or N: allocates and fills N MiB, before the capture. touch: N: reads one word of each page of
- * the first N percent and answers their sum; time: N: ns that it takes to read N pages in a row. */
+ * the first N percent, in order, and answers how many ns that took; scatter: the same of all pages, in an order in which
+ * no page follows its neighbour. */
 #include "ramet/function.h"
 
 #include <stdint.h>
@@ -15,6 +16,7 @@
 
 EXPORT int fill(struct ramet_invocation *call);
 EXPORT int touch(struct ramet_invocation *call);
+EXPORT int scatter(struct ramet_invocation *call);
 EXPORT int baseline(struct ramet_invocation *call);
 
 int baseline_fork(uint64_t *ret_first_ns, uint64_t *ret_total_ns);
@@ -54,6 +56,32 @@ int fill(struct ramet_invocation *call)
 	return ramet_answerf(call, "%zu", npages);
 }
 
+static uint64_t word_of(size_t page)
+{
+	return (uint64_t)page * (PAGE / sizeof(*memory)) * 0x9e3779b97f4a7c15u + 1;
+}
+
+static int check(struct ramet_invocation *call, uint64_t sum, uint64_t expected, uint64_t ns)
+{
+	if (sum != expected)
+		return ramet_fail(call, "AssertionError", "the pages do not hold what was written");
+	return ramet_answerf(call, "%llu", (unsigned long long)ns);
+}
+
+int scatter(struct ramet_invocation *call)
+{
+	size_t step = npages * 5 / 13 | 1; /* odd: meets every page of a power of two */
+	uint64_t sum = 0;
+	uint64_t expected = 0;
+	uint64_t begin = now();
+	for (size_t i = 0; i < npages; i++)
+		sum += memory[i * step % npages * (PAGE / sizeof(*memory))];
+	uint64_t end = now();
+	for (size_t i = 0; i < npages; i++)
+		expected += word_of(i);
+	return check(call, sum, expected, end - begin);
+}
+
 int touch(struct ramet_invocation *call)
 {
 	size_t count = npages * argument(call) / 100;
@@ -64,10 +92,8 @@ int touch(struct ramet_invocation *call)
 	uint64_t end = now();
 	uint64_t expected = 0;
 	for (size_t i = 0; i < count; i++)
-		expected += (uint64_t)i * (PAGE / sizeof(*memory)) * 0x9e3779b97f4a7c15u + 1;
-	if (sum != expected)
-		return ramet_fail(call, "AssertionError", "the pages do not hold what was written");
-	return ramet_answerf(call, "%llu", (unsigned long long)(end - begin));
+		expected += word_of(i);
+	return check(call, sum, expected, end - begin);
 }
 
 int baseline(struct ramet_invocation *call)
