@@ -316,7 +316,7 @@ void members_on_ping(
 	bool alive = false;
 	if (peer && wire_get_bool_or(body, "alive", false, &alive, NULL) == 0 &&
 		peer->member.sees_us != alive) {
-		peer->member.sees_us = alive && peer->member.alive;
+		peer->member.sees_us = alive; /* it may know before we do: it is not told twice */
 		changed(peer);
 	}
 	bus_reply(request, NULL);

@@ -141,7 +141,8 @@ void rows_nodes(struct node *node, uint32_t only, struct buf *b, uint32_t *io_co
 		const struct member *member = members_at(node->members, i);
 		if (only && only != member->info.node)
 			continue;
-		pack_node(&member->info, &member->load, member->alive, b);
+		/* up: calls can be placed there */
+		pack_node(&member->info, &member->load, member->alive && member->sees_us, b);
 		(*io_count)++;
 	}
 }
