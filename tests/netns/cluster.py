@@ -3,8 +3,9 @@ whatever happens to the test. Waiting is for conditions with a time limit, never
 import json
 import os
 import pathlib
-import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,21 @@ def groups(node, pid):
 
 
 # --- the command line ---
+
+
+class Case(unittest.TestCase):
+    """A test case that uses a cluster of its own."""
+
+    def use(self, cluster):
+        """A cluster until the end of the test, which shows its logs if the test failed."""
+        self.addCleanup(cluster.__exit__, None, None, None)
+        self.addCleanup(self._show, cluster)
+        return cluster.__enter__()
+
+    def _show(self, cluster):
+        result = self._outcome.result
+        if any(test is self for test, _ in result.failures + result.errors):
+            cluster.show_logs()
 
 
 class Ran:
@@ -298,14 +314,13 @@ class Cluster(Cli):
             raise
         return self
 
-    def log(self, node):
-        return (self.directory / f"node{node}" / "log").read_text()
+    def show_logs(self):
+        for node in self.pids:
+            log = (self.directory / f"node{node}" / "log").read_text()
+            print(f"--- log of node {node} ---\n{log[-6000:]}", file=sys.stderr)
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, *_):
         try:
-            if kind:
-                for node in self.pids:
-                    print(f"--- log of node {node} ---\n{self.log(node)[-6000:]}", file=sys.stderr)
             self.down()
         finally:
             self.scratch.close()
@@ -325,6 +340,85 @@ class Cluster(Cli):
             raise AssertionError(self.scratch.complaints())
 
 
+class ByHand:
+    """Daemons that are started from configuration files, on ports of the loopback interface. nodes: a Cli for each."""
+
+    def __init__(self, count=3):
+        self.scratch = Scratch()
+        self.configs, self.nodes, self.daemons, self.logs = {}, {}, {}, {}
+        ports = free_ports(count)
+        for node, port in enumerate(ports, 1):
+            directory = self.scratch.path / f"n{node}"
+            peers = "".join(f"  - node: {n}\n    listen: 127.0.0.1:{p}\n"
+                            for n, p in enumerate(ports, 1) if n != node)
+            self.configs[node] = self.scratch.write(f"{node}.yaml", f"node: {node}\ndir: {directory}\n"
+                                                    f"client_socket: {directory}.sock\n"
+                                                    f"listen: 127.0.0.1:{port}\npeers:\n{peers}")
+            self.nodes[node] = Cli(dict(self.scratch.env, RAMET_SOCKET=f"{directory}.sock"))
+            self.logs[node] = self.scratch.path / f"{node}.log"
+
+    def __enter__(self):
+        try:
+            for node in self.configs:
+                self.start(node)
+            self.wait_up(self.configs)
+        except BaseException:
+            self.show_logs()
+            self.scratch.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        try:
+            for node in self.daemons:
+                self.end(node)
+            if self.scratch.complaints():
+                raise AssertionError(self.scratch.complaints())
+        finally:
+            self.scratch.close()
+
+    def show_logs(self):
+        for node, path in self.logs.items():
+            print(f"--- log of node {node} ---\n{path.read_text()[-6000:]}", file=sys.stderr)
+
+    def start(self, node):
+        with open(self.logs[node], "a") as log:
+            daemon = subprocess.Popen([BIN / "rametd", "--config", self.configs[node]], env=self.scratch.env,
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.daemons[node] = daemon
+        self.scratch.write(f"{node}.pid", f"{daemon.pid} {start_time(daemon.pid)}")
+
+    def states(self, seen_from):
+        """{node: state}; nothing where no daemon answers."""
+        ran = self.nodes[seen_from].run("nodes", "--json", code=None)
+        return {row["node"]: row["state"] for row in ran.json()} if ran.code == OK else {}
+
+    def wait_up(self, nodes):
+        nodes = set(nodes)
+        for node in nodes:
+            eventually(f"node {node} sees {nodes}", lambda: {
+                n for n, state in self.states(node).items() if state == "up"} == nodes)
+
+    def end(self, node, how=signal.SIGTERM):
+        """A daemon's exit status, and what it had: (status, processes below it, their namespaces)."""
+        daemon = self.daemons[node]
+        if daemon.poll() is not None:
+            return daemon.returncode, set(), set()
+        below = descendants([daemon.pid])
+        spaces = namespaces(below)
+        daemon.send_signal(how)
+        return daemon.wait(timeout=20), below, spaces
+
+
+def free_ports(count):
+    """Ports of the loopback interface that nobody had just now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
 def only(rows):
     """The one row of a list of one."""
     if len(rows) != 1:
@@ -340,6 +434,3 @@ def primes_below(limit):
             sieve[n * n::n] = bytes(len(range(n * n, limit, n)))
     return sum(sieve)
 
-
-def matches(pattern, text):
-    return re.search(pattern, text) is not None

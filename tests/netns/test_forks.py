@@ -1,7 +1,6 @@
 """Forks over a cluster of three nodes: an app is cold once, all else is forked from that, and every instance computes
 what the first one would have."""
 import importlib.util
-import unittest
 
 import cluster
 from cluster import BIN, NATIVE, SOURCE
@@ -30,9 +29,9 @@ def pagerank(event):
     return module.rank(event, None)
 
 
-class Forks(unittest.TestCase):
+class Forks(cluster.Case):
     def setUp(self):
-        self.cluster = self.enterContext(cluster.Cluster(3))
+        self.cluster = self.use(cluster.Cluster(3))
 
     def check_shape(self, call, extra=frozenset()):
         self.assertEqual(set(call), CALL_KEYS | extra)
