@@ -400,14 +400,15 @@ class ByHand:
                 n for n, state in self.states(node).items() if state == "up"} == nodes)
 
     def end(self, node, how=signal.SIGTERM):
-        """A daemon's exit status, and what it had: (status, processes below it, their namespaces)."""
+        """Ends a daemon: (its exit status, the processes that it had)."""
         daemon = self.daemons[node]
         if daemon.poll() is not None:
-            return daemon.returncode, set(), set()
+            return daemon.returncode, set()
         below = descendants([daemon.pid])
-        spaces = namespaces(below)
+        spaces = namespaces(below) - namespaces([os.getpid()])
+        below |= {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if namespaces([pid]) & spaces}
         daemon.send_signal(how)
-        return daemon.wait(timeout=20), below, spaces
+        return daemon.wait(timeout=20), below
 
 
 def free_ports(count):
