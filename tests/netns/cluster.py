@@ -302,13 +302,14 @@ class Cluster(Cli):
             env["RAMET_RAMETD"] = str(rametd)
         super().__init__(env)
         self.nodes = nodes
+        self.up = []  # what `ramet up` told of each node
         self.pids = {}
 
     def __enter__(self):
         self.scratch.write("c.up", "")
         try:
-            for row in self.run("up", "--nodes", self.nodes, "--json").json():
-                self.pids[row["node"]] = row["pid"]
+            self.up = self.run("up", "--nodes", self.nodes, "--json").json()
+            self.pids = {row["node"]: row["pid"] for row in self.up}
         except BaseException:
             self.scratch.close()
             raise
