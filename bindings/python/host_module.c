@@ -1,19 +1,19 @@
-/* _ramet_host: lets ramet_host/engine.py be the engine of this process. Built for the stable ABI (3.9), so
- * one binary serves every interpreter; it links libramet-host and no libpython. */
+/* _ramet_host: lets ramet_host/engine.py be the engine of this process. Built for the stable ABI
+ * (3.9), so one binary serves every interpreter; it links libramet-host and no libpython. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "base/err.h"
+#include "bindings/python/python_error.h"
 #include "bindings/python/python_random.h"
 #include "runtime/engine.h"
 #include "runtime/host/host.h"
 
+#include <dlfcn.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-#define EXPORT __attribute__((visibility("default")))
-#define FAILURE_TEXTS 5 /* code, kind, type, message, traceback */
 
 struct engine {
 	PyObject *module; /* ramet_host.engine */
@@ -21,96 +21,15 @@ struct engine {
 	PyObject *answer; /* of the last call: owns the memory that the host sends */
 	void (*interrupt)(int signal); /* the interpreter's own */
 	int signal;
+	PyThreadState *thread; /* while the host waits */
 };
 
 static struct engine engine;
 
-/* the exception at hand as an error of ours; engine.py catches what applications raise, so this is rare */
-static int python_error(struct ramet_err *err, const char *what)
-{
-	PyObject *type = NULL;
-	PyObject *value = NULL;
-	PyObject *trace = NULL;
-	PyErr_Fetch(&type, &value, &trace);
-	PyObject *text = value ? PyObject_Str(value) : NULL;
-	PyObject *bytes = text ? PyUnicode_AsUTF8String(text) : NULL;
-	const char *message = bytes ? PyBytes_AsString(bytes) : "no message";
-	int rc = err_set(err, RAMET_EINTERNAL, "%s: %s", what, message);
-	Py_XDECREF(bytes);
-	Py_XDECREF(text);
-	Py_XDECREF(type);
-	Py_XDECREF(value);
-	Py_XDECREF(trace);
-	PyErr_Clear();
-	return rc;
-}
-
-/* --- failures --- */
-
-/* *ret points into keep, which is an object of the failure's tuple */
-static void take_text(PyObject *tuple, Py_ssize_t index, struct engine_text *ret)
-{
-	PyObject *text = PyTuple_GetItem(tuple, index);
-	Py_ssize_t len = 0;
-	char *data = NULL;
-	PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "replace") : NULL;
-	if (bytes && PyBytes_AsStringAndSize(bytes, &data, &len) == 0) {
-		PyObject *kept = PyTuple_GetItem(tuple, PyTuple_Size(tuple) - 1);
-		(void)PyList_Append(kept, bytes);
-		*ret = (struct engine_text){data, (size_t)len};
-	}
-	Py_XDECREF(bytes);
-	PyErr_Clear();
-}
-
-static enum engine_kind kind_of(struct engine_text text)
-{
-	static const char *const kinds[] = {"user", "limit", "system", "refused"};
-	for (unsigned i = 0; i < 4; i++)
-		if (text.len == strlen(kinds[i]) && memcmp(text.data, kinds[i], text.len) == 0)
-			return (enum engine_kind)i;
-	return ENGINE_SYSTEM;
-}
-
-/* failure: the five texts from `first` on. What ret_error points to lives as long as engine.answer. */
-static int take_failure(PyObject *failure, Py_ssize_t first, struct engine_error *ret_error)
-{
-	struct engine_text texts[FAILURE_TEXTS] = {{"", 0}, {"", 0}, {"", 0}, {"", 0}, {"", 0}};
-	char name[32] = "";
-	PyObject *kept = PyList_New(0);
-	PyObject *tail = kept ? PyTuple_Pack(1, kept) : NULL;
-	PyObject *all = tail ? PySequence_Concat(failure, tail) : NULL;
-	Py_XDECREF(kept);
-	Py_XDECREF(tail);
-	Py_XDECREF(engine.answer);
-	engine.answer = all;
-	for (Py_ssize_t i = 0; all && i < FAILURE_TEXTS; i++)
-		take_text(all, first + i, &texts[i]);
-	snprintf(name, sizeof(name), "%.*s", (int)texts[0].len, texts[0].data);
-	*ret_error = (struct engine_error){
-		.code = err_from_name(name),
-		.kind = kind_of(texts[1]),
-		.type = texts[2],
-		.message = texts[3],
-		.traceback = texts[4],
-	};
-	PyErr_Clear();
-	return ret_error->code;
-}
-
-static int internal_failure(const char *what, struct engine_error *ret_error)
-{
-	static struct ramet_err err;
-	(void)python_error(&err, what);
-	*ret_error = (struct engine_error){
-		.code = err.code, .kind = ENGINE_SYSTEM, .message = {err.msg, strlen(err.msg)}};
-	return err.code;
-}
-
 /* --- the engine --- */
 
-static int python_init(
-	int deadline_signal, char *detail, size_t cap, struct engine **ret_engine, struct ramet_err *err)
+static int python_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
+	struct ramet_err *err)
 {
 	struct sigaction action;
 	engine.signal = deadline_signal;
@@ -134,8 +53,8 @@ static PyObject *function_list(const struct engine_load *load)
 {
 	PyObject *list = PyList_New(0);
 	for (unsigned i = 0; list && i < load->nfunctions; i++) {
-		PyObject *pair = Py_BuildValue(
-			"ss", load->functions[i].name, load->functions[i].handler);
+		PyObject *pair =
+			Py_BuildValue("ss", load->functions[i].name, load->functions[i].handler);
 		if (!pair || PyList_Append(list, pair) < 0)
 			Py_CLEAR(list);
 		Py_XDECREF(pair);
@@ -161,13 +80,14 @@ static int python_load(
 	PyObject *functions = function_list(load);
 	PyObject *env = env_dict(load);
 	PyObject *failure = functions && env
-		? PyObject_CallMethod(e->module, "load", "sOO", load->dir, functions, env)
+		? PyObject_CallMethod(e->module, "load", "NOO",
+			  PyUnicode_DecodeFSDefault(load->dir), functions, env)
 		: NULL;
 	Py_XDECREF(functions);
 	Py_XDECREF(env);
 	if (!failure)
-		return internal_failure("load", ret_error);
-	int rc = failure == Py_None ? 0 : take_failure(failure, 0, ret_error);
+		return python_error_internal("load", ret_error);
+	int rc = failure == Py_None ? 0 : python_error_take(failure, 0, &e->answer, ret_error);
 	Py_DECREF(failure);
 	return rc;
 }
@@ -188,14 +108,16 @@ static int take_result(struct engine *e, struct engine_result *ret_result)
 	Py_ssize_t len = 0;
 	if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
 		return -1;
-	*ret_result = (struct engine_result){
-		data, (size_t)len, PyTuple_GetItem(e->answer, 2) == Py_True};
+	*ret_result =
+		(struct engine_result){data, (size_t)len, PyTuple_GetItem(e->answer, 2) == Py_True};
 	return 0;
 }
 
-static int not_text(struct engine_error *ret_error)
+static int no_input(struct engine_error *ret_error)
 {
 	static const char text[] = "the input is not UTF-8";
+	if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+		return python_error_internal("input", ret_error);
 	PyErr_Clear();
 	*ret_error = (struct engine_error){
 		.code = RAMET_EINVAL, .kind = ENGINE_USER, .message = {text, sizeof(text) - 1}};
@@ -208,22 +130,21 @@ static int python_call(struct engine *e, const struct engine_call *call,
 	const struct engine_context *c = &call->context;
 	PyObject *input = input_of(call);
 	if (!input)
-		return not_text(ret_error);
-	e->answer = PyObject_CallFunction(e->call, "IOisKKKKy#", call->function, input, call->binary,
-		c->version, (unsigned long long)c->node, (unsigned long long)c->rank,
-		(unsigned long long)c->size, (unsigned long long)c->deadline_ns, (const char *)c->id,
-		(Py_ssize_t)sizeof(c->id));
+		return no_input(ret_error);
+	PyObject *answer = PyObject_CallFunction(e->call, "IOisKKKKy#", call->function, input,
+		call->binary, c->version, (unsigned long long)c->node, (unsigned long long)c->rank,
+		(unsigned long long)c->size, (unsigned long long)c->deadline_ns,
+		(const char *)c->id, (Py_ssize_t)sizeof(c->id));
 	Py_DECREF(input);
-	if (!e->answer)
-		return internal_failure("call", ret_error);
-	if (PyTuple_GetItem(e->answer, 0) != Py_True) {
-		PyObject *failure = e->answer;
-		e->answer = NULL;
-		int rc = take_failure(failure, 1, ret_error);
-		Py_DECREF(failure);
+	if (!answer)
+		return python_error_internal("call", ret_error);
+	if (PyTuple_GetItem(answer, 0) != Py_True) {
+		int rc = python_error_take(answer, 1, &e->answer, ret_error);
+		Py_DECREF(answer);
 		return rc;
 	}
-	return take_result(e, ret_result) < 0 ? internal_failure("result", ret_error) : 0;
+	e->answer = answer;
+	return take_result(e, ret_result) < 0 ? python_error_internal("result", ret_error) : 0;
 }
 
 static void python_done(struct engine *e)
@@ -231,7 +152,8 @@ static void python_done(struct engine *e)
 	Py_CLEAR(e->answer);
 	PyObject *none = PyObject_CallObject(e->done, NULL);
 	Py_XDECREF(none);
-	PyErr_Clear(); /* a closed stdout is the function's own affair */
+	PyErr_Clear();
+	fflush(stdout); /* what extensions printed */
 }
 
 static void python_interrupt(struct engine *e)
@@ -239,8 +161,32 @@ static void python_interrupt(struct engine *e)
 	e->interrupt(e->signal);
 }
 
+/* Threads that functions have left behind run between calls, too. */
+static void python_wait_begin(struct engine *e)
+{
+	e->thread = PyEval_SaveThread();
+}
+
+static void python_wait_end(struct engine *e)
+{
+	PyEval_RestoreThread(e->thread);
+}
+
+/* Memory that is given back must read as zeros in a clone, for every library of the process: so
+ * libramet-host's madvise() has to come before libc's (runtime/host/dontneed.h). */
+static bool is_preloaded(void)
+{
+	Dl_info info;
+	void *found = dlsym(RTLD_DEFAULT, "madvise");
+	return found && dladdr(found, &info) && strstr(info.dli_fname, "libramet-host") != NULL;
+}
+
 static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 {
+	if (!is_preloaded())
+		return err_set(err, RAMET_EREFUSED,
+			"libramet-host.so is not preloaded: does the interpreter ignore "
+			"LD_PRELOAD?");
 	if (python_random_prepare() < 0)
 		return python_error(err, "finding the generators of random numbers");
 	PyObject *none = PyObject_CallMethod(e->module, "before_snapshot", NULL);
@@ -265,6 +211,8 @@ static const struct engine_ops ops = {
 	.call = python_call,
 	.done = python_done,
 	.interrupt = python_interrupt,
+	.wait_begin = python_wait_begin,
+	.wait_end = python_wait_end,
 	.before_snapshot = python_before_snapshot,
 	.after_clone = python_after_clone,
 };
@@ -311,8 +259,8 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef module = {
 	PyModuleDef_HEAD_INIT, .m_name = "_ramet_host", .m_size = -1, .m_methods = methods};
 
-EXPORT PyMODINIT_FUNC PyInit__ramet_host(void);
-EXPORT PyMODINIT_FUNC PyInit__ramet_host(void)
+PyMODINIT_FUNC PyInit__ramet_host(void);
+PyMODINIT_FUNC PyInit__ramet_host(void)
 {
 	return PyModule_Create(&module);
 }

@@ -6,12 +6,16 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MT_WORDS 624
 
-/* numpy's struct s_mt19937_state; randomness.py has compared it with what numpy says */
+/* what a bit generator's capsule leads to: numpy/random/bitgen.h, and numpy's struct
+ * s_mt19937_state */
+struct bitgen {
+	void *state;
+};
 struct mt19937 {
 	uint32_t key[MT_WORDS];
 	int pos;
@@ -19,11 +23,33 @@ struct mt19937 {
 
 static struct {
 	PyObject *seed_random; /* of module random, with an integer; or None */
-	struct mt19937 *numpy;
-	PyObject *seed_numpy; /* where the state cannot be reached; or None */
+	PyObject *numpy; /* the generator whose state is seeded in place; or None */
+	struct mt19937 *numpy_state;
+	PyObject *seed_numpy; /* where that cannot be; or None */
 	PyObject *seed_openssl;
 	pid_t pid; /* of the host: OpenSSL seeds itself anew in a process with another one */
 } generators;
+
+/* --- before a capture --- */
+
+/* The generator's memory, if it holds what numpy says: nothing else may be written to. */
+static struct mt19937 *numpy_state(PyObject *generator, PyObject *words)
+{
+	char *bytes = NULL;
+	Py_ssize_t len = 0;
+	struct mt19937 *state = NULL;
+	if (words == Py_None || PyBytes_AsStringAndSize(words, &bytes, &len) < 0)
+		return NULL;
+	PyObject *capsule = PyObject_GetAttrString(generator, "capsule");
+	const struct bitgen *bitgen =
+		capsule ? PyCapsule_GetPointer(capsule, "BitGenerator") : NULL;
+	if (bitgen && len == (Py_ssize_t)sizeof(state->key) &&
+		memcmp(bitgen->state, bytes, sizeof(state->key)) == 0)
+		state = bitgen->state;
+	Py_XDECREF(capsule);
+	PyErr_Clear();
+	return state;
+}
 
 static void replace(PyObject **dst, PyObject *value)
 {
@@ -36,20 +62,30 @@ static void replace(PyObject **dst, PyObject *value)
 int python_random_prepare(void)
 {
 	PyObject *module = PyImport_ImportModule("ramet_host.randomness");
-	PyObject *warm = module ? PyObject_CallMethod(module, "warm", NULL) : NULL;
-	PyObject *found = warm ? PyObject_CallMethod(module, "survey", NULL) : NULL;
+	PyObject *found = module ? PyObject_CallMethod(module, "survey", NULL) : NULL;
+	PyObject *seed_random;
+	PyObject *numpy;
+	PyObject *words;
+	PyObject *seed_numpy;
+	PyObject *seed_openssl;
 	Py_XDECREF(module);
-	Py_XDECREF(warm);
 	if (!found)
 		return -1;
-	replace(&generators.seed_random, PyTuple_GetItem(found, 0));
-	generators.numpy = PyLong_AsVoidPtr(PyTuple_GetItem(found, 1));
-	replace(&generators.seed_numpy, PyTuple_GetItem(found, 2));
-	replace(&generators.seed_openssl, PyTuple_GetItem(found, 3));
-	generators.pid = getpid();
+	int ok = PyArg_ParseTuple(
+		found, "OOOOO", &seed_random, &numpy, &words, &seed_numpy, &seed_openssl);
+	if (ok) {
+		replace(&generators.seed_random, seed_random);
+		replace(&generators.numpy, numpy);
+		generators.numpy_state = numpy_state(numpy, words);
+		replace(&generators.seed_numpy, generators.numpy_state ? Py_None : seed_numpy);
+		replace(&generators.seed_openssl, seed_openssl);
+		generators.pid = getpid();
+	}
 	Py_DECREF(found);
-	return PyErr_Occurred() ? -1 : 0;
+	return ok ? 0 : -1;
 }
+
+/* --- in a clone --- */
 
 static int seed_random(const unsigned char *seed)
 {
@@ -58,18 +94,18 @@ static int seed_random(const unsigned char *seed)
 		return 0;
 	memcpy(&number, seed, sizeof(number));
 	PyObject *value = PyLong_FromUnsignedLongLong(number);
-	PyObject *none = value
-		? PyObject_CallFunctionObjArgs(generators.seed_random, value, NULL)
-		: NULL;
+	PyObject *none =
+		value ? PyObject_CallFunctionObjArgs(generators.seed_random, value, NULL) : NULL;
 	Py_XDECREF(value);
 	Py_XDECREF(none);
 	return none ? 0 : -1;
 }
 
-/* a state of random words is as good as any, but all zeros */
+/* A state of random words is as good as any, but all zeros. The kernel's own words: the C library
+ * may keep a state of its own, which is copied. */
 static int seed_numpy_state(struct mt19937 *state)
 {
-	if (getrandom(state->key, sizeof(state->key), 0) != (ssize_t)sizeof(state->key)) {
+	if (syscall(SYS_getrandom, state->key, sizeof(state->key), 0) != (long)sizeof(state->key)) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return -1;
 	}
@@ -90,9 +126,13 @@ static int call_with(PyObject *function, const unsigned char *seed)
 
 int python_random_seed(const unsigned char seed[ENGINE_SEED_BYTES])
 {
+	if (!generators.seed_random) {
+		PyErr_SetString(PyExc_RuntimeError, "no capture was prepared");
+		return -1;
+	}
 	int rc = seed_random(seed);
-	if (rc == 0 && generators.numpy)
-		rc = seed_numpy_state(generators.numpy);
+	if (rc == 0 && generators.numpy_state)
+		rc = seed_numpy_state(generators.numpy_state);
 	if (rc == 0)
 		rc = call_with(generators.seed_numpy, seed);
 	if (rc == 0 && getpid() == generators.pid)

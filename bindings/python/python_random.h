@@ -1,4 +1,5 @@
-/* Seeding the generators of a clone anew; ramet_host/randomness.py finds them before the capture. */
+/* Seeding the generators of a clone anew; ramet_host/randomness.py finds them before the capture.
+ */
 #ifndef BINDINGS_PYTHON_RANDOM_H
 #define BINDINGS_PYTHON_RANDOM_H
 

@@ -1,0 +1,5 @@
+def setting_up():
+    raise KeyError("missing")
+
+
+setting_up()
