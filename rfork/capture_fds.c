@@ -82,7 +82,7 @@ int capture_fds(pid_t pid, const struct safepoint_state *state, struct descripto
 		char *end;
 		long fd = strtol(e->d_name, &end, 10);
 		if (*end || end == e->d_name || fd <= 2 || fd == state->process.control_fd ||
-			fd == state->ready_fd || fd == state->ready_fd - 1)
+			fd == state->ready_fd)
 			continue;
 		int rc = capture_fd(pid, (int)fd, b, err);
 		if (rc < 0)

@@ -108,16 +108,17 @@ static void shadow_describe(void)
 	state.complete = 1;
 }
 
-static void shadow_run(int ready_fd) __attribute__((noreturn));
-static void shadow_run(int ready_fd)
+static void shadow_run(const int ready[2]) __attribute__((noreturn));
+static void shadow_run(const int ready[2])
 {
 	uint64_t all = ~0ull;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	state.ready_fd = ready_fd;
+	syscall(SYS_close, ready[0]);
+	state.ready_fd = ready[1];
 	shadow_describe();
 	char byte = 1;
-	if (syscall(SYS_write, ready_fd, &byte, 1) != 1)
+	if (syscall(SYS_write, ready[1], &byte, 1) != 1)
 		syscall(SYS_exit_group, 1);
 	for (;;)
 		syscall(SYS_pause);
@@ -169,7 +170,7 @@ int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint6
 	 * is our parent's child, who reaps it. */
 	long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
 	if (pid == 0)
-		shadow_run(ready[1]);
+		shadow_run(ready);
 	int clone_errno = errno;
 	close(ready[1]);
 	if (pid < 0) {
