@@ -1,6 +1,7 @@
 # Build options and the flags every target of ours gets, in interface targets: nothing is set globally.
 option(RAMET_TESTS "Build the tests" ON)
 option(RAMET_WERROR "Treat warnings as errors" OFF)
+option(RAMET_FUZZ "Build the libFuzzer targets (clang)" OFF)
 option(RAMET_FAULT_POINTS "Compile in the named fault points that tests switch on" ON)
 set(RAMET_SANITIZE "" CACHE STRING "Sanitizers for daemons, libraries and tests: address,undefined or thread")
 
@@ -25,4 +26,7 @@ if(RAMET_SANITIZE)
 	if(RAMET_SANITIZE MATCHES "undefined")
 		target_compile_options(ramet_flags INTERFACE -fno-sanitize-recover=undefined)
 	endif()
+endif()
+if(RAMET_FUZZ)
+	target_compile_options(ramet_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
