@@ -39,6 +39,7 @@ static struct seed *seed_new(struct seeds *seeds, struct app_version *app)
 static void seed_free(struct seed *seed)
 {
 	loop_timer_cancel(&seed->retire_timer);
+	loop_timer_cancel(&seed->drain_timer);
 	cold_abandon(seed->cold);
 	fetch_abandon(seed->fetch);
 	seed_unexpose(seed);

@@ -1,5 +1,6 @@
 /* The clones of a seed that live: their userfaultfds are handed to the pager, what their first call
- * touched is recorded, and after it the rest of a copied image is fetched in the background. */
+ * touched is recorded, and after it, or after a while if it is long, the rest of a copied image is
+ * fetched in the background. */
 #include "cluster/seeds_internal.h"
 
 #include "base/cleanup.h"
@@ -13,6 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* A clone in a long call must not need its source until the end: the source may go away, and what
+ * reads the clone's memory without running in it (gdb, py-spy) gets an error at a missing page. */
+#define DRAIN_NS NSEC_PER_SEC
+
+static void drain_after_a_while(struct loop_timer *timer);
 
 bool seed_is_recorded(const struct seed *seed, const char *function)
 {
@@ -96,8 +103,13 @@ static void on_born(struct instance_parent *parent, struct instance *inst, int u
 	instance_get_info(inst, &info);
 	if (seed->pager &&
 		pager_child_add(seed->pager, info.id, uffd, &child_handler, child, &child->pager,
-			&err) == 0)
+			&err) == 0) {
+		if (seed->drain_timer.heap_pos ==
+			0) /* without a timer, the first call's end does */
+			(void)loop_timer_set(seed->seeds->node->loop, &seed->drain_timer,
+				now_ns() + DRAIN_NS, drain_after_a_while);
 		return;
+	}
 	if (seed->pager)
 		instance_fail(inst, &err);
 	close(uffd);
@@ -201,6 +213,25 @@ static void on_log(void *user, const uint32_t *pages, uint64_t count, const stru
 	seed_drain(seed);
 }
 
+static void log_and_drain(struct seed *seed, const struct seed_child *child)
+{
+	if (child && child->pager && !seed->set && !seed->draining &&
+		pager_child_log(child->pager, on_log, seed, NULL) == 0)
+		return;
+	seed_drain(seed);
+}
+
+static void drain_after_a_while(struct loop_timer *timer)
+{
+	struct seed *seed = container_of(timer, struct seed, drain_timer);
+	const struct seed_child *first = NULL;
+	list_for_each (child, &seed->children, struct seed_child, link)
+		if (!first && child->pager)
+			first = child;
+	if (seed->pager && !image_complete(seed->image))
+		log_and_drain(seed, first);
+}
+
 static void count_trial(struct seed_child *child)
 {
 	struct populate_trial *trial = &child->tmpl->trial;
@@ -218,10 +249,10 @@ void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok)
 		return;
 	struct seed *seed = child->tmpl->seed;
 	count_trial(child);
-	if (child->tmpl->record)
-		record(child, ok);
-	else if (child->pager && !seed->set && !seed->draining &&
-		pager_child_log(child->pager, on_log, seed, NULL) == 0)
+	if (!child->tmpl->record) {
+		log_and_drain(seed, child);
 		return;
+	}
+	record(child, ok);
 	seed_drain(seed);
 }

@@ -69,7 +69,7 @@ struct seed {
 	struct pager_seed *pager;
 	bool draining, source_lost;
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
-	struct loop_timer retire_timer;
+	struct loop_timer retire_timer, drain_timer;
 
 	struct list templates, children;
 	struct list recorded; /* functions whose working set is being recorded, or in `set` */
