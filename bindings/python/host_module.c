@@ -21,7 +21,8 @@ struct engine {
 	PyObject *answer; /* of the last call: owns the memory that the host sends */
 	void (*interrupt)(int signal); /* the interpreter's own */
 	int signal;
-	PyThreadState *thread; /* while the host waits */
+	bool ran; /* something of the application's, in this process: it may have left threads */
+	PyThreadState *resting; /* while the host waits */
 };
 
 static struct engine engine;
@@ -77,6 +78,7 @@ static PyObject *env_dict(const struct engine_load *load)
 static int python_load(
 	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
 {
+	e->ran = true;
 	PyObject *functions = function_list(load);
 	PyObject *env = env_dict(load);
 	PyObject *failure = functions && env
@@ -149,6 +151,7 @@ static int python_call(struct engine *e, const struct engine_call *call,
 
 static void python_done(struct engine *e)
 {
+	e->ran = true;
 	Py_CLEAR(e->answer);
 	PyObject *none = PyObject_CallObject(e->done, NULL);
 	Py_XDECREF(none);
@@ -161,15 +164,19 @@ static void python_interrupt(struct engine *e)
 	e->interrupt(e->signal);
 }
 
-/* Threads that functions have left behind run between calls, too. */
+/* Threads that the application has left behind run between calls, too. A clone that has not been
+ * called yet has none, and is spared the page faults. */
 static void python_wait_begin(struct engine *e)
 {
-	e->thread = PyEval_SaveThread();
+	if (e->ran)
+		e->resting = PyEval_SaveThread();
 }
 
 static void python_wait_end(struct engine *e)
 {
-	PyEval_RestoreThread(e->thread);
+	if (e->resting)
+		PyEval_RestoreThread(e->resting);
+	e->resting = NULL;
 }
 
 /* Memory that is given back must read as zeros in a clone, for every library of the process: so
@@ -199,7 +206,7 @@ static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 static int python_after_clone(
 	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
 {
-	(void)e;
+	e->ran = false;
 	return python_random_seed(seed) < 0 ? python_error(err, "seeding random numbers anew") : 0;
 }
 

@@ -101,9 +101,21 @@ def done():
 # --- snapshots ---
 
 
+def _warm():
+    """The way of a call, often enough for the interpreter to have specialised it: in a clone that would cost each first
+    call a quarter of its page faults."""
+    index = len(_handlers)
+    _handlers.append(lambda event, context: event)
+    _names.append("")
+    for _ in range(64):
+        call(index, '{"a": [1, 2.5, "x", null]}', False, "", 0, 0, 1, 0, bytes(16))
+    del _handlers[index:], _names[index:]
+
+
 def before_snapshot():
     """Garbage is not worth capturing; what is left is put out of the collector's sight, so that a collection in a clone
     does not write to (and so copy) every page that holds an object."""
+    _warm()
     done()
     gc.collect()
     gc.freeze()
