@@ -81,7 +81,7 @@ static int default_name(struct app_config *config, const char *real, struct rame
 	if (config->name)
 		return 0;
 	char name[NAME_MAX + 1];
-	snprintf(name, sizeof(name), "%s", base_name(real));
+	snprintf(name, sizeof(name), "%.*s", NAME_MAX, base_name(real));
 	char *dot = strrchr(name, '.');
 	if (dot && dot != name)
 		*dot = '\0';
