@@ -255,8 +255,8 @@ def start_time(pid):
 class Scratch:
     """A directory for a test, and an environment in which sanitizers report into it."""
 
-    def __init__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="ramet-netns-"))
+    def __init__(self, below=None):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="ramet-netns-", dir=below))
         self.path.chmod(0o755)
         reader, self._writer = os.pipe()
         if os.fork() == 0:
@@ -286,10 +286,10 @@ class Scratch:
 
 class Cluster(Cli):
     """A cluster of `ramet up`. extra: lines that are added to each node's configuration; quick_free: freed memory is
-    given back also by a daemon that is built with AddressSanitizer."""
+    given back also by a daemon that is built with AddressSanitizer; below: another place than /tmp."""
 
-    def __init__(self, nodes=3, extra="", quick_free=False):
-        self.scratch = Scratch()
+    def __init__(self, nodes=3, extra="", quick_free=False, below=None):
+        self.scratch = Scratch(below)
         self.directory = self.scratch.path / "c"
         env = dict(self.scratch.env, RAMET_DIR=str(self.directory))
         if quick_free:
