@@ -24,7 +24,10 @@ _share = numpy.where(_degree > 0, 1.0 / numpy.maximum(_degree, 1), 0.0)
 
 
 def rank(event, context):
-    """event: {"damping": 0.85, "iterations": 50, "top": 5}, all optional. The best nodes and a sum that must be 1."""
+    """event: {"damping": 0.85, "iterations": 50, "top": 5}, all optional.
+
+    The best nodes, the sum of all scores, which must be 1, and a checksum that every score has a part in.
+    """
     event = event or {}
     damping = float(event.get("damping", 0.85))
     iterations = int(event.get("iterations", 50))
@@ -38,4 +41,5 @@ def rank(event, context):
     return {
         "top": [{"node": int(n), "score": round(float(score[n]), 9)} for n in best],
         "sum": round(float(score.sum()), 9),
+        "checksum": round(float(numpy.arange(1, NODES + 1) @ score), 6),
     }

@@ -56,8 +56,10 @@ static _Noreturn void child(const char *python, const char *const *env, int cont
 	snprintf(engine, sizeof(engine), "%s/../python/ramet_host/__main__.py", bin ? bin : ".");
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/../lib/libramet-host.so.0",
 		bin ? bin : ".");
-	while (env && *env && n < MAX_ENV - 1)
-		vars[n++] = *env++;
+	for (; env && *env && n < MAX_ENV - 1; env++) {
+		bool ours = strncmp(*env, "LD_PRELOAD=", 11) == 0;
+		vars[ours ? 3 : n++] = *env;
+	}
 	int null = open("/dev/null", O_RDONLY);
 	if (null < 0 || dup2(control, 10) < 0 || dup2(output, 1) < 0 || dup2(1, 2) < 0 ||
 		dup2(null, 0) < 0 || dup2(10, HOST_CONTROL_FD) < 0)

@@ -14,7 +14,7 @@ const char *python_interpreter(void);
 bool python_has(const char *module);
 
 /* python_start - a host by this interpreter, until its `ready`, which is *ret_ready (may be NULL).
- * env: variables that an app sets, ended by NULL, or NULL. */
+ * env: variables that an app sets, ended by NULL, or NULL; LD_PRELOAD is instead of ours. */
 int python_start(struct host_world *w, const char *python, const char *const *env,
 	struct host_answer *ret_ready, struct ramet_err *err);
 /* python_open - the same with handlers loaded, ended by NULL; a failure is the test's, too */

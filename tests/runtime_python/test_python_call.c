@@ -1,4 +1,5 @@
 /* Calls of Python functions: JSON and bytes, errors, deadlines, output. */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "runtime/host/host.h"
@@ -15,7 +16,7 @@
 static const char *const handlers[] = {"calls.py:echo", "calls.py:context", "calls.py:environment",
 	"calls.py:write", "calls.py:result", "calls.py:kind", "calls.py:fail",
 	"calls.py:one_argument", "calls.py:spin", "calls.py:sleep", "calls.py:swallow",
-	"calls.py:cleanup", "calls.py:start_thread", NULL};
+	"calls.py:cleanup", "calls.py:start_thread", "calls.py:fork", NULL};
 
 static void close_world(struct host_world *w)
 {
@@ -29,7 +30,7 @@ static void check_failure(struct host_world *w, const struct host_request *reque
 	const char *code, const char *kind, const char *type, const char *part)
 {
 	struct ramet_err err = {0};
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE_OK(host_call(w->control, request, &answer, &err), &err);
 	CHECK(!answer_ok(&answer));
 	CHECK_STR(answer_error(&answer, "code"), code);
@@ -62,7 +63,7 @@ static void check_bytes(
 	struct host_world *w, const struct host_request *request, const void *data, size_t len)
 {
 	struct ramet_err err = {0};
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	size_t got = 0;
 	bool binary = false;
 	REQUIRE_OK(host_call(w->control, request, &answer, &err), &err);
@@ -104,7 +105,7 @@ static void test_binary_calls_get_a_memoryview(void)
 		.function = "kind", .data = "abc", .len = 3, .binary = true};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	size_t len;
 	REQUIRE(python_open(&w, handlers));
 	REQUIRE_OK(host_call(w.control, &request, &answer, &err), &err);
@@ -136,7 +137,7 @@ static void test_input_that_is_not_json(void)
 {
 	static const char *const inputs[] = {"{", "1 2", "NaN", "[Infinity]", "nul", "{'a': 1}"};
 	const size_t depth = 200000;
-	char *deep = malloc(depth + 1);
+	auto_free char *deep = malloc(depth + 1);
 	struct host_request request = {.function = "echo"};
 	struct host_world w;
 	REQUIRE(deep && python_open(&w, handlers));
@@ -152,7 +153,6 @@ static void test_input_that_is_not_json(void)
 	check_failure(&w, &request, "EINVAL", "user", "", "the input is not JSON");
 	CHECK_STR(ask(w.control, "echo", "1"), "1");
 	close_world(&w);
-	free(deep);
 }
 
 static void test_context_tells_about_the_call(void)
@@ -161,7 +161,7 @@ static void test_context_tells_about_the_call(void)
 		.function = "context", .deadline_ns = now_ns() + 20 * NSEC_PER_SEC};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	char expected[256];
 	size_t len;
 	REQUIRE(python_open(&w, handlers));
@@ -183,7 +183,7 @@ static void test_context_tells_about_the_call(void)
 static void test_exceptions_are_told_with_their_traceback(void)
 {
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(python_open(&w, handlers));
 	REQUIRE(python_call(w.control, "fail", "\"value\"", &answer));
 	CHECK_STR(answer_error(&answer, "code"), "EUSER");
@@ -213,7 +213,7 @@ static void test_every_exception_is_an_answer(void)
 	};
 	const struct host_request arity = {.function = "one_argument"};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(python_open(&w, handlers));
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct host_request request = {.function = "fail", .text = cases[i][0]};
@@ -262,7 +262,7 @@ static void test_deadline_of_one_call_is_not_the_next_ones(void)
 	struct host_request next = {.function = "echo", .text = "[1]"};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(python_open(&w, handlers));
 	for (int i = 0; i < 50; i++) {
 		check_failure(&w, &past, "EDEADLINE", "limit", "DeadlineExceeded", "deadline");
@@ -299,6 +299,18 @@ static void test_threads_run_between_calls(void)
 	close_world(&w);
 }
 
+static void test_forked_children_do_not_answer(void)
+{
+	char said[1024];
+	struct host_world w;
+	REQUIRE(python_open(&w, handlers));
+	CHECK_STR(ask(w.control, "fork", ""), "0");
+	CHECK_STR(ask(w.control, "fork", "\"raise\""), "1");
+	CHECK(python_output(w.output, "ValueError: in the child\n", said, sizeof(said)));
+	CHECK_STR(ask(w.control, "echo", "1"), "1");
+	close_world(&w);
+}
+
 SUITE_MAIN("python_call", TEST(test_json_comes_back), TEST(test_bytes_come_back),
 	TEST(test_binary_calls_get_a_memoryview),
 	TEST(test_results_that_are_neither_json_nor_bytes), TEST(test_input_that_is_not_json),
@@ -306,4 +318,5 @@ SUITE_MAIN("python_call", TEST(test_json_comes_back), TEST(test_bytes_come_back)
 	TEST(test_exceptions_are_told_with_their_traceback),
 	TEST(test_every_exception_is_an_answer), TEST(test_deadline_interrupts),
 	TEST(test_deadline_of_one_call_is_not_the_next_ones),
-	TEST(test_output_is_out_after_the_call), TEST(test_threads_run_between_calls))
+	TEST(test_output_is_out_after_the_call), TEST(test_threads_run_between_calls),
+	TEST(test_forked_children_do_not_answer))

@@ -88,7 +88,7 @@ static void test_errors_and_deadlines_in_clones(void)
 	struct ramet_err err = {0};
 	struct python_seed s;
 	struct python_clone clone;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(python_seed_open(&s, handlers));
 	REQUIRE(python_clone_start(&s, -1, &clone));
 	REQUIRE(python_call(clone.control, "fail", "", &answer));
@@ -186,7 +186,7 @@ static void test_numpy_in_clones(void)
 {
 	struct python_seed s;
 	struct python_clone clone;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	size_t len = 0;
 	if (lacks_numpy())
 		return;
@@ -230,7 +230,7 @@ static void test_connected_socket_is_refused_by_name(void)
 {
 	struct ramet_err err = {0};
 	struct python_seed s;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	char named[64];
 	REQUIRE(python_seed_start(&s, handlers));
 	snprintf(named, sizeof(named), "descriptor %s is a socket",
@@ -256,7 +256,7 @@ static void test_other_threads_are_refused_by_name(void)
 {
 	struct ramet_err err = {0};
 	struct python_seed s;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(python_seed_start(&s, handlers));
 	(void)ask(s.host.control, "keep", "\"thread\"");
 	CHECK_INT(host_say(s.host.control, "capture", &err), 0);
@@ -269,10 +269,30 @@ static void test_other_threads_are_refused_by_name(void)
 	python_seed_close(&s);
 }
 
+/* Without libramet-host's madvise() memory that is given back would not be zeros in clones. */
+static void test_capture_needs_the_preloaded_library(void)
+{
+	static const char *const env[] = {"LD_PRELOAD=", NULL};
+	struct ramet_err err = {0};
+	struct host_world w;
+	struct host_answer answer = {.nfds = 0};
+	REQUIRE_OK(python_start(&w, python_interpreter(), env, NULL, &err), &err);
+	REQUIRE_OK(host_load(w.control, handlers, &answer, &err), &err);
+	host_answer_fini(&answer);
+	CHECK_INT(host_say(w.control, "capture", &err), 0);
+	REQUIRE_OK(host_read(w.control, &answer, &err), &err);
+	CHECK_STR(answer.type, "refused");
+	CHECK(strstr(answer_error(&answer, "message"), "LD_PRELOAD") != NULL);
+	host_answer_fini(&answer);
+	CHECK_STR(ask(w.control, "total", ""), "499501");
+	CHECK_INT(WEXITSTATUS(host_end(&w)), RAMET_HOST_LOST);
+}
+
 SUITE_MAIN("python_clone", TEST(test_clones_have_what_was_initialised),
 	TEST(test_garbage_collection_and_threads_work_in_clones),
 	TEST(test_output_of_clones_is_their_own), TEST(test_errors_and_deadlines_in_clones),
 	TEST(test_random_numbers_differ_between_clones),
 	TEST(test_openssl_differs_where_process_ids_do_not), TEST(test_numpy_in_clones),
 	TEST(test_numpy_with_another_generator), TEST(test_connected_socket_is_refused_by_name),
-	TEST(test_other_threads_are_refused_by_name))
+	TEST(test_other_threads_are_refused_by_name),
+	TEST(test_capture_needs_the_preloaded_library))

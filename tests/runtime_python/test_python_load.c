@@ -58,7 +58,7 @@ static void check_wrong(const struct wrong *wrong)
 	const char *const handlers[] = {"calls.py:echo", wrong->handler, NULL};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE_OK(python_start(&w, python_interpreter(), NULL, NULL, &err), &err);
 	REQUIRE_OK(host_load(w.control, handlers, &answer, &err), &err);
 	CHECK_STR(answer.type, "failed");
@@ -108,7 +108,7 @@ static void test_traceback_of_an_import_begins_with_the_app(void)
 	static const char *const handlers[] = {"raises.py:x", NULL};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE_OK(python_start(&w, python_interpreter(), NULL, NULL, &err), &err);
 	REQUIRE_OK(host_load(w.control, handlers, &answer, &err), &err);
 	const char *trace = answer_error(&answer, "traceback");
@@ -127,7 +127,7 @@ static void test_environment_of_the_app(void)
 	static const char *const env[] = {"OMP_NUM_THREADS=2", NULL};
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE_OK(python_start(&w, python_interpreter(), env, NULL, &err), &err);
 	REQUIRE_OK(host_load(w.control, handlers, &answer, &err), &err);
 	CHECK_STR(answer.type, "loaded");
@@ -167,7 +167,7 @@ static void test_virtual_environments_bring_their_packages(void)
 	char python[64];
 	struct ramet_err err = {0};
 	struct host_world w;
-	struct host_answer answer;
+	struct host_answer answer = {.nfds = 0};
 	REQUIRE(mkdtemp(dir) != NULL);
 	if (!make_venv(dir, python, sizeof(python))) {
 		suite_skip("%s -m venv does not work", python_interpreter());

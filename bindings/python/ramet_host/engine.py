@@ -16,6 +16,7 @@ from ramet_host.loading import find
 _handlers = []
 _names = []
 _running = False
+_is_child = False  # of the host: an application forked
 
 
 class DeadlineExceeded(BaseException):
@@ -27,9 +28,22 @@ def _on_deadline(signum, frame):
         raise DeadlineExceeded("the deadline of the call has passed")
 
 
+def _forked():
+    global _is_child
+    _is_child = True
+
+
+def _end_child(status, text=""):
+    """A child that an application forked returns from the handler: the answer is its parent's to give."""
+    sys.stderr.write(text)
+    done()
+    os._exit(status)
+
+
 def init(deadline_signal):
     """Before anything else. Returns a line about the interpreter."""
     signal.signal(deadline_signal, _on_deadline)
+    os.register_at_fork(after_in_child=_forked)
     return "%s %s, %s" % (sys.implementation.name, sys.version.split()[0], sys.executable)
 
 
@@ -81,7 +95,12 @@ def call(index, data, binary, version, node, rank, size, deadline_ns, call_id):
         _running = False
     except BaseException as exc:  # SystemExit and KeyboardInterrupt do not end the instance either
         _running = False
-        return (False,) + raised(exc)
+        failure = raised(exc)
+        if _is_child:
+            _end_child(1, failure[-1])
+        return (False,) + failure
+    if _is_child:
+        _end_child(0)
     try:
         return (True,) + _pack(result)
     except Exception as exc:
