@@ -1,5 +1,4 @@
 /* Calls of Python functions: JSON and bytes, errors, deadlines, output. */
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "runtime/host/host.h"
@@ -7,7 +6,6 @@
 #include "tests/runtime_python/python_world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -136,19 +134,17 @@ static void test_results_that_are_neither_json_nor_bytes(void)
 static void test_input_that_is_not_json(void)
 {
 	static const char *const inputs[] = {"{", "1 2", "NaN", "[Infinity]", "nul", "{'a': 1}"};
-	const size_t depth = 200000;
-	auto_free char *deep = malloc(depth + 1);
+	static char deep[200000 + 1];
 	struct host_request request = {.function = "echo"};
 	struct host_world w;
-	REQUIRE(deep && python_open(&w, handlers));
+	REQUIRE(python_open(&w, handlers));
 	for (unsigned i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
 		request.text = inputs[i];
 		check_failure(&w, &request, "EINVAL", "user", "", "the input is not JSON");
 	}
 	request.text = "\"\xff\"";
 	check_failure(&w, &request, "EINVAL", "user", "", "the input is not UTF-8");
-	memset(deep, '[', depth);
-	deep[depth] = 0;
+	memset(deep, '[', sizeof(deep) - 1);
 	request.text = deep;
 	check_failure(&w, &request, "EINVAL", "user", "", "the input is not JSON");
 	CHECK_STR(ask(w.control, "echo", "1"), "1");
