@@ -109,6 +109,12 @@ static int renew_range(uint64_t start, uint64_t end)
 	return rc;
 }
 
+/* In a range with holes the kernel does its work all the same, and then says ENOMEM. */
+static bool gave_back(int rc, int error)
+{
+	return rc == 0 || error == ENOMEM;
+}
+
 int madvise(void *addr, size_t len, int advice)
 {
 	if (advice == MADV_DONTFORK && !in_clone)
@@ -117,12 +123,14 @@ int madvise(void *addr, size_t len, int advice)
 	int error = errno;
 	if (!in_clone)
 		return rc;
-	if (advice == MADV_FREE && rc < 0 && error == EINVAL)
+	if (advice == MADV_FREE && rc < 0 && error == EINVAL && ((uintptr_t)addr & 4095) == 0)
 		return 0; /* pages of a file are kept, which MADV_FREE allows */
-	if (rc == 0 && (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)) {
+	if ((advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED) && gave_back(rc, error)) {
 		uint64_t start = (uint64_t)(uintptr_t)addr;
 		uint64_t end = (start + len + 4095) & ~(uint64_t)4095;
-		rc = renew_range(start, end);
+		if (renew_range(start, end) < 0)
+			return -1;
+		errno = error;
 	}
 	return rc;
 }

@@ -49,7 +49,8 @@ int host_say(int control, const char *type, struct ramet_err *err); /* {t: type}
  * symbol; and its answer */
 int host_load(
 	int control, const char *const *handlers, struct host_answer *ret, struct ramet_err *err);
-/* host_load_all - every function of host_functions.c; fails unless the answer is `loaded` */
+/* host_load_all - every function of host_functions.c and host_memory.c; fails unless the answer is
+ * `loaded` */
 int host_load_all(int control, struct ramet_err *err);
 
 struct host_request {
