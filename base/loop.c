@@ -116,6 +116,13 @@ void loop_idle_remove(struct loop_idle *idle)
 		list_remove(&idle->link);
 }
 
+void loop_idle_due(struct loop *loop)
+{
+	loop->again = true;
+	if (loop->nested && !loop->in_turn)
+		wake(loop);
+}
+
 /* Each hook moves from a list of those to call back to the loop's before it is called: whichever
  * list one is in, it can be removed, and one that is added waits for the next turn. */
 static bool run_hooks(struct loop *loop)
@@ -273,7 +280,9 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns, struct ramet_err *err)
 	loop_timers_run(loop);
 	run_posts(loop);
 	run_watches(loop);
-	loop->again = run_hooks(loop);
+	loop->again = false; /* what was due is seen to now */
+	if (run_hooks(loop))
+		loop->again = true;
 	loop->in_turn = false;
 	current = outer;
 	if (loop->nested)

@@ -67,6 +67,9 @@ struct loop_idle {
 };
 void loop_idle_add(struct loop *loop, struct loop_idle *idle, bool (*fn)(struct loop_idle *));
 void loop_idle_remove(struct loop_idle *idle);
+/* the hooks have something to see to: they are called, once more if they were called in this turn, before the loop
+ * sleeps. The loop's thread only. */
+void loop_idle_due(struct loop *loop);
 
 /* A thread that runs a loop: created, named (≤ 15 bytes), joined by loop_thread_stop(). */
 struct loop_thread;

@@ -32,7 +32,7 @@ struct loop {
 
 	_Atomic(struct loop_task *) posts; /* newest first */
 	atomic_bool stop;
-	bool again; /* a hook asked for another turn */
+	bool again; /* the next turn does not sleep: a hook asked for it, or hooks are due */
 	bool in_turn; /* guards against a turn within a turn */
 	bool nested; /* loop_fd() was called: epoll_fd must tell of timers and tasks too */
 };

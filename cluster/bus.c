@@ -87,6 +87,7 @@ static int send_message(struct bus *bus, struct bus_socket *socket, const zmq_ms
 		body = &empty;
 	}
 	pack_header(bus, &header, type, req, load);
+	loop_idle_due(bus->options.loop); /* on_idle() looks at what sending may have swallowed */
 	return bus_socket_send(socket, id, &header, body);
 }
 
@@ -333,22 +334,25 @@ static void on_monitor(struct bus_socket *socket)
 	}
 }
 
-static bool check_socket(struct bus_socket *socket)
+static void check_socket(struct bus_socket *socket)
 {
 	if (socket->check)
 		socket->on_ready(socket);
-	return socket->check;
 }
 
-/* sending swallows edges: whoever was used in this turn is looked at before the loop sleeps */
+/* sending swallows edges: whoever was used in this turn is looked at before the loop sleeps, also
+ * if it was used by what another's messages made us do */
 static bool on_idle(struct loop_idle *idle)
 {
 	struct bus *bus = container_of(idle, struct bus, idle);
-	bool again = check_socket(&bus->router);
+	check_socket(&bus->router);
 	list_for_each (peer, &bus->peers, struct bus_peer, link) {
-		again |= check_socket(&peer->dealer);
-		again |= check_socket(&peer->monitor);
+		check_socket(&peer->dealer);
+		check_socket(&peer->monitor);
 	}
+	bool again = bus->router.check;
+	list_for_each (peer, &bus->peers, struct bus_peer, link)
+		again |= peer->dealer.check || peer->monitor.check;
 	return again;
 }
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cluster/bus.h"
 #include "cluster/calls.h"
+#include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/segments.h"
 
@@ -19,11 +20,17 @@
 static void on_exposed(void *user, const struct ramet_err *err)
 {
 	struct seed *seed = user;
+	const struct node *node = seed->seeds->node;
 	if (err->code < 0) {
 		log_err(LOG_WARN, "seed.expose", err);
 	} else {
 		seed->exposed = true;
-		calls_touch(seed->seeds->node->calls);
+		calls_touch(node->calls);
+		if (node->members) { /* now: who gets a call for it before the next news starts it
+					cold */
+			seeds_publish(seed->seeds);
+			members_flush(node->members);
+		}
 	}
 	seed_makers_done(seed);
 }

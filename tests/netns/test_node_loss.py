@@ -73,7 +73,7 @@ class NodeLoss(cluster.Case):
             self.assertEqual(call.returncode, LOST, ended)
             self.assertEqual((ended["error"]["code"], ended["error"]["kind"]), ("ELOST", "system"))
             self.assertEqual((ended["node"], ended["start"]), (node, "remote-fork"))
-        self.check_goes_on("once", {2: ["cold"], 3: ["cold", "remote-fork"]})
+        self.check_goes_on("once", {2: ["cold"], 3: ["remote-fork"]})
 
     def test_idempotent_calls_are_run_again(self):
         self.cluster.deploy(NATIVE, "--handler", "sweep", "--name", "again", "--idempotent", "--node", 1)
@@ -84,7 +84,7 @@ class NodeLoss(cluster.Case):
         ended = self.end_of(call)
         self.assertEqual(call.returncode, OK, ended)
         self.assertEqual((ended["node"], ended["start"], ended["output"]), (2, "cold", RESULT))
-        self.check_goes_on("again", {2: ["warm"], 3: ["cold", "remote-fork"]})
+        self.check_goes_on("again", {2: ["warm"], 3: ["remote-fork"]})
 
     def test_calls_on_the_node_itself(self):
         self.cluster.deploy(NATIVE, "--handler", "spin", "--name", "spin", "--node", 1)
@@ -95,7 +95,7 @@ class NodeLoss(cluster.Case):
         self.assertEqual(call.returncode, LOST, ended)
         self.assertEqual(ended["error"]["code"], "ELOST")
         self.assertIn("node 1", ended["error"]["message"])
-        self.check_goes_on("sweep", {2: ["cold"], 3: ["cold", "remote-fork"]})
+        self.check_goes_on("sweep", {2: ["cold"], 3: ["remote-fork"]})
 
     def test_partition(self):
         """The node is not dead, but out of reach: the same for the others, and it comes back."""
@@ -106,7 +106,7 @@ class NodeLoss(cluster.Case):
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "down"], check=True)
         ended = self.end_of(call)
         self.assertEqual(call.returncode, LOST, ended)
-        self.check_goes_on("far", {2: ["cold"], 3: ["cold", "remote-fork"]})
+        self.check_goes_on("far", {2: ["cold"], 3: ["remote-fork"]})
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "up"], check=True)
         subprocess.run(["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], check=True)
         cluster.eventually("node 1 is back", lambda: self.cluster.list("nodes", node=1, state="up"), SECONDS)

@@ -332,6 +332,31 @@ static void test_hooks_remove_and_add_hooks(void)
 	loop_destroy(loop);
 }
 
+static bool makes_due_once(struct loop_idle *idle)
+{
+	if (!strchr(trace, 'd'))
+		loop_idle_due(hook_loop);
+	note('d');
+	return false;
+}
+
+static void test_due_hooks_keep_the_loop_awake(void)
+{
+	struct loop *loop = hook_loop = begin();
+	memset(hooks, 0, sizeof(hooks));
+	loop_idle_add(loop, &hooks[0], note_idle);
+	loop_idle_due(loop); /* between turns */
+	loop_turn(loop, UINT64_MAX, NULL);
+	CHECK_STR(trace, "i");
+	loop_idle_add(loop, &hooks[1], makes_due_once); /* after the hook that it is due for */
+	loop_turn(loop, 0, NULL);
+	loop_turn(loop, UINT64_MAX, NULL);
+	CHECK_STR(trace, "iidid");
+	CHECK_INT(loop_turn(loop, NSEC_PER_MSEC, NULL), 0); /* sleeps: nothing is due any more */
+	CHECK_STR(trace, "iididid");
+	loop_destroy(loop);
+}
+
 /* --- tasks and threads --- */
 
 struct counted_task {
@@ -508,6 +533,11 @@ static void test_loop_fd_tells_of_everything(void)
 	}
 	CHECK_STR(trace, "1ptt");
 
+	loop_idle_due(loop);
+	CHECK(readable(outer, 0));
+	loop_turn(loop, 0, NULL);
+	CHECK(!readable(outer, 0));
+
 	CHECK_INT(loop_watch_add(loop, &watch, fd, EPOLLIN, note_watch, NULL), 0);
 	CHECK(readable(outer, 0));
 	loop_turn(loop, 0, NULL);
@@ -522,7 +552,7 @@ SUITE_MAIN("loop", TEST(test_a_turn_runs_timers_posts_watches_hooks),
 	TEST(test_a_timer_cancels_another_of_the_same_turn), TEST(test_waits_until_a_deadline),
 	TEST(test_waits_without_epoll_pwait2), TEST(test_a_watch_frees_all_of_the_same_turn),
 	TEST(test_watch_mod_and_failures), TEST(test_no_turn_within_a_turn),
-	TEST(test_hooks_remove_and_add_hooks), TEST(test_posts_of_many_threads_run_in_order),
-	TEST(test_a_task_posts_a_task), TEST(test_stop_before_run),
-	TEST(test_two_threads_answer_each_other), TEST(test_starting_and_stopping_threads_at_once),
-	TEST(test_loop_fd_tells_of_everything))
+	TEST(test_hooks_remove_and_add_hooks), TEST(test_due_hooks_keep_the_loop_awake),
+	TEST(test_posts_of_many_threads_run_in_order), TEST(test_a_task_posts_a_task),
+	TEST(test_stop_before_run), TEST(test_two_threads_answer_each_other),
+	TEST(test_starting_and_stopping_threads_at_once), TEST(test_loop_fd_tells_of_everything))
