@@ -1,5 +1,5 @@
-/* What a capture costs the host: how long it stands still, and how much slower it is afterwards, while
- * its writes copy the pages that it shares with its shadow. */
+/* What a capture costs the host: how long it stands still, and how much slower it is afterwards,
+ * while its writes copy the pages that it shares with its shadow. */
 #include "bench/fork.h"
 
 #include "base/cleanup.h"

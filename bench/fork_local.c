@@ -107,8 +107,8 @@ static int real_call(struct node *node, struct python_seed *seed, struct ramet_e
 	int rc = python_seed_record(node, seed, &set, err);
 	if (rc < 0)
 		return rc;
-	all.count = working_set_populate(
-		set, &seed->image->desc, all.ranges, TEMPLATE_MAX_POPULATE);
+	all.count =
+		working_set_populate(set, &seed->image->desc, all.ranges, TEMPLATE_MAX_POPULATE);
 	for (int i = -WARM_UP; i < ROUNDS; i++) {
 		double result = 0;
 		double end = 0;
@@ -157,7 +157,8 @@ static int own_bytes(pid_t pid, double *ret, struct ramet_err *err)
 	return rc;
 }
 
-static int idle_clone(struct node *node, struct python_seed *seed, double *ret, struct ramet_err *err)
+static int idle_clone(
+	struct node *node, struct python_seed *seed, double *ret, struct ramet_err *err)
 {
 	auto_proc struct proc *proc = NULL;
 	const struct clone_options options = {.function = "noop", .json = "null"};

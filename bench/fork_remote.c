@@ -36,8 +36,8 @@ static int first_child(struct scene *s, double *ret_us, struct ramet_err *err)
 	return rc;
 }
 
-static int local_child(struct scene *s, const char *function, double *ret_first,
-	double *ret_result, struct ramet_err *err)
+static int local_child(struct scene *s, const char *function, double *ret_first, double *ret_result,
+	struct ramet_err *err)
 {
 	auto_proc struct proc *proc = NULL;
 	const struct clone_options options = {.function = function, .json = "null"};
@@ -72,8 +72,8 @@ static int first_instruction(struct scene *s, struct ramet_err *err)
 		samples_add(&ours, us);
 		samples_add(&local, first);
 	}
-	report_samples("remote_first_instruction", "us", &ours, "local_clone_first_instruction",
-		&local);
+	report_samples(
+		"remote_first_instruction", "us", &ours, "local_clone_first_instruction", &local);
 	return 0;
 }
 
@@ -96,8 +96,8 @@ static int remote_call(struct scene *s, bool prefetch, struct samples *result,
 	uint64_t begin = now_ns();
 	if (rc == 0 && prefetch)
 		rc = pager_prefetch(copy.pages, s->set,
-			peer_spec(s->remote.peer)->pack_pages == working_set_pages(s->set), on_prefetched,
-			NULL, err);
+			peer_spec(s->remote.peer)->pack_pages == working_set_pages(s->set),
+			on_prefetched, NULL, err);
 	if (rc == 0)
 		rc = copy_clone(&s->remote, &copy, &options, err);
 	if (rc == 0)
@@ -129,8 +129,8 @@ static int real_call(struct scene *s, struct ramet_err *err)
 		if (i >= 0)
 			samples_add(&local, result);
 	}
-	report_samples("remote_numpy_result", "us", &ours, "the same call in a local clone",
-		&local);
+	report_samples(
+		"remote_numpy_result", "us", &ours, "the same call in a local clone", &local);
 	report_samples("remote_numpy_result_unrecorded", "us", &bare,
 		"the same call in a local clone; ours without a recorded working set", &local);
 	report_samples("remote_numpy_faults", "faults", &faults,

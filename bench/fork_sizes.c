@@ -1,4 +1,5 @@
-/* How costs grow with the image: native hosts of 1 MiB to 1 GiB, of which a call reads 0, 10 or 100 %. */
+/* How costs grow with the image: native hosts of 1 MiB to 1 GiB, of which a call reads 0, 10 or 100
+ * %. */
 #include "bench/fork.h"
 
 #include "base/cleanup.h"

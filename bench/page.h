@@ -7,8 +7,8 @@
 #define PAGE_MB 16 /* of the native host whose pages are read */
 
 /* a native host with PAGE_MB filled, and its seed */
-int page_host(struct node *node, struct proc **ret_host, struct image **ret_image,
-	struct ramet_err *err);
+int page_host(
+	struct node *node, struct proc **ret_host, struct image **ret_image, struct ramet_err *err);
 /* ns that a clone took to read all of them: in order, or scattered */
 int page_touch(struct proc *clone, bool scattered, double *ret_ns, struct ramet_err *err);
 

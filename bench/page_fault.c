@@ -1,6 +1,7 @@
-/* One fault, everything on one CPU: our pager with the page in a peer's memory, against the least that any
- * pager can do, a loop that answers each fault of another process. That one puts pages where ours does, into
- * a memfd that siblings share; for comparison also one with UFFDIO_COPY, whose pages nobody shares. */
+/* One fault, everything on one CPU: our pager with the page in a peer's memory, against the least
+ * that any pager can do, a loop that answers each fault of another process. That one puts pages
+ * where ours does, into a memfd that siblings share; for comparison also one with UFFDIO_COPY,
+ * whose pages nobody shares. */
 #include "bench/page.h"
 
 #include "base/cleanup.h"
@@ -41,8 +42,8 @@ static int bare_child(int sock, int memfd)
 		return 1;
 	volatile char *memory = mmap(NULL, PAGES * RFORK_PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | (memfd < 0 ? MAP_ANONYMOUS : 0), memfd, 0);
-	struct uffdio_register reg = {
-		.range = {(uintptr_t)memory, PAGES * RFORK_PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct uffdio_register reg = {.range = {(uintptr_t)memory, PAGES * RFORK_PAGE},
+		.mode = UFFDIO_REGISTER_MODE_MISSING};
 	if (memory == MAP_FAILED || ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
 		return 2;
 	uint64_t base = (uintptr_t)memory;
@@ -67,7 +68,7 @@ static int bare_fill(int uffd, int memfd, uint64_t base, uint64_t addr)
 	if (pwrite(memfd, page, RFORK_PAGE, (off_t)(addr - base)) != RFORK_PAGE)
 		return -1;
 	return ioctl(uffd, UFFDIO_CONTINUE, &go_on) == 0 ? 0
-							  : ioctl(uffd, UFFDIO_WAKE, &go_on.range);
+							 : ioctl(uffd, UFFDIO_WAKE, &go_on.range);
 }
 
 /* until the child's answer is there */

@@ -66,16 +66,16 @@ static int add_segments(struct peer *peer, struct ramet_err *err)
 static int serve(struct peer *peer, struct ramet_err *err)
 {
 	struct page_peer_spec *spec = &peer->spec;
-	int rc = transport_open(peer->provider, loop_thread_loop(peer->thread), NULL,
-		&peer->transport, err);
+	int rc = transport_open(
+		peer->provider, loop_thread_loop(peer->thread), NULL, &peer->transport, err);
 	if (rc == 0)
 		rc = transport_domain_create(peer->transport, &peer->domain, err);
 	if (rc == 0)
 		rc = add_segments(peer, err);
 	if (rc == 0)
 		rc = transport_listen(peer->transport,
-			strcmp(peer->provider, "mem") == 0 ? "mem:bench" : "127.0.0.1:0", on_accept, peer,
-			&peer->listener, err);
+			strcmp(peer->provider, "mem") == 0 ? "mem:bench" : "127.0.0.1:0", on_accept,
+			peer, &peer->listener, err);
 	if (rc < 0)
 		return rc;
 	spec->tenant = 1;

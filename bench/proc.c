@@ -47,8 +47,8 @@ static int host_error(const struct message *m, struct ramet_err *err)
 		(void)wire_get_span(map, "message", &text, &len, NULL);
 		(void)wire_get_span(map, "traceback", &trace, &trace_len, NULL);
 	}
-	return err_set(err, RAMET_EUSER, "%s: %.*s %.*s", m->type, (int)len, text, (int)trace_len,
-		trace);
+	return err_set(
+		err, RAMET_EUSER, "%s: %.*s %.*s", m->type, (int)len, text, (int)trace_len, trace);
 }
 
 static int proc_next(struct proc *proc, const char *type, struct message *m, struct ramet_err *err)
@@ -299,8 +299,8 @@ int proc_host(struct node *node, const char *lang, const char *app, struct proc 
 	const char *native[] = {host, NULL};
 	const char *python[] = {"/usr/bin/python3", engine, NULL};
 	const char *env[] = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8",
-		"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "RAMET_CONTROL_FD=3", preload,
-		baseline, NULL};
+		"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "RAMET_CONTROL_FD=3",
+		"LD_BIND_NOW=1", preload, baseline, NULL};
 	int rc = proc_new(node, &proc, &theirs, err);
 	if (rc < 0)
 		return rc;

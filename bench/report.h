@@ -1,5 +1,6 @@
-/* Samples of a benchmark and the rows made of them: one JSON object or one line of a table per case.
- * A row's value is the median; its ratio is against the median of a baseline taken in the same run. */
+/* Samples of a benchmark and the rows made of them: one JSON object or one line of a table per
+ * case. A row's value is the median; its ratio is against the median of a baseline taken in the
+ * same run. */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 

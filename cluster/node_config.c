@@ -14,7 +14,7 @@
 #define DEFAULT_DIR "/var/lib/ramet"
 #define DEFAULT_LISTEN "127.0.0.1:0"
 #define DEFAULT_PYTHON "/usr/bin/python3"
-#define DEFAULT_SANDBOXES 16
+#define DEFAULT_SANDBOXES 64
 #define DEFAULT_STUBS 4
 #define DEFAULT_INSTANCES 1024
 #define DEFAULT_QUEUE 65536

@@ -74,13 +74,9 @@ static int add_env(struct command *c, const char *variable, struct ramet_err *er
 /* Only single-threaded hosts can be captured, and libraries of numerics start threads when they are
  * imported. */
 static const char *const defaults[] = {
-	"PATH=/usr/local/bin:/usr/bin:/bin",
-	"HOME=/tmp",
-	"LANG=C.UTF-8",
-	"OMP_NUM_THREADS=1",
-	"OPENBLAS_NUM_THREADS=1",
-	"MKL_NUM_THREADS=1",
-	"NUMEXPR_NUM_THREADS=1",
+	"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
+	"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "NUMEXPR_NUM_THREADS=1",
+	"LD_BIND_NOW=1", /* symbols are looked up once, by the host, and not by each clone */
 };
 
 static int fill_env(struct command *c, const struct app_version *app, struct ramet_err *err)
@@ -129,10 +125,10 @@ static int native_argv(struct command *c, struct ramet_err *err)
 	return rc < 0 ? rc : add_arg(c, path, err);
 }
 
-/* The interpreter that the app names runs the engine. Preloaded, libramet-host's madvise() comes before
- * libc's for every library of the process (runtime/host/dontneed.h). */
-static int python_argv(struct command *c, const struct app_version *app, const char *python,
-	struct ramet_err *err)
+/* The interpreter that the app names runs the engine. Preloaded, libramet-host's madvise() comes
+ * before libc's for every library of the process (runtime/host/dontneed.h). */
+static int python_argv(
+	struct command *c, const struct app_version *app, const char *python, struct ramet_err *err)
 {
 	static const char *const engines[] = {"../python/ramet_host/__main__.py",
 		"../" RAMET_LIBDIR "/ramet/python/ramet_host/__main__.py"};
@@ -142,8 +138,8 @@ static int python_argv(struct command *c, const struct app_version *app, const c
 	char preload[PATH_MAX + 16];
 	int rc = add_arg(c, app->python[0] ? app->python : python, err);
 	if (rc == 0)
-		rc = find_file(engines, ARRAY_LEN(engines), "the Python engine", path, sizeof(path),
-			err);
+		rc = find_file(
+			engines, ARRAY_LEN(engines), "the Python engine", path, sizeof(path), err);
 	if (rc == 0)
 		rc = add_arg(c, path, err);
 	if (rc == 0)

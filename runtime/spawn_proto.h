@@ -8,7 +8,7 @@
  *             limits: {mem: uint bytes, pids: uint, cpu: uint thousandths of a core}, of the group; 0 or absent: none.
  *             dir: the working directory, a path of the machine; "" or absent: /. In the store directory it is seen
  *             below /ramet; below /tmp or /run it is bound at the same path, read-only; elsewhere it is seen as it is.
- *             → started {req, inst, pid}                                                           pidfd
+ *             → started {req, inst, pid}
  *   template  {req, tmpl: uint, files: [str], tenant, group, limits, uffd: bool, record: bool,     descriptor, image
  *              mono_offset: int ns, boot_offset: int ns}
  *             files: a local path for each file of the descriptor, in its order, already checked to be the same file.
@@ -18,7 +18,7 @@
  *   clone     {req, tmpl, inst: uint, populate: [uint start, end, …]}                              control, log
  *             populate: at most TEMPLATE_MAX_POPULATE ranges of pages, in order, to be populated for writing before
  *             it runs, where the kernel can (5.14); what is not mapped is passed over; absent: none.
- *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns,               pidfd, [uffd]
+ *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns,               [uffd]
  *                       request sent to the stub)}
  *   kill      {inst}   SIGKILL to everything in the instance's sandbox. No answer but the exited event.
  *   drop      {tmpl}   end the template (its instances live on)

@@ -4,9 +4,9 @@
 
 #include "bindings/python/python_random.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MT_WORDS 624
@@ -21,8 +21,17 @@ struct mt19937 {
 	int pos;
 };
 
+/* what an object of type _random.Random is: Modules/_randommodule.c of CPython */
+struct python_mt19937 {
+	PyObject head;
+	int pos;
+	uint32_t key[MT_WORDS];
+};
+
 static struct {
-	PyObject *seed_random; /* of module random, with an integer; or None */
+	PyObject *random; /* the one of module random, whose state is seeded in place; or None */
+	struct python_mt19937 *random_state;
+	PyObject *seed_random; /* where that cannot be, with an integer; or None */
 	PyObject *numpy; /* the generator whose state is seeded in place; or None */
 	struct mt19937 *numpy_state;
 	PyObject *seed_numpy; /* where that cannot be; or None */
@@ -51,6 +60,25 @@ static struct mt19937 *numpy_state(PyObject *generator, PyObject *words)
 	return state;
 }
 
+/* the same for module random's, whose state is its position and its words */
+static struct python_mt19937 *random_state(PyObject *generator, PyObject *state)
+{
+	char *bytes = NULL;
+	Py_ssize_t len = 0;
+	struct python_mt19937 *mt = (struct python_mt19937 *)generator;
+	const size_t size = sizeof(mt->pos) + sizeof(mt->key);
+	if (state == Py_None)
+		return NULL;
+	PyObject *basic = PyObject_GetAttrString((PyObject *)Py_TYPE(generator), "__basicsize__");
+	long has = basic ? PyLong_AsLong(basic) : -1;
+	Py_XDECREF(basic);
+	bool known = has >= (long)sizeof(*mt) &&
+		PyBytes_AsStringAndSize(state, &bytes, &len) == 0 && (size_t)len == size &&
+		memcmp(&mt->pos, bytes, size) == 0;
+	PyErr_Clear();
+	return known ? mt : NULL;
+}
+
 static void replace(PyObject **dst, PyObject *value)
 {
 	PyObject *old = *dst;
@@ -63,6 +91,8 @@ int python_random_prepare(void)
 {
 	PyObject *module = PyImport_ImportModule("ramet_host.randomness");
 	PyObject *found = module ? PyObject_CallMethod(module, "survey", NULL) : NULL;
+	PyObject *random;
+	PyObject *state;
 	PyObject *seed_random;
 	PyObject *numpy;
 	PyObject *words;
@@ -71,10 +101,12 @@ int python_random_prepare(void)
 	Py_XDECREF(module);
 	if (!found)
 		return -1;
-	int ok = PyArg_ParseTuple(
-		found, "OOOOO", &seed_random, &numpy, &words, &seed_numpy, &seed_openssl);
+	int ok = PyArg_ParseTuple(found, "OOOOOOO", &random, &state, &seed_random, &numpy, &words,
+		&seed_numpy, &seed_openssl);
 	if (ok) {
-		replace(&generators.seed_random, seed_random);
+		replace(&generators.random, random);
+		generators.random_state = random_state(random, state);
+		replace(&generators.seed_random, generators.random_state ? Py_None : seed_random);
 		replace(&generators.numpy, numpy);
 		generators.numpy_state = numpy_state(numpy, words);
 		replace(&generators.seed_numpy, generators.numpy_state ? Py_None : seed_numpy);
@@ -86,6 +118,25 @@ int python_random_prepare(void)
 }
 
 /* --- in a clone --- */
+
+/* SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), which is
+ * what a generator's state is commonly filled with. The kernel's own random words for a whole state
+ * cost ten times as much. */
+static void seed_state(const unsigned char *seed, uint32_t key[MT_WORDS], int *pos)
+{
+	uint64_t at;
+	memcpy(&at, seed, sizeof(at));
+	for (unsigned i = 0; i < MT_WORDS; i += 2) {
+		uint64_t word = at += 0x9e3779b97f4a7c15u;
+		word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9u;
+		word = (word ^ word >> 27) * 0x94d049bb133111ebu;
+		word ^= word >> 31;
+		key[i] = (uint32_t)word;
+		key[i + 1] = (uint32_t)(word >> 32);
+	}
+	key[0] |= 0x80000000u; /* never all zeros */
+	*pos = MT_WORDS;
+}
 
 static int seed_random(const unsigned char *seed)
 {
@@ -99,19 +150,6 @@ static int seed_random(const unsigned char *seed)
 	Py_XDECREF(value);
 	Py_XDECREF(none);
 	return none ? 0 : -1;
-}
-
-/* A state of random words is as good as any, but all zeros. The kernel's own words: the C library
- * may keep a state of its own, which is copied. */
-static int seed_numpy_state(struct mt19937 *state)
-{
-	if (syscall(SYS_getrandom, state->key, sizeof(state->key), 0) != (long)sizeof(state->key)) {
-		PyErr_SetFromErrno(PyExc_OSError);
-		return -1;
-	}
-	state->key[0] |= 0x80000000u;
-	state->pos = MT_WORDS;
-	return 0;
 }
 
 static int call_with(PyObject *function, const unsigned char *seed)
@@ -130,9 +168,15 @@ int python_random_seed(const unsigned char seed[ENGINE_SEED_BYTES])
 		PyErr_SetString(PyExc_RuntimeError, "no capture was prepared");
 		return -1;
 	}
-	int rc = seed_random(seed);
-	if (rc == 0 && generators.numpy_state)
-		rc = seed_numpy_state(generators.numpy_state);
+	struct python_mt19937 *random = generators.random_state;
+	struct mt19937 *numpy = generators.numpy_state;
+	int rc = 0;
+	if (random)
+		seed_state(seed, random->key, &random->pos);
+	else
+		rc = seed_random(seed);
+	if (numpy)
+		seed_state(seed + sizeof(uint64_t), numpy->key, &numpy->pos);
 	if (rc == 0)
 		rc = call_with(generators.seed_numpy, seed);
 	if (rc == 0 && getpid() == generators.pid)

@@ -4,7 +4,7 @@
 #ifndef RFORK_STUB_STUB_H
 #define RFORK_STUB_STUB_H
 
-#include "rfork/arch/x86_64/stub_syscall.h"
+#include "rfork/arch/syscall.h"
 #include "rfork/descriptor.h"
 #include "rfork/stub_proto.h"
 

@@ -62,7 +62,8 @@ static void become(const struct stub_clone *c, int sandbox, const struct descrip
 
 	if (sandbox >= 0 && sys2(__NR_setns, sandbox, CLONE_NEWNS) < 0)
 		stub_exit(CLONE_FAILED);
-	sys3(__NR_close_range, 4, ~0u, 0);
+	sys3(__NR_close_range, STUB_CONTROL_FD + 1, ~0u, 0);
+	sys3(__NR_fcntl, STUB_CONTROL_FD, F_SETFD, FD_CLOEXEC); /* not for programs it runs */
 	if (c->flags & STUB_DROP)
 		drop_rights(c);
 	if (cwd[1] != '\0' || sandbox < 0)
@@ -71,8 +72,12 @@ static void become(const struct stub_clone *c, int sandbox, const struct descrip
 		reopen_files(h);
 	if (p->robust_list)
 		sys2(__NR_set_robust_list, p->robust_list, p->robust_list_len);
-	if (p->rseq)
+	if (p->rseq) {
+		/* The kernel reads it, then writes: written first, its page is one fault, not two.
+		 */
+		*(volatile uint32_t *)p->rseq = 0;
 		sys4(__NR_rseq, p->rseq, p->rseq_len, 0, p->rseq_sig);
+	}
 	populate(c);
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &p->sigmask, 0, 8);
 	stub_resume(&p->context);

@@ -57,7 +57,7 @@ void crash_watch(struct channel *channel)
 		(void)sigaction(signals[i], &action, NULL);
 }
 
-void crash_in_clone(void)
+void crash_in_clone(pid_t pid)
 {
-	crash_pid = getpid();
+	crash_pid = pid;
 }

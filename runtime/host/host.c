@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DETAIL_MAX 512
 
@@ -95,6 +96,7 @@ static int start(struct ramet_err *err)
 	crash_watch(&host.channel);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not for the programs that functions run */
 	signal(SIGPIPE, SIG_IGN);
+	unsetenv("LD_BIND_NOW"); /* it has done its work, and is not for other programs */
 	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);
 	if (rc == 0)
 		rc = deadline_init(host.ops, host.engine, err);
@@ -152,5 +154,9 @@ int ramet_host_run(void)
 	}
 	while (!host.stop)
 		serve_one();
+	/* A clone ends as a child of fork() should, without what its parent registered for exit();
+	 * what calls printed was flushed after each. */
+	if (host.clone)
+		_exit(host.status);
 	return host.status;
 }

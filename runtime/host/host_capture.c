@@ -3,13 +3,13 @@
 #include "runtime/host/host_internal.h"
 
 #include "base/err.h"
+#include "rfork/arch/syscall.h"
 #include "rfork/safepoint.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/dontneed.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void say_captured(struct host *host, struct safepoint_shadow *shadow)
@@ -26,6 +26,14 @@ static void say_captured(struct host *host, struct safepoint_shadow *shadow)
 	close(shadow->ready_fd);
 }
 
+/* Without the C library, as all of begin_clone(): a page touched for the first time is a fault. */
+static uint64_t clone_now_ns(void)
+{
+	struct timespec ts = {0};
+	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 static void say_started(struct host *host, uint64_t first_ns)
 {
 	unsigned char bytes[96];
@@ -33,7 +41,7 @@ static void say_started(struct host *host, uint64_t first_ns)
 	message_map(&w, 3);
 	message_kstr(&w, "t", "started");
 	message_kuint(&w, "first", first_ns);
-	message_kuint(&w, "hooks", host_now_ns());
+	message_kuint(&w, "hooks", clone_now_ns());
 	host_answer(host, &w, bytes, NULL, 0);
 }
 
@@ -43,13 +51,13 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 	unsigned char seed[ENGINE_SEED_BYTES];
 	struct ramet_err err;
 	dontneed_in_clone();
-	crash_in_clone();
+	crash_in_clone((pid_t)sys0(__NR_getpid));
 	channel_forget(&host->channel);
-	(void)fcntl(host->channel.fd, F_SETFD, FD_CLOEXEC);
+	host->clone = true;
 	int rc = 0;
 	/* the kernel's own, not the C library's, which may keep a state of its own */
-	if (syscall(SYS_getrandom, seed, sizeof(seed), 0) != (long)sizeof(seed))
-		rc = err_errno(&err, RAMET_EIO, "fresh random bytes");
+	if (sys3(__NR_getrandom, seed, sizeof(seed), 0) != (long)sizeof(seed))
+		rc = err_set(&err, RAMET_EIO, "no fresh random bytes");
 	if (rc == 0)
 		rc = host->ops->after_clone(host->engine, seed, &err);
 	if (rc < 0) {

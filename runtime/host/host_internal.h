@@ -26,6 +26,7 @@ struct host {
 	struct engine_function *functions;
 	unsigned nfunctions;
 	bool loaded;
+	bool clone; /* not the captured process itself */
 	int status; /* of the process, once stop is set */
 	bool stop;
 };

@@ -161,8 +161,8 @@ struct birth {
 	struct cold_failure failure; /* pid 0 */
 };
 
-/* Libraries notice a fork by their process id (OpenSSL's random numbers do). A clone is the second process
- * of its sandbox, so a host is never that one. */
+/* Libraries notice a fork by their process id (OpenSSL's random numbers do). A clone is the second
+ * process of its sandbox, so a host is never that one. */
 static void skip_pid(void)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, NULL);

@@ -84,7 +84,6 @@ int spawn_path_outside(const struct spawn_client *client, const char *path, char
 struct spawn_result {
 	struct ramet_err err; /* code 0: it succeeded */
 	pid_t pid; /* hosts and clones */
-	int pidfd;
 	int uffd; /* clones of templates with uffd: the clone's userfaultfd */
 	uint64_t begin_ns; /* clones: monotonic, when the request went to the stub */
 	uint32_t us_sandbox; /* clones: what getting a sandbox took */

@@ -8,7 +8,6 @@
 
 static void result_fini(struct spawn_result *result)
 {
-	close_reset(&result->pidfd);
 	close_reset(&result->uffd);
 }
 
@@ -29,7 +28,7 @@ void spawn_client_fail_all(struct spawn_client *client, const struct ramet_err *
 	bucket = 0;
 	while ((node = idmap_any(&client->pending, &bucket))) {
 		struct pending *pending = idmap_entry(node, struct pending, node);
-		struct spawn_result result = {.pidfd = -1, .uffd = -1};
+		struct spawn_result result = {.uffd = -1};
 		idmap_remove(&client->pending, node);
 		if (why) {
 			err_copy(&result.err, why);
@@ -67,10 +66,9 @@ static int take_pid(const struct answer *answer, struct spawn_result *result, st
 	int rc = wire_get_uint(answer->body, "pid", INT32_MAX, &pid, err);
 	if (rc < 0)
 		return rc;
-	if (answer->nfds < 1 || pid == 0)
+	if (pid == 0)
 		return err_set(err, RAMET_EPROTO, "an instance without a process");
 	result->pid = (pid_t)pid;
-	result->pidfd = steal_fd(&answer->fds[0]);
 	return 0;
 }
 
@@ -92,8 +90,8 @@ static int read_cloned(
 	if (rc < 0)
 		return rc;
 	result->us_sandbox = (uint32_t)us;
-	if (answer->nfds > 1)
-		result->uffd = steal_fd(&answer->fds[1]);
+	if (answer->nfds > 0)
+		result->uffd = steal_fd(&answer->fds[0]);
 	return 0;
 }
 
@@ -141,7 +139,7 @@ static int on_answer(struct spawn_client *client, const struct answer *answer,
 	if (!pending || (!any_kind && pending->kind != kind))
 		return err_set(err, RAMET_EPROTO, "an answer to no such request: %llu",
 			(unsigned long long)req);
-	CLEANUP(result_fini) struct spawn_result result = {.pidfd = -1, .uffd = -1};
+	CLEANUP(result_fini) struct spawn_result result = {.uffd = -1};
 	rc = read(answer, &result, err);
 	if (rc < 0)
 		return rc;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define ATTEMPTS 2 /* a sandbox whose init is dying is replaced once */
@@ -163,9 +162,6 @@ static int undo(struct instance *inst, int rc)
 static int answer(struct instance *inst, const struct spawn_request *request,
 	const struct timing *timing, pid_t pid, bool recorder, struct ramet_err *err)
 {
-	auto_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
-		return undo(inst, err_errno(err, RAMET_EIO, "pidfd_open"));
 	int rc = recorder ? follow_recorder(inst, err) : 0;
 	if (rc < 0)
 		return undo(inst, rc);
@@ -175,7 +171,6 @@ static int answer(struct instance *inst, const struct spawn_request *request,
 		.begin_ns = timing->begin_ns,
 		.us_sandbox = (uint32_t)(timing->sandbox_ns / NSEC_PER_USEC),
 		.pid = pid,
-		.pidfd = pidfd,
 		.uffd = recorder ? -1 : inst->uffd,
 	};
 	spawn_send_cloned(inst->server, &cloned);

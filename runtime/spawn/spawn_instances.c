@@ -5,7 +5,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 
 void membership_put(struct membership *membership)
 {
@@ -27,7 +26,6 @@ int instance_create(
 	inst->server = server;
 	inst->uffd = -1;
 	inst->outcome = -1;
-	inst->pidfd = -1;
 	idmap_add(&server->instances, &inst->node, id);
 	*ret_inst = inst;
 	return 0;
@@ -40,7 +38,6 @@ void instance_destroy(struct instance *inst)
 	idmap_remove(&inst->server->instances, &inst->node);
 	loop_watch_remove(&inst->watch);
 	close_reset(&inst->outcome);
-	close_reset(&inst->pidfd);
 	close_reset(&inst->uffd);
 	sandbox_discard(inst->sandbox);
 	membership_put(&inst->of);
@@ -62,7 +59,6 @@ static bool settle(struct instance *inst)
 		spawn_send_error(inst->server, inst->req, &err);
 	else
 		spawn_send_started(inst->server, inst);
-	close_reset(&inst->pidfd);
 	return rc == 0;
 }
 
@@ -84,9 +80,6 @@ int instance_await(struct instance *inst, int outcome, struct ramet_err *err)
 {
 	inst->outcome = outcome;
 	inst->pid = inst->child.pid;
-	inst->pidfd = (int)syscall(SYS_pidfd_open, inst->pid, 0);
-	if (inst->pidfd < 0)
-		return err_errno(err, RAMET_EIO, "pidfd_open");
 	return loop_watch_add(inst->server->loop, &inst->watch, outcome, EPOLLIN, on_outcome, err);
 }
 

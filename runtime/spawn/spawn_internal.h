@@ -63,7 +63,6 @@ struct instance {
 	/* cold hosts until the outcome of exec is known: */
 	int outcome; /* -1: known */
 	pid_t pid;
-	int pidfd; /* for rametd; -1: handed over */
 	struct loop_watch watch;
 	uint64_t req;
 	char name[64];
@@ -91,7 +90,7 @@ struct spawn_cloned {
 	uint64_t begin_ns;
 	uint32_t us_sandbox;
 	pid_t pid;
-	int pidfd, uffd; /* -1: none */
+	int uffd; /* -1: none */
 };
 void spawn_send_cloned(struct spawn_server *server, const struct spawn_cloned *cloned);
 void spawn_send_built(struct spawn_server *server, uint64_t req, uint64_t tmpl, uint64_t us);

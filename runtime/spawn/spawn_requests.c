@@ -78,19 +78,18 @@ void spawn_send_started(struct spawn_server *server, const struct instance *inst
 	wire_kuint(b, "req", inst->req);
 	wire_kuint(b, "inst", inst->node.key);
 	wire_kint(b, "pid", inst->pid);
-	send_message(server, &inst->pidfd, 1);
+	send_message(server, NULL, 0);
 }
 
 void spawn_send_cloned(struct spawn_server *server, const struct spawn_cloned *cloned)
 {
-	const int fds[] = {cloned->pidfd, cloned->uffd};
 	struct buf *b = begin(server, "cloned", 5);
 	wire_kuint(b, "req", cloned->req);
 	wire_kuint(b, "inst", cloned->inst);
 	wire_kint(b, "pid", cloned->pid);
 	wire_kuint(b, "us_sandbox", cloned->us_sandbox);
 	wire_kuint(b, "begin", cloned->begin_ns);
-	send_message(server, fds, cloned->uffd >= 0 ? 2 : 1);
+	send_message(server, &cloned->uffd, cloned->uffd >= 0 ? 1 : 0);
 }
 
 void spawn_send_built(struct spawn_server *server, uint64_t req, uint64_t tmpl, uint64_t us)

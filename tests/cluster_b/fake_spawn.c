@@ -176,7 +176,7 @@ static struct job *job_new(struct spawn_client *client, enum job_kind kind)
 	if (!job)
 		abort();
 	job->kind = kind;
-	job->result.pidfd = job->result.uffd = -1;
+	job->result.uffd = -1;
 	list_append(&client->jobs, &job->link);
 	(void)loop_timer_set(client->fake->loop, &client->timer, now_ns(), run_jobs);
 	return job;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const char *program(const char *name)
@@ -103,7 +104,6 @@ static void on_done(void *user, struct spawn_result *result)
 {
 	struct host *h = user;
 	h->result = *result;
-	result->pidfd = -1;
 	h->done = true;
 }
 
@@ -130,7 +130,7 @@ bool host_begin(struct fixture *f, struct host *h, const struct host_options *op
 	const char *const argv[] = {program("spawn_probe"), options->what, options->arg, NULL};
 	int control[2], log[2];
 	struct ramet_err err = {0};
-	*h = (struct host){.f = f, .inst = next_inst++, .result = {.pidfd = -1}};
+	*h = (struct host){.f = f, .inst = next_inst++, .pidfd = -1};
 	if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0) ||
 		!CHECK(pipe2(log, O_CLOEXEC) == 0))
 		return false;
@@ -156,7 +156,10 @@ bool host_begin(struct fixture *f, struct host *h, const struct host_options *op
 
 bool host_started(struct host *h)
 {
-	return CHECK(fixture_wait(h->f, is_done, h)) && h->result.err.code == 0;
+	if (!CHECK(fixture_wait(h->f, is_done, h)) || h->result.err.code != 0)
+		return false;
+	h->pidfd = (int)syscall(SYS_pidfd_open, h->result.pid, 0);
+	return true;
 }
 
 bool host_finish(struct host *h)
@@ -181,7 +184,7 @@ void host_close(struct host *h)
 {
 	close_reset(&h->control);
 	close_reset(&h->log);
-	close_reset(&h->result.pidfd);
+	close_reset(&h->pidfd);
 	free(h->output);
 	h->output = NULL;
 }

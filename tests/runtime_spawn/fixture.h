@@ -41,8 +41,9 @@ struct host {
 	struct fixture *f;
 	uint64_t inst;
 	bool done, ended;
-	struct spawn_result result; /* its pidfd is kept, or -1 */
+	struct spawn_result result;
 	struct spawn_exit how;
+	int pidfd; /* after host_started(): -1 if it was reaped by then */
 	int control; /* our end */
 	int log; /* our end of the pipe that is its stdout and stderr */
 	char *output; /* after host_finish() */

@@ -128,7 +128,6 @@ static void on_cloned(void *user, struct spawn_result *result)
 {
 	struct host *h = user;
 	h->result = *result;
-	result->pidfd = -1;
 	result->uffd = -1;
 	h->done = true;
 }
@@ -138,7 +137,7 @@ static bool clone_ask(struct world *w, struct host *h, struct spawn_clone clone)
 	static uint64_t next_inst = 100000;
 	int control[2], log[2];
 	struct ramet_err err = {0};
-	*h = (struct host){.f = &w->f, .inst = next_inst++, .result = {.pidfd = -1, .uffd = -1}};
+	*h = (struct host){.f = &w->f, .inst = next_inst++, .pidfd = -1, .result = {.uffd = -1}};
 	if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0) ||
 		!CHECK(pipe2(log, O_CLOEXEC) == 0))
 		return false;

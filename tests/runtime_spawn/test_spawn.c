@@ -55,7 +55,7 @@ void test_exec_failure_is_told(void)
 	CHECK_INT(h.result.err.code, RAMET_EIO);
 	CHECK_INT(h.result.err.sys, ENOENT);
 	CHECK(strstr(h.result.err.msg, "/nonexistent/host") != NULL);
-	CHECK_INT(h.result.pidfd, -1);
+	CHECK_INT(h.result.pid, 0);
 	host_close(&h);
 
 	REQUIRE(host_begin(

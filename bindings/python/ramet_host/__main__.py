@@ -14,6 +14,7 @@ _preload = os.environ.pop("LD_PRELOAD", "").replace(" ", ":").split(":")
 _preload = [_path for _path in _preload if _path and not os.path.basename(_path).startswith("libramet-host.so")]
 if _preload:
     os.environ["LD_PRELOAD"] = ":".join(_preload)
+os.environ.pop("LD_BIND_NOW", None)
 
 sys.dont_write_bytecode = True  # the app's files are what was deployed
 sys.argv = [""]  # as in any program that embeds Python: modules that read it find no option of ours

@@ -1,22 +1,26 @@
 """Which generators of random numbers a clone must seed anew, found out before a capture.
 
 The work itself is done in C (python_random.c), since each page that a clone touches costs it a fault: running
-random.seed(), numpy.random.seed() and ssl.RAND_add() as they are takes 280 faults of 500.
+random.seed(), numpy.random.seed() and ssl.RAND_add() as they are takes 280 faults of 500. Both Mersenne twisters are
+seeded in place where their memory is what it is known to be.
 
 Seeded are those that modules share: random's functions, numpy.random's functions, OpenSSL's. Generators that an
 application made itself are copied like all its objects.
 """
+import struct
 import sys
 
 
-def _python_seed():
-    """The C method behind random.seed() for integers, or None."""
+def _python():
+    """The generator behind random's functions, with no Gaussian kept for later; its state as bytes, next word first;
+    the C method behind random.seed() for integers. Or None each."""
     module = sys.modules.get("random")
     if module is None:
-        return None
+        return None, None, None
     instance = module._inst
     instance.gauss_next = None
-    return super(type(instance), instance).seed
+    *words, position = instance.getstate()[1]
+    return instance, struct.pack("=i624I", position, *words), super(type(instance), instance).seed
 
 
 def _numpy():
@@ -49,8 +53,9 @@ def _warm_openssl():
 
 
 def survey():
-    """(method that seeds random, or None; numpy's bit generator, or None; the words of its state if it is an MT19937,
-    else None; function that seeds numpy, where it must; function that seeds OpenSSL)
+    """(random's generator, its state and the method that seeds it, or None each; numpy's bit generator, or None; the
+    words of its state if it is an MT19937, else None; function that seeds numpy, where it must; function that seeds
+    OpenSSL)
 
     The functions take 32 bytes. OpenSSL notices a fork by its process id: it is seeded where a clone has the host's.
     """
@@ -60,4 +65,4 @@ def survey():
         seed_numpy = _seed_numpy
         if type(numpy).__name__ == "MT19937":
             words = numpy.state["state"]["key"].tobytes()
-    return _python_seed(), numpy, words, seed_numpy, _seed_openssl
+    return *_python(), numpy, words, seed_numpy, _seed_openssl

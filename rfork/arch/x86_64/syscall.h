@@ -1,6 +1,6 @@
-/* Raw system calls for the stub: results are the kernel's, negative errno on failure. */
-#ifndef RFORK_ARCH_X86_64_STUB_SYSCALL_H
-#define RFORK_ARCH_X86_64_STUB_SYSCALL_H
+/* Raw system calls: results are the kernel's, negative errno on failure. */
+#ifndef RFORK_ARCH_X86_64_SYSCALL_H
+#define RFORK_ARCH_X86_64_SYSCALL_H
 
 #include <asm/unistd.h>
 
