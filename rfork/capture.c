@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "rfork/capture_fds.h"
+#include "rfork/capture_libraries.h"
 #include "rfork/capture_maps.h"
 #include "rfork/capture_pages.h"
 #include "rfork/capture_process.h"
@@ -86,6 +87,8 @@ static int add_maps(struct capture_pages *pages, pid_t pid, struct ramet_err *er
 	auto_free struct capture_vma *vmas = NULL;
 	uint32_t count;
 	int rc = capture_maps_read(pid, &vmas, &count, err);
+	if (rc == 0)
+		capture_libraries_join(vmas, count);
 	uint64_t below = 0x10000;
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
 		const struct capture_vma *vma = &vmas[i];

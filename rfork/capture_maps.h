@@ -16,6 +16,10 @@ struct capture_vma {
 	bool shared, deleted;
 	bool wipe; /* MADV_WIPEONFORK or MAP_DROPPABLE: a child never sees its bytes */
 	bool huge; /* MADV_HUGEPAGE */
+	/* by capture_libraries_join() */
+	bool library; /* data of a loaded library */
+	bool joins; /* its first piece may be one with the last of the mapping before it */
+	bool whole; /* clean pages become part of the image too */
 	char path[512]; /* "" for anonymous memory, "[heap]", "[stack]", "[vdso]", … */
 };
 

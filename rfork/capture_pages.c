@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define JOIN_GAP 16 /* pages: what lies closer together is one piece */
+#define LIBRARY_GAP 64 /* the same between what a loaded library wrote to */
 #define CALM_PIECES 4096 /* for every so many pieces the gap doubles: there is a limit to them */
 
 int capture_pages_init(struct capture_pages *pages, pid_t pid, struct descriptor_build *build,
@@ -84,15 +85,22 @@ struct cut {
 	uint64_t image_page, offset; /* where its first page goes */
 };
 
+static struct seed_piece cut_piece(const struct cut *c)
+{
+	return (struct seed_piece){.start = c->vma->start + c->first * RFORK_PAGE,
+		.pages = c->end - c->first,
+		.kind = PIECE_IMAGE,
+		.prot = (uint8_t)c->vma->prot};
+}
+
 static void cut_close(struct cut *c)
 {
 	if (c->first == c->end)
 		return;
-	descriptor_build_piece(c->build,
-		(struct seed_piece){.start = c->vma->start + c->first * RFORK_PAGE,
-			.pages = c->end - c->first,
-			.kind = PIECE_IMAGE,
-			.prot = (uint8_t)c->vma->prot});
+	if (c->vma->joins && c->first == 0)
+		descriptor_build_join_piece(c->build, cut_piece(c));
+	else
+		descriptor_build_piece(c->build, cut_piece(c));
 	c->done = c->first = c->end;
 }
 
@@ -111,6 +119,10 @@ static void cut_take(struct cut *c, uint64_t page, bool zero)
 		c->first = c->end = page;
 		c->image_page = c->build->header.image_pages;
 		c->offset = c->build->next_offset;
+		if (c->vma->joins && page == 0) {
+			struct seed_piece piece = cut_piece(c);
+			c->offset = descriptor_build_join_offset(c->build, &piece);
+		}
 	}
 	for (uint64_t skipped = c->end; skipped < page; skipped++)
 		descriptor_build_zero(c->build, c->image_page + skipped - c->first);
@@ -189,11 +201,12 @@ static int find_runs(
 	pages->runs.count = 0;
 	if (vma->wipe)
 		return 0;
-	if (vma->deleted) /* nobody else has the file: its clean pages travel too */
+	/* where nobody else has the file, its clean pages travel too */
+	if (vma->deleted || vma->whole)
 		return capture_runs_add(&pages->runs, 0, (vma->end - vma->start) / RFORK_PAGE, err);
 	int rc = capture_maps_own(pages->pagemap, vma, &pages->runs, err);
 	if (rc == 0 && vma->inode)
-		close_gaps(&pages->runs, join_gap(pages->build));
+		close_gaps(&pages->runs, vma->library ? LIBRARY_GAP : join_gap(pages->build));
 	return rc;
 }
 

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -34,16 +35,53 @@ uint32_t descriptor_build_string(struct descriptor_build *b, const char *text)
 	return at;
 }
 
+/* the last piece of the image, at `offset` and `pages` long, is `more` pages longer than before */
+static void image_grows(struct descriptor_build *b, uint64_t offset, uint64_t pages, uint64_t more)
+{
+	b->header.image_pages += more;
+	b->header.image_file_bytes = offset + pages * RFORK_PAGE;
+	b->next_offset = (b->header.image_file_bytes / PIECE_SPACING + 1) * PIECE_SPACING;
+}
+
 void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece)
 {
 	if (piece.kind == PIECE_IMAGE) {
 		piece.image_page = b->header.image_pages;
 		piece.offset = b->next_offset;
-		b->header.image_pages += piece.pages;
-		b->header.image_file_bytes = piece.offset + piece.pages * RFORK_PAGE;
-		b->next_offset = (b->header.image_file_bytes / PIECE_SPACING + 1) * PIECE_SPACING;
+		image_grows(b, piece.offset, piece.pages, piece.pages);
 	}
 	buf_append(&b->pieces, &piece, sizeof(piece));
+}
+
+/* the piece that an image piece would be one with, or NULL */
+static struct seed_piece *joined_by(
+	const struct descriptor_build *b, const struct seed_piece *piece)
+{
+	struct seed_piece *pieces = (struct seed_piece *)(void *)b->pieces.data;
+	size_t count = b->pieces.len / sizeof(*pieces);
+	struct seed_piece *last = count ? &pieces[count - 1] : NULL;
+	bool joins = last && last->kind == PIECE_IMAGE && last->prot == piece->prot &&
+		last->flags == piece->flags &&
+		last->start + last->pages * RFORK_PAGE == piece->start;
+	return joins ? last : NULL;
+}
+
+uint64_t descriptor_build_join_offset(
+	const struct descriptor_build *b, const struct seed_piece *piece)
+{
+	const struct seed_piece *last = joined_by(b, piece);
+	return last ? last->offset + last->pages * RFORK_PAGE : b->next_offset;
+}
+
+void descriptor_build_join_piece(struct descriptor_build *b, struct seed_piece piece)
+{
+	struct seed_piece *last = joined_by(b, &piece);
+	if (!last) {
+		descriptor_build_piece(b, piece);
+		return;
+	}
+	last->pages += piece.pages;
+	image_grows(b, last->offset, last->pages, piece.pages);
 }
 
 static void zeros_extend(struct descriptor_build *b, uint64_t pages)

@@ -19,6 +19,11 @@ void descriptor_build_fini(struct descriptor_build *b);
 uint32_t descriptor_build_string(struct descriptor_build *b, const char *text);
 /* adds a piece; for image pieces offset and image_page are chosen here */
 void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece);
+/* Image pieces that may be one with the piece before: if that is an image piece too, ends where the
+ * new one starts, and has its protection and flags. The offset is where such a piece will go. */
+uint64_t descriptor_build_join_offset(
+	const struct descriptor_build *b, const struct seed_piece *piece);
+void descriptor_build_join_piece(struct descriptor_build *b, struct seed_piece piece);
 /* image page `page`, and of those before it only what was said before, is all zeros */
 void descriptor_build_zero(struct descriptor_build *b, uint64_t page);
 /* the index of the file with this path, added if it is new */
