@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define ROUNDS 300
+#define BLOCK 20 /* first instructions: so many in a row, as in a burst, then as many fork()s */
 #define IDLE_ROUNDS 10
 #define WARM_UP 10
 
@@ -45,37 +46,68 @@ static int run_clone(struct node *node, uint64_t tmpl, const struct clone_option
 
 /* --- to the first instruction --- */
 
-static int first_instruction(struct node *node, struct python_seed *seed, struct ramet_err *err)
+struct first_samples {
+	struct samples ours, asked, total, hooks, fork_first, fork_total;
+};
+
+static void first_samples_fini(struct first_samples *s)
 {
-	CLEANUP(samples_fini) struct samples ours = {0}, asked = {0}, total = {0}, hooks = {0};
-	CLEANUP(samples_fini) struct samples fork_first = {0}, fork_total = {0};
+	struct samples *all[] = {
+		&s->ours, &s->asked, &s->total, &s->hooks, &s->fork_first, &s->fork_total};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		samples_fini(all[i]);
+}
+
+static int clone_block(struct node *node, struct python_seed *seed, struct first_samples *to,
+	struct ramet_err *err)
+{
 	const struct clone_options options = {.exit = true};
-	for (int i = -WARM_UP; i < ROUNDS; i++) {
+	for (int i = 0; i < BLOCK; i++) {
 		auto_proc struct proc *proc = NULL;
-		double first = 0;
-		double all = 0;
 		int rc = run_clone(node, seed->tmpl, &options, &proc, err);
-		if (rc == 0)
-			rc = python_seed_baseline(seed, "fork_first", &first, &all, err);
 		if (rc < 0)
 			return rc;
-		if (i < 0)
-			continue;
-		samples_add(&ours, (double)(proc->first_ns - proc->begin_ns) / 1e3);
-		samples_add(&asked, (double)(proc->first_ns - proc->asked_ns) / 1e3);
-		samples_add(&hooks, (double)(proc->hooks_ns - proc->first_ns) / 1e3);
-		samples_add(&total, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
-		samples_add(&fork_first, first / 1e3);
-		samples_add(&fork_total, all / 1e3);
+		samples_add(&to->ours, (double)(proc->first_ns - proc->begin_ns) / 1e3);
+		samples_add(&to->asked, (double)(proc->first_ns - proc->asked_ns) / 1e3);
+		samples_add(&to->hooks, (double)(proc->hooks_ns - proc->first_ns) / 1e3);
+		samples_add(&to->total, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
 	}
-	report_samples("local_clone_first_instruction", "us", &ours,
-		"fork() of the host to the child's first instruction", &fork_first);
-	report_samples("local_clone_asked", "us", &asked,
-		"the same fork(); ours from the daemon's request", &fork_first);
-	report_samples("local_clone_hooks", "us", &hooks, NULL, NULL);
-	report_samples("local_clone_exit", "us", &total,
+	return 0;
+}
+
+static int fork_block(struct python_seed *seed, struct first_samples *to, struct ramet_err *err)
+{
+	for (int i = 0; i < BLOCK; i++) {
+		double first = 0;
+		double all = 0;
+		int rc = python_seed_baseline(seed, "fork_first", &first, &all, err);
+		if (rc < 0)
+			return rc;
+		samples_add(&to->fork_first, first / 1e3);
+		samples_add(&to->fork_total, all / 1e3);
+	}
+	return 0;
+}
+
+static int first_instruction(struct node *node, struct python_seed *seed, struct ramet_err *err)
+{
+	CLEANUP(first_samples_fini) struct first_samples warm_up = {0};
+	CLEANUP(first_samples_fini) struct first_samples s = {0};
+	for (int i = 0; i <= ROUNDS / BLOCK; i++) {
+		int rc = clone_block(node, seed, i ? &s : &warm_up, err);
+		if (rc == 0)
+			rc = fork_block(seed, i ? &s : &warm_up, err);
+		if (rc < 0)
+			return rc;
+	}
+	report_samples("local_clone_first_instruction", "us", &s.ours,
+		"fork() of the host to the child's first instruction", &s.fork_first);
+	report_samples("local_clone_asked", "us", &s.asked,
+		"the same fork(); ours from the daemon's request", &s.fork_first);
+	report_samples("local_clone_hooks", "us", &s.hooks, NULL, NULL);
+	report_samples("local_clone_exit", "us", &s.total,
 		"fork(), exit and wait; ours from the daemon's request until it is told",
-		&fork_total);
+		&s.fork_total);
 	return 0;
 }
 

@@ -109,12 +109,15 @@ static uint64_t join_gap(const struct descriptor_build *build)
 	return (uint64_t)JOIN_GAP << (build->pieces.len / sizeof(struct seed_piece) / CALM_PIECES);
 }
 
-/* page becomes part of an image piece */
+/* page becomes part of an image piece, as zeros if it is not there */
 static void cut_take(struct cut *c, uint64_t page, bool zero)
 {
-	if (page - c->end > (c->keep ? 0 : join_gap(c->build)))
+	const uint64_t gap = c->keep ? 0 : join_gap(c->build);
+	if (page - c->end > gap)
 		cut_close(c);
-	if (c->first == c->end) {
+	if (c->first == c->end && page > 0 && page <= gap) { /* near the start: from there on */
+		cut_take(c, 0, true);
+	} else if (c->first == c->end) {
 		capture_pages_rest(c->build, c->vma, c->done, page - c->done, c->file);
 		c->first = c->end = page;
 		c->image_page = c->build->header.image_pages;
@@ -237,8 +240,11 @@ int capture_pages_add(struct capture_pages *pages, const struct capture_vma *vma
 	int rc = find_runs(pages, vma, err);
 	for (size_t i = 0; rc == 0 && i < pages->runs.count; i++)
 		rc = take_run(pages, &cut, pages->runs.items[i], err);
+	uint64_t total = (vma->end - vma->start) / RFORK_PAGE;
+	if (rc == 0 && !cut.keep && cut.end > cut.first && total > cut.end &&
+		total - cut.end <= join_gap(cut.build))
+		cut_take(&cut, total - 1, true); /* and to the end */
 	cut_close(&cut);
-	capture_pages_rest(
-		pages->build, vma, cut.done, (vma->end - vma->start) / RFORK_PAGE - cut.done, file);
+	capture_pages_rest(pages->build, vma, cut.done, total - cut.done, file);
 	return rc;
 }

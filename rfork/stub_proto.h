@@ -26,6 +26,7 @@ enum stub_build_flag {
 	STUB_RECORD = 2,
 	STUB_SECCOMP = 4,
 	STUB_JOIN = 8, /* a pidfd whose network, IPC and UTS namespaces to join */
+	STUB_GROUP = 16, /* gid is the only group from now on */
 };
 
 struct stub_build {
@@ -33,6 +34,8 @@ struct stub_build {
 	uint32_t flags;
 	uint32_t nfiles;
 	uint32_t seccomp_len;
+	uint32_t gid;
+	uint32_t reserved;
 	uint64_t desc_len;
 	int64_t mono_offset_ns, boot_offset_ns;
 };
@@ -50,9 +53,8 @@ enum stub_clone_flag {
 struct stub_clone {
 	uint32_t op;
 	uint32_t flags;
-	uint32_t uid, gid;
+	uint32_t uid;
 	uint32_t npopulate;
-	uint32_t reserved;
 	uint64_t populate[STUB_MAX_POPULATE][2]; /* only npopulate of them are sent */
 };
 
@@ -77,6 +79,7 @@ struct stub_reply {
 	X(MM, "set the memory layout (PR_SET_MM_MAP)") \
 	X(TIMENS, "set up the time namespace") \
 	X(NAMESPACES, "join the tenant's namespaces") \
+	X(GROUP, "become of the tenant's group") \
 	X(SIGNALS, "install signal action") \
 	X(THREAD, "set the thread's segment bases") \
 	X(UFFD, "open userfaultfd") \

@@ -199,7 +199,9 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 	struct stub_build build = {.op = STUB_BUILD,
 		.flags = (setup->uffd ? STUB_UFFD : 0) | (setup->record ? STUB_RECORD : 0) |
 			(setup->seccomp ? STUB_SECCOMP : 0) |
-			(setup->ns_pidfd >= 0 ? STUB_JOIN : 0),
+			(setup->ns_pidfd >= 0 ? STUB_JOIN : 0) |
+			(setup->drop_groups ? STUB_GROUP : 0),
+		.gid = setup->gid,
 		.nfiles = setup->nfiles,
 		.seccomp_len = setup->seccomp_len,
 		.mono_offset_ns = setup->mono_offset_ns,
@@ -247,7 +249,6 @@ int template_clone_send(
 		.flags = (clone->sandbox_pidfd >= 0 ? STUB_SANDBOX : 0) |
 			(clone->drop ? STUB_DROP : 0),
 		.uid = clone->uid,
-		.gid = clone->gid,
 		.npopulate = MIN(clone->npopulate, (uint32_t)STUB_MAX_POPULATE)};
 	if (request.npopulate)
 		memcpy(request.populate, clone->populate,

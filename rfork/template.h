@@ -32,6 +32,8 @@ struct template_setup {
 	bool record;
 	const void *seccomp; /* struct sock_filter[], or NULL */
 	uint32_t seccomp_len; /* in instructions */
+	bool drop_groups; /* gid becomes the only group of the template and its clones */
+	gid_t gid;
 	int ns_pidfd; /* join this process's network, IPC and UTS namespaces; -1: stay */
 };
 /* template_build - *ret_uffd: the template's userfaultfd, whose EVENT_FORK must be read, or -1 */
@@ -42,8 +44,7 @@ struct template_clone {
 	int sandbox_pidfd; /* a process in the PID and mount namespaces to join; -1: none (tests) */
 	int control_fd, log_fd;
 	uid_t uid;
-	gid_t gid;
-	bool drop; /* switch to uid and gid, without capabilities */
+	bool drop; /* switch to uid, without capabilities */
 	const uint64_t
 		*populate; /* address ranges {start, end} to populate for writing before resuming */
 	uint32_t npopulate; /* pairs, at most TEMPLATE_MAX_POPULATE */

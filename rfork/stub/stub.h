@@ -10,7 +10,11 @@
 
 #define STUB_MAX_FILES 4096
 
-/* What the stub knows of its seed after a build; in its own memory, so clones inherit it. */
+/* The template's memory, in order: code and constants; the handover page; data, stack and buffers,
+ * which clones do not get, so that the template can go on without copying them after each. */
+extern char stub_handover[], stub_own[], stub_end[];
+
+/* What the stub knows of its seed after a build. */
 struct stub_seed {
 	const struct descriptor_header *header; /* mapped read-only in the gap */
 	int built;
@@ -44,6 +48,7 @@ int stub_uffd(
 	const struct descriptor_header *h, uint32_t flags, int *ret_uffd, struct stub_reply *reply);
 
 /* arch: stub_entry.S */
+long stub_fork(unsigned long flags, void *stack, void *tid_address, void (*fn)(void *), void *arg);
 void stub_resume(const struct arch_context *ctx) __attribute__((noreturn));
 
 static inline const void *stub_section(

@@ -229,6 +229,10 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		if (rc < 0)
 			return failed(reply, STUB_STEP_NAMESPACES, 0, rc);
 	}
+	if ((b.flags & STUB_GROUP) &&
+		((rc = (int)sys2(__NR_setgroups, 0, 0)) < 0 ||
+			(rc = (int)sys3(__NR_setresgid, b.gid, b.gid, b.gid)) < 0))
+		return failed(reply, STUB_STEP_GROUP, b.gid, rc);
 	if ((rc = set_process(h, reply)) < 0)
 		return rc;
 	if ((b.flags & (STUB_UFFD | STUB_RECORD)) &&

@@ -1,6 +1,6 @@
 /* One clone: the template's copy of itself joins its sandbox, takes its identity, drops its rights,
  * and becomes the captured thread. All that clones have in common was set in the template
- * (stub_build.c). */
+ * (stub_build.c). In a clone only code and the handover page are left of the stub. */
 #include "rfork/stub/stub.h"
 
 #include <errno.h>
@@ -9,17 +9,36 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
 
+void *memcpy(void *restrict dst, const void *restrict src, size_t n);
+
+#define CWD_MAX 256
 #define MADV_POPULATE_WRITE_NR 23
 #define CLONE_FAILED \
 	120 /* exit status of a clone that could not be set up: ramet-spawn reports it */
 
+/* At the start of the handover page; the clone's stack is the rest of it. */
+struct handover {
+	const struct descriptor_header *header; /* not read by most clones: a fault less */
+	int sandbox; /* descriptor, or -1 */
+	uint32_t nfds; /* of the descriptor */
+	char cwd[CWD_MAX]; /* "": too long, see the descriptor */
+	struct arch_context context;
+	uint64_t robust_list, robust_list_len;
+	uint64_t rseq, rseq_len, rseq_sig;
+	uint64_t sigmask;
+	struct stub_clone clone;
+};
+_Static_assert(sizeof(struct handover) < 2048, "half a page is left for the stack");
+
+/* the tenant's group is the template's already */
 static void drop_rights(const struct stub_clone *c)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
-	if (sys2(__NR_setgroups, 0, 0) < 0 || sys3(__NR_setresgid, c->gid, c->gid, c->gid) < 0 ||
-		sys3(__NR_setresuid, c->uid, c->uid, c->uid) < 0)
+	if (sys3(__NR_setresuid, c->uid, c->uid, c->uid) < 0)
 		stub_exit(CLONE_FAILED);
 	if (c->uid == 0 && sys2(__NR_capset, &header, none) < 0)
 		stub_exit(CLONE_FAILED);
@@ -53,12 +72,20 @@ static void populate(const struct stub_clone *c)
 			return;
 }
 
-static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
-	__attribute__((noreturn));
-static void become(const struct stub_clone *c, int sandbox, const struct descriptor_header *h)
+/* joining the sandbox led to its root already */
+static void enter_directory(const struct handover *handover)
 {
-	const struct seed_process *p = &h->process;
-	const char *cwd = stub_section(h, &h->strings);
+	const struct descriptor_header *h = handover->header;
+	const char *cwd = handover->cwd[0] ? handover->cwd : stub_section(h, &h->strings);
+	if (cwd[1] != '\0' || handover->sandbox < 0)
+		sys1(__NR_chdir, cwd);
+}
+
+static void become(void *arg)
+{
+	const struct handover *handover = arg;
+	const struct stub_clone *c = &handover->clone;
+	const int sandbox = handover->sandbox;
 
 	if (sandbox >= 0 && sys2(__NR_setns, sandbox, CLONE_NEWNS) < 0)
 		stub_exit(CLONE_FAILED);
@@ -66,51 +93,69 @@ static void become(const struct stub_clone *c, int sandbox, const struct descrip
 	sys3(__NR_fcntl, STUB_CONTROL_FD, F_SETFD, FD_CLOEXEC); /* not for programs it runs */
 	if (c->flags & STUB_DROP)
 		drop_rights(c);
-	if (cwd[1] != '\0' || sandbox < 0)
-		sys1(__NR_chdir, cwd);
-	if (h->fds.count)
-		reopen_files(h);
-	if (p->robust_list)
-		sys2(__NR_set_robust_list, p->robust_list, p->robust_list_len);
-	if (p->rseq) {
+	enter_directory(handover);
+	if (handover->nfds)
+		reopen_files(handover->header);
+	if (handover->robust_list)
+		sys2(__NR_set_robust_list, handover->robust_list, handover->robust_list_len);
+	if (handover->rseq) {
 		/* The kernel reads it, then writes: written first, its page is one fault, not two.
 		 */
-		*(volatile uint32_t *)p->rseq = 0;
-		sys4(__NR_rseq, p->rseq, p->rseq_len, 0, p->rseq_sig);
+		*(volatile uint32_t *)handover->rseq = 0;
+		sys4(__NR_rseq, handover->rseq, handover->rseq_len, 0, handover->rseq_sig);
 	}
 	populate(c);
-	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &p->sigmask, 0, 8);
-	stub_resume(&p->context);
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &handover->sigmask, 0, 8);
+	stub_resume(&handover->context);
+}
+
+/* what is the same for all clones */
+static void prepare(struct handover *handover, const struct descriptor_header *h)
+{
+	const struct seed_process *p = &h->process;
+	const char *cwd = stub_section(h, &h->strings);
+	unsigned len = 0;
+	while (cwd[len])
+		len++;
+	if (len < sizeof(handover->cwd))
+		memcpy(handover->cwd, cwd, len + 1);
+	handover->nfds = h->fds.count;
+	handover->context = p->context;
+	handover->robust_list = p->robust_list;
+	handover->robust_list_len = p->robust_list_len;
+	handover->rseq = p->rseq;
+	handover->rseq_len = p->rseq_len;
+	handover->rseq_sig = p->rseq_sig;
+	handover->sigmask = p->sigmask;
+	handover->header = h;
+	if (handover->cwd[0] && !handover->nfds) /* no clone reads it: a mapping less */
+		sys3(__NR_madvise, h, (h->total_len + RFORK_PAGE - 1) / RFORK_PAGE * RFORK_PAGE,
+			MADV_DONTFORK);
 }
 
 int stub_clone(
 	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply)
 {
 	const struct stub_clone *c = &msg->clone;
-	const struct seed_process *p = &seed->header->process;
-	int sandbox = -1;
-	long pid;
+	struct handover *handover = (void *)stub_handover;
 
 	reply->step = STUB_STEP_PROTOCOL;
 	unsigned want = 3 + !!(c->flags & STUB_SANDBOX);
 	if (msg->nfds != want || c->npopulate > STUB_MAX_POPULATE || msg->fds[0] != 1 ||
-		msg->fds[1] != 2 || msg->fds[2] != 3) {
-		pid = -EPROTO;
-		goto out;
-	}
-	if (c->flags & STUB_SANDBOX) {
-		sandbox = msg->fds[3];
+		msg->fds[1] != 2 || msg->fds[2] != 3)
+		return -EPROTO;
+	if (!handover->header)
+		prepare(handover, seed->header);
+	handover->sandbox = c->flags & STUB_SANDBOX ? msg->fds[3] : -1;
+	memcpy(&handover->clone, c,
+		offsetof(struct stub_clone, populate) + c->npopulate * sizeof(c->populate[0]));
+	if (handover->sandbox >= 0) {
 		reply->step = STUB_STEP_SANDBOX;
-		pid = sys2(__NR_setns, sandbox, CLONE_NEWPID);
-		if (pid < 0)
-			goto out;
+		long rc = sys2(__NR_setns, handover->sandbox, CLONE_NEWPID);
+		if (rc < 0)
+			return (int)rc;
 	}
 	reply->step = STUB_STEP_CLONE;
-	pid = sys5(__NR_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
-		0, 0, p->tid_address, 0);
-	if (pid == 0)
-		become(c, sandbox, seed->header);
-out:
-	sys3(__NR_close_range, 1, 61, 0);
-	return (int)pid;
+	return (int)stub_fork(CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
+		stub_own, (void *)seed->header->process.tid_address, become, handover);
 }

@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-extern char stub_end[];
 void stub_main(void) __attribute__((noreturn));
 
 /* The kernel refuses to change a process's executable while that is mapped: replace our own pages,
@@ -24,6 +23,8 @@ static void leave_file(void)
 	memcpy((void *)copy, start, len);
 	long moved = sys5(__NR_mremap, copy, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, start);
 	if (moved != (long)start)
+		stub_exit(2);
+	if (sys3(__NR_madvise, stub_own, stub_end - stub_own, MADV_DONTFORK) < 0)
 		stub_exit(2);
 }
 
@@ -54,6 +55,7 @@ void stub_main(void)
 			reply.pid = pid > 0 ? pid : 0;
 			reply.error = pid > 0 ? 0 : pid;
 			stub_answer(&reply, -1);
+			sys3(__NR_close_range, 1, 61, 0); /* the child's */
 		} else {
 			reply.error = -71; /* EPROTO */
 			stub_answer(&reply, -1);

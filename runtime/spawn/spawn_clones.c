@@ -196,7 +196,6 @@ int spawn_handle_clone(
 	clone.control_fd = request->fds[0];
 	clone.log_fd = request->fds[1];
 	clone.uid = record->of.uid;
-	clone.gid = record->of.gid;
 	clone.drop = server->root || server->userns;
 	AUTO(instance_destroy) struct instance *inst = NULL;
 	rc = instance_create(server, id, &inst, err);

@@ -150,6 +150,8 @@ static int build(
 		return err_errno(err, RAMET_EIO, "move the template into its cgroup");
 	setup->seccomp = server->seccomp.filter;
 	setup->seccomp_len = server->seccomp.len;
+	setup->drop_groups = server->root;
+	setup->gid = record->of.gid;
 	setup->ns_pidfd = record->of.tenant ? record->of.tenant->pidfd : -1;
 	int uffd = -1;
 	rc = template_build(record->stub, setup, &uffd, err);

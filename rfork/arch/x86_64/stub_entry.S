@@ -8,6 +8,24 @@ _start:
 	call	stub_main
 	ud2
 
+/* long stub_fork(unsigned long flags, void *stack, void *tid_address, void (*fn)(void *), void *arg): clone(2) whose child
+ * calls fn(arg) on a stack of its own */
+	.globl	stub_fork
+	.type	stub_fork, @function
+stub_fork:
+	movq	%rdx, %r10
+	movq	%rcx, %r9	/* fn and, where the kernel expects what is not asked for, arg: system calls keep both */
+	xorl	%edx, %edx
+	movl	$56, %eax	/* clone */
+	syscall
+	testq	%rax, %rax
+	jz	1f
+	ret
+1:	xorl	%ebp, %ebp
+	movq	%r8, %rdi
+	call	*%r9
+	ud2
+
 /* void stub_resume(const struct arch_context *ctx): become the captured thread; arch_context_save() returns 1 */
 	.globl	stub_resume
 	.type	stub_resume, @function
