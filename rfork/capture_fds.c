@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "rfork/capture_socket.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -54,8 +55,11 @@ static int capture_fd(pid_t pid, int fd, struct descriptor_build *b, struct rame
 	int rc = read_fdinfo(pid, fd, &pos, &flags, err);
 	if (rc < 0)
 		return rc;
-	if (S_ISSOCK(st.st_mode))
-		return refuse_fd(fd, target, "a socket", err);
+	if (S_ISSOCK(st.st_mode)) {
+		char what[200];
+		capture_socket_describe(pid, fd, what, sizeof(what));
+		return refuse_fd(fd, target, what, err);
+	}
 	if (!S_ISREG(st.st_mode))
 		return refuse_fd(
 			fd, target, S_ISFIFO(st.st_mode) ? "a pipe" : "not a regular file", err);

@@ -6,7 +6,7 @@
 #include "cluster/clients.h"
 #include "cluster/members.h"
 #include "tests/cluster/wire_client.h"
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 #include "tests/lib/suite.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
 
 #include "base/frame.h"
 #include "base/wire.h"
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -144,11 +144,15 @@ class BadInput(unittest.TestCase):
         self.assertIn("bye", error["log_tail"])
 
     def test_connected_socket_at_capture(self):
-        text = ("import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
-                "client = socket.create_connection(server.getsockname())\n" + GOOD)
-        error = self.fail_deploy("connected", text, REFUSED)
-        self.assertEqual((error["code"], error["kind"]), ("EREFUSED", "refused"))
-        self.assertRegex(error["message"], r"descriptor \d+ is a socket")
+        server = "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
+        client = "client = socket.create_connection(server.getsockname())\nother, _ = server.accept()\nserver.close()\n"
+        for name, text, what in (
+                ("listening", server, r"a TCP socket listening at 127\.0\.0\.1:\d+"),
+                ("connected", server + client, r"a TCP socket connected to 127\.0\.0\.1:\d+"),
+                ("pair", "import socket\npair = socket.socketpair()\n", "a Unix socket connected to its other end")):
+            error = self.fail_deploy(name, text + GOOD, REFUSED)
+            self.assertEqual((error["code"], error["kind"]), ("EREFUSED", "refused"))
+            self.assertRegex(error["message"], r"descriptor \d+ is " + what)
 
     def test_file_open_for_writing_at_capture(self):
         error = self.fail_deploy("writing", "file = open('/tmp/notes', 'w')\n" + GOOD, REFUSED)

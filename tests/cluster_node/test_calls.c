@@ -1,5 +1,5 @@
 /* Calls on one node: starts, reuse, deaths, deadlines, cancelling, limits, kept results. */
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
 

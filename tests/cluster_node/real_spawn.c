@@ -1,7 +1,7 @@
 /* The real ramet-spawn for the nodes of a world: processes, sandboxes, templates. The host is
  * mini_host.c. */
 #include "base/file.h"
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>

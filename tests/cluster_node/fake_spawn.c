@@ -1,5 +1,5 @@
 /* Instances without processes: see fake_spawn.h. */
-#include "tests/cluster_b/fake_spawn.h"
+#include "tests/cluster_node/fake_spawn.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -9,7 +9,7 @@
 #include "base/wire.h"
 #include "rfork/capture.h"
 #include "runtime/host_proto.h"
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 #include "tests/rfork/seed_fixture.h"
 
 #include <fcntl.h>

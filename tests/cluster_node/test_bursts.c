@@ -1,5 +1,5 @@
 /* Bursts: spread over nodes, every rank once, cancelled, and with a node that goes away. */
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
 #include "cluster/members.h"

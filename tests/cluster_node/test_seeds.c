@@ -1,5 +1,5 @@
 /* Making seeds, and forking them on other nodes: three nodes, real bus, data and pager threads. */
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
 #include "base/topo.h"

@@ -1,6 +1,6 @@
 /* Nodes with real processes: a cold start, a capture, local and remote forks, working sets, deaths.
  */
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
 #include "cluster/members.h"

@@ -1,5 +1,5 @@
 /* Setting up nodes in one process: see world.h. */
-#include "tests/cluster_b/world.h"
+#include "tests/cluster_node/world.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -1,11 +1,18 @@
-/* A host for tests, as small as it gets: speaks runtime/host_proto.h on descriptor 3, is captured,
- *and as host or clone runs these functions:
+/* clang-format off */
+/* A host for tests, as small as it gets: speaks runtime/host_proto.h on descriptor 3, is captured, and as host or clone
+ * runs these functions:
  *
- *	echo    its input            pid     its pid           sum     of a table made before the
- *capture, plus the input crash   writes to address 8  leave   exits with 3      hang    sleeps for
- *ever print   a line on stdout     touch   writes to each page of the table
+ *	echo    its input
+ *	pid     its pid
+ *	sum     of a table made before the capture, plus the input
+ *	crash   writes to address 8
+ *	leave   exits with 3
+ *	hang    sleeps for ever
+ *	print   a line on stdout
+ *	touch   writes to each page of the table
  *
  * Plain C and msgpack-c; never under a sanitizer, as all that enters a seed. */
+/* clang-format on */
 #include "rfork/safepoint.h"
 
 #include <msgpack.h>

@@ -1,7 +1,7 @@
 /* Nodes of a cluster in one process, on one loop, with fake instances (fake_spawn.h) and everything
  * else real: bus, members, registry, bundles, data and pager threads. */
-#ifndef TESTS_CLUSTER_B_WORLD_H
-#define TESTS_CLUSTER_B_WORLD_H
+#ifndef TESTS_CLUSTER_NODE_WORLD_H
+#define TESTS_CLUSTER_NODE_WORLD_H
 
 #include "cluster/bursts.h"
 #include "cluster/calls.h"
@@ -9,7 +9,7 @@
 #include "cluster/node.h"
 #include "cluster/registry.h"
 #include "cluster/seeds.h"
-#include "tests/cluster_b/fake_spawn.h"
+#include "tests/cluster_node/fake_spawn.h"
 #include "tests/lib/suite.h"
 
 #include <stdbool.h>
