@@ -100,8 +100,10 @@ static int remote_round(
 {
 	struct copy copy = {0};
 	const struct clone_options options = {.function = "touch", .json = percent};
+	int rc = remote_ready(remote, err);
 	uint64_t begin = now_ns();
-	int rc = copy_begin(remote, &copy, err);
+	if (rc == 0)
+		rc = copy_begin(remote, &copy, err);
 	if (rc == 0)
 		rc = copy_clone(remote, &copy, &options, err);
 	if (rc == 0)

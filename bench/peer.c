@@ -257,6 +257,12 @@ int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link 
 	return 0;
 }
 
+bool peer_link_lives(struct peer_link *link)
+{
+	(void)loop_turn(link->loop, 0, NULL);
+	return link->status == 0;
+}
+
 int peer_link_read_descriptor(
 	struct peer_link *link, const void **ret_bytes, uint64_t *ret_len, struct ramet_err *err)
 {

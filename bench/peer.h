@@ -30,6 +30,8 @@ int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link 
 void peer_link_close(struct peer_link *link);
 DEFINE_CLEANUP(struct peer_link, peer_link_close)
 #define auto_peer_link AUTO(peer_link_close)
+/* a link of which nothing was heard while its loop stood still is lost */
+bool peer_link_lives(struct peer_link *link);
 /* *ret_bytes is the link's, until the next read */
 int peer_link_read_descriptor(
 	struct peer_link *link, const void **ret_bytes, uint64_t *ret_len, struct ramet_err *err);

@@ -100,6 +100,15 @@ int remote_open(struct remote *r, const char *provider, struct node *node,
 	return rc;
 }
 
+int remote_ready(struct remote *r, struct ramet_err *err)
+{
+	if (peer_link_lives(r->link))
+		return 0;
+	peer_link_close(r->link);
+	r->link = NULL;
+	return peer_link_open(r->node->loop, r->peer, &r->link, err);
+}
+
 void remote_fini(struct remote *r)
 {
 	peer_link_close(r->link);

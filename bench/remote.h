@@ -16,6 +16,9 @@ struct remote {
 /* image, and set if there is one, outlive the remote */
 int remote_open(struct remote *r, const char *provider, struct node *node,
 	const struct image *image, const struct working_set *set, struct ramet_err *err);
+/* remote_ready - before the time of a copy is taken: a call of the last one may have lasted longer
+ * than a connection survives while nobody turns its loop */
+int remote_ready(struct remote *r, struct ramet_err *err);
 void remote_fini(struct remote *r);
 
 /* the node's copy of the seed, and one child of it */
