@@ -17,6 +17,12 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
+/* some pages of each are written before the capture, some are not */
+#define WORDS 4096
+static const uint64_t constants[WORDS] = {[0] = 1, [WORDS - 1] = 2};
+static volatile uint64_t data[WORDS] = {[0] = 1000, [WORDS / 2] = 10, [WORDS - 1] = 3000};
+static volatile uint64_t bss[WORDS];
+
 static unsigned char *area;
 static size_t pages;
 
@@ -92,6 +98,36 @@ static uint64_t in_a_child(uint64_t page)
 	return value;
 }
 
+static void write_statics(void)
+{
+	data[0] = 5;
+	data[WORDS - 1] = 100;
+	bss[0] = 200;
+	bss[WORDS - 1] = 210;
+}
+
+static uint64_t sum_of_statics(void)
+{
+	uint64_t sum = 0;
+	const volatile uint64_t *fixed = constants;
+	for (size_t i = 0; i < WORDS; i++)
+		sum += fixed[i] + data[i] + bss[i];
+	return sum;
+}
+
+static uint64_t grow(void)
+{
+	void *grown = mremap(area, pages * PAGE, 2 * pages * PAGE, MREMAP_MAYMOVE);
+	if (grown == MAP_FAILED)
+		return UINT64_MAX;
+	area = grown;
+	uint64_t sum = 0, before = pages;
+	pages *= 2;
+	for (uint64_t page = before; page < pages; page++)
+		sum += *word_of(page);
+	return sum;
+}
+
 static uint64_t answer(const struct memory_question *q)
 {
 	uint64_t sum = 0;
@@ -112,6 +148,14 @@ static uint64_t answer(const struct memory_question *q)
 		return (uint64_t)munmap(area + q->page % pages * PAGE, PAGE);
 	case MEMORY_SHOW:
 		return (uint64_t)mprotect(area, pages * PAGE, PROT_READ | PROT_WRITE);
+	case MEMORY_GROW:
+		return grow();
+	case MEMORY_STATICS:
+		return sum_of_statics();
+	case MEMORY_DATA:
+		return (uint64_t)(uintptr_t)&data[WORDS - 1];
+	case MEMORY_BSS:
+		return (uint64_t)(uintptr_t)&bss[0];
 	default:
 		return UINT64_MAX;
 	}
@@ -149,6 +193,7 @@ int main(int argc, char **argv)
 	pages = strtoul(argv[2], NULL, 10) << 8;
 	if (set_up(argv[1]) < 0)
 		return MEMORY_NOT_HERE;
+	write_statics();
 	int side = safepoint_capture(3, &shadow, &first, &err);
 	if (side < 0 || (side == SAFEPOINT_HOST && send_shadow(&shadow) < 0))
 		return 2;

@@ -15,6 +15,7 @@
 #define MEMORY_FILE_PAGES 4
 #define MEMORY_FILE_ZERO 0
 #define MEMORY_FILE_WRITTEN 2
+#define MEMORY_STATICS_SUM 528
 #define MEMORY_NOT_HERE 77 /* exit status: the kernel lacks what the mode needs */
 
 enum memory_op {
@@ -25,6 +26,12 @@ enum memory_op {
 	MEMORY_CHILD, /* the first word of a page, as a forked child sees it */
 	MEMORY_UNMAP, /* a page: munmap()'s result */
 	MEMORY_SHOW, /* make the area accessible: mprotect()'s result */
+	MEMORY_GROW, /* by as much again, with mremap(): the sum of the first words of what is new
+		      */
+	MEMORY_STATICS, /* the sum of MEMORY_STATICS_SUM, kept in the program's .rodata, .data and
+			   .bss */
+	MEMORY_DATA, /* address of the last of .data */
+	MEMORY_BSS, /* address of the first of .bss */
 };
 
 struct memory_question {

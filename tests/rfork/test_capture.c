@@ -153,7 +153,45 @@ static void test_failed_read_fails_the_capture_alone(void)
 }
 #endif
 
-SUITE_MAIN("capture", TEST(test_memory_that_fork_does_not_copy_is_refused),
+/* what the image has behind it is a neighbour's; glibc's realloc() grows so, past any interposition
+ */
+static void test_memory_grown_by_mremap_is_zero(void)
+{
+	struct ramet_err err = {0};
+	struct fork_world w;
+	struct fork_clone clone;
+	REQUIRE_OK(fork_world_open(&w, host_of("fill", "2"), &err), &err);
+	REQUIRE_OK(fork_world_clone(&w, NULL, 0, &clone, &err), &err);
+	const uint64_t pages = 2 * MIB / 4096;
+	CHECK_INT(memory_ask(clone.control, MEMORY_GROW, 0), 0);
+	CHECK_INT(memory_ask(clone.control, MEMORY_SUM, 0), pages * (pages + 1) / 2);
+	CHECK_INT(fork_clone_end(&clone), 0);
+	fork_world_close(&w);
+}
+
+static void test_data_of_a_program_is_one_piece(void)
+{
+	struct ramet_err err = {0};
+	struct fork_world w;
+	struct fork_clone clone;
+	REQUIRE_OK(fork_world_open(&w, host_of("fill", "1"), &err), &err);
+	REQUIRE_OK(fork_world_clone(&w, NULL, 0, &clone, &err), &err);
+	CHECK_INT(memory_ask(w.control, MEMORY_STATICS, 0), MEMORY_STATICS_SUM);
+	CHECK_INT(memory_ask(clone.control, MEMORY_STATICS, 0), MEMORY_STATICS_SUM);
+	const struct seed_piece *data =
+		descriptor_piece_of_addr(&w.image->desc, memory_ask(clone.control, MEMORY_DATA, 0));
+	const struct seed_piece *bss =
+		descriptor_piece_of_addr(&w.image->desc, memory_ask(clone.control, MEMORY_BSS, 0));
+	REQUIRE(data != NULL && bss != NULL);
+	CHECK_INT(data->kind, PIECE_IMAGE);
+	CHECK(data == bss);
+	CHECK_INT(fork_clone_end(&clone), 0);
+	fork_world_close(&w);
+}
+
+SUITE_MAIN("capture", TEST(test_memory_grown_by_mremap_is_zero),
+	TEST(test_data_of_a_program_is_one_piece),
+	TEST(test_memory_that_fork_does_not_copy_is_refused),
 	TEST(test_memory_wiped_on_fork_is_zero), TEST(test_droppable_memory_is_zero),
 	TEST(test_zeros_are_not_stored), TEST(test_zeros_written_over_a_file),
 	TEST(test_memory_without_access_is_carried_over),
