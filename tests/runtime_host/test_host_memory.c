@@ -55,7 +55,7 @@ static void check_refused(const char *what, const char *kind)
 	struct clone_world w;
 	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
-	char named[64];
+	char named[96];
 	REQUIRE(clone_world_start(&w));
 	snprintf(named, sizeof(named), "descriptor %s is %s", ask(w.host.control, "keep", what),
 		kind);
@@ -74,7 +74,7 @@ static void check_refused(const char *what, const char *kind)
 
 static void test_connected_socket_is_refused_by_name(void)
 {
-	check_refused("socket", "a socket");
+	check_refused("socket", "a Unix socket connected to its other end");
 }
 
 static void test_pipe_is_refused_by_name(void)

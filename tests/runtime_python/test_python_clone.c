@@ -231,9 +231,9 @@ static void test_connected_socket_is_refused_by_name(void)
 	struct ramet_err err = {0};
 	struct python_seed s;
 	struct host_answer answer = {.nfds = 0};
-	char named[64];
+	char named[96];
 	REQUIRE(python_seed_start(&s, handlers));
-	snprintf(named, sizeof(named), "descriptor %s is a socket",
+	snprintf(named, sizeof(named), "descriptor %s is a TCP socket connected to 127.0.0.1:",
 		ask(s.host.control, "keep", "\"socket\""));
 	CHECK_INT(host_say(s.host.control, "capture", &err), 0);
 	REQUIRE_OK(host_read(s.host.control, &answer, &err), &err);
