@@ -24,7 +24,11 @@ static void leave_file(void)
 	long moved = sys5(__NR_mremap, copy, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, start);
 	if (moved != (long)start)
 		stub_exit(2);
-	if (sys3(__NR_madvise, stub_own, stub_end - stub_own, MADV_DONTFORK) < 0)
+	/* nothing in a clone is both written and executed */
+	if (sys3(__NR_mprotect, start, stub_handover - start, PROT_READ | PROT_EXEC) < 0 ||
+		sys3(__NR_mprotect, stub_handover, stub_end - stub_handover,
+			PROT_READ | PROT_WRITE) < 0 ||
+		sys3(__NR_madvise, stub_own, stub_end - stub_own, MADV_DONTFORK) < 0)
 		stub_exit(2);
 }
 

@@ -8,6 +8,7 @@
 #include "rfork/working_set.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define PAGES 512 /* of the host's area */
 #define SUM (PAGES * (PAGES + 1) / 2)
@@ -126,6 +127,36 @@ static void test_recorder_may_unmap(void)
 	fork_world_close(&w);
 }
 
-SUITE_MAIN("template", TEST(test_populated_pages_are_there_before_the_clone_runs),
+/* of the stub a clone keeps its code and one page; nothing that can be written can be executed */
+static void test_little_of_the_stub_is_in_a_clone(void)
+{
+	struct ramet_err err = {0};
+	struct fork_world w;
+	struct fork_clone clone;
+	char path[64], line[512];
+	uint64_t stub = 0;
+	unsigned both = 0;
+	REQUIRE_OK(fork_world_open(&w, fill, &err), &err);
+	REQUIRE_OK(fork_world_clone(&w, NULL, 0, &clone, &err), &err);
+	CHECK_INT(memory_ask(clone.control, MEMORY_SUM, 0), SUM);
+	snprintf(path, sizeof(path), "/proc/%d/maps", clone.pid);
+	auto_fclose FILE *maps = fopen(path, "re");
+	REQUIRE(maps != NULL);
+	while (fgets(line, sizeof(line), maps)) {
+		uint64_t start = 0, end = 0;
+		char prot[5] = "";
+		REQUIRE(sscanf(line, "%lx-%lx %4s", &start, &end, prot) == 3);
+		both += prot[1] == 'w' && prot[2] == 'x';
+		if (start >= RFORK_GAP_START && end <= RFORK_GAP_END)
+			stub += end - start;
+	}
+	CHECK_INT(both, 0);
+	CHECK(stub > 0 && stub <= 4 * RFORK_PAGE);
+	CHECK_INT(fork_clone_end(&clone), 0);
+	fork_world_close(&w);
+}
+
+SUITE_MAIN("template", TEST(test_little_of_the_stub_is_in_a_clone),
+	TEST(test_populated_pages_are_there_before_the_clone_runs),
 	TEST(test_populating_what_is_not_there_does_no_harm),
 	TEST(test_recorder_knows_what_a_call_touched), TEST(test_recorder_may_unmap))
