@@ -9,6 +9,7 @@
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/seeds_command.h"
+#include "cluster/shadow_check.h"
 #include "rfork/capture.h"
 
 #include <signal.h>
@@ -25,6 +26,7 @@ struct capture_job {
 	struct work work;
 	struct cold *cold; /* NULL: nobody waits any more */
 	struct capture_request request;
+	pid_t host;
 	struct image *image;
 	struct capture_stats stats;
 	struct ramet_err err;
@@ -109,19 +111,18 @@ static int cold_wait(struct cold *cold, enum cold_phase phase, uint64_t ms)
 
 /* --- capture --- */
 
-static void kill_shadow(const struct capture_request *request)
-{
-	(void)syscall(SYS_pidfd_send_signal, request->pidfd, SIGKILL, NULL, 0);
-	close(request->pidfd);
-	if (request->ready_fd >= 0)
-		close(request->ready_fd);
-}
-
+/* Nothing is done to a process that is not the host's own shadow. */
 static void capture_run(struct work *work)
 {
 	struct capture_job *job = container_of(work, struct capture_job, work);
-	job->rc = capture_seed(&job->request, &job->image, &job->stats, &job->err);
-	kill_shadow(&job->request);
+	struct capture_request *request = &job->request;
+	job->rc = shadow_check(request->pidfd, job->host, &job->err);
+	if (job->rc == 0) {
+		job->rc = capture_seed(request, &job->image, &job->stats, &job->err);
+		(void)syscall(SYS_pidfd_send_signal, request->pidfd, SIGKILL, NULL, 0);
+	}
+	close_reset(&request->pidfd);
+	close_reset(&request->ready_fd);
 }
 
 static void cold_captured(struct cold *cold, struct capture_job *job)
@@ -173,6 +174,7 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 {
 	struct seeds *seeds = cold->seed->seeds;
 	const struct topo *topo = &seeds->node->topo;
+	struct instance_info info;
 	uint64_t state = 0;
 	int rc = wire_get_uint(body, "state", UINT64_MAX, &state, err);
 	if (rc == 0)
@@ -182,6 +184,7 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 		rc = err_set(err, RAMET_EPROTO, "captured with %u descriptors", nfds);
 	if (rc < 0)
 		return rc;
+	instance_get_info(cold->inst, &info);
 	struct capture_job *job = calloc(1, sizeof(*job));
 	if (!job)
 		return err_nomem(err);
@@ -198,6 +201,7 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 	}
 	job->request.pidfd = steal_fd(&fds[0]);
 	job->request.ready_fd = steal_fd(&fds[1]);
+	job->host = info.pid;
 	job->cold = cold;
 	job->work.run = capture_run;
 	job->work.done = capture_done;

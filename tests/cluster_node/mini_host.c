@@ -10,6 +10,10 @@
  *	hang    sleeps for ever
  *	print   a line on stdout
  *	touch   writes to each page of the table
+ *	pretend says that it crashed, hangs up, and goes on
+ *
+ * An app with IMPOSTOR in its environment gives the daemon for its shadow, or where the kernel has no pidfd of it,
+ * the sandbox's init.
  *
  * Plain C and msgpack-c; never under a sanitizer, as all that enters a seed. */
 /* clang-format on */
@@ -21,10 +25,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CONTROL 3
+#define PEER_PIDFD 77 /* SO_PEERPIDFD, of Linux 6.5 */
 #define TABLE (1u << 19) /* 4 MiB */
 
 static uint64_t *table;
@@ -146,6 +152,11 @@ static void do_call(const msgpack_object *map)
 		*nowhere = 1;
 	} else if (is(fn, "leave")) {
 		_exit(3);
+	} else if (is(fn, "pretend")) {
+		say("crash", "signal", SIGSEGV, "address", 8, NULL, 0);
+		close(CONTROL);
+		for (;;)
+			pause();
 	} else if (is(fn, "hang")) {
 		for (;;)
 			pause();
@@ -155,6 +166,25 @@ static void do_call(const msgpack_object *map)
 				_exit(7);
 		say_result(id, data->via.bin.ptr, data->via.bin.size, begin);
 	}
+}
+
+/* a descriptor of the process that made the control socket: the daemon */
+static int daemon_pidfd(void)
+{
+	int fd = -1;
+	socklen_t len = sizeof(fd);
+	if (getsockopt(CONTROL, SOL_SOCKET, PEER_PIDFD, &fd, &len) < 0)
+		fd = (int)syscall(SYS_pidfd_open, 1, 0);
+	return fd;
+}
+
+static void do_false_capture(void)
+{
+	int ready[2];
+	if (pipe(ready) < 0 || write(ready[1], "x", 1) != 1)
+		_exit(6);
+	int fds[2] = {daemon_pidfd(), ready[0]};
+	say("captured", "state", 4096, "stall", 1, fds, 2);
 }
 
 static void do_capture(void)
@@ -207,6 +237,8 @@ int main(void)
 			for (uint32_t i = 0; table && i < TABLE; i++)
 				table[i] = i;
 			say("loaded", "us", 1, "b", 0, NULL, 0);
+		} else if (is(type, "capture") && getenv("IMPOSTOR")) {
+			do_false_capture();
 		} else if (is(type, "capture")) {
 			do_capture();
 		} else if (is(type, "call")) {

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "cluster/members.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 
@@ -74,6 +75,32 @@ static void test_deadline_kills(void)
 		CHECK_INT(o.result.error.err.code, 0);
 		outcome_fini(&o);
 	}
+	world_fini(&w);
+}
+
+static void test_false_crash(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "pretend", 0);
+	CHECK_INT(o.result.error.err.code, RAMET_ECRASH);
+	CHECK(o.result.pid > 0);
+	CHECK(kill(o.result.pid, 0) < 0 && errno == ESRCH); /* it did not get away with it */
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+static void test_impostor_for_a_shadow(void)
+{
+	struct world w;
+	struct made made;
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	world_make(&w, 0, &(struct world_app){.impostor = true}, &made);
+	CHECK_INT(made.seed.error.err.code, RAMET_EPROTO);
+	CHECK(strstr(made.seed.error.err.msg, "another process") != NULL);
+	call_error_fini(&made.seed.error);
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
 	world_fini(&w);
 }
 
@@ -210,4 +237,5 @@ static void test_nothing_is_left_after_many(void)
 
 SUITE_MAIN("nodes with real processes", TEST(test_one_node), TEST(test_many_at_once),
 	TEST(test_deadline_kills), TEST(test_remote_forks), TEST(test_burst_over_three_nodes),
-	TEST(test_copy_outlives_its_source), TEST(test_nothing_is_left_after_many))
+	TEST(test_copy_outlives_its_source), TEST(test_false_crash),
+	TEST(test_impostor_for_a_shadow), TEST(test_nothing_is_left_after_many))

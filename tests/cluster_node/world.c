@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 static const char *const functions[] = {"echo", "hang", "crash", "leave", "other", "print", "fail",
-	"polite", "die", "garbage", "big", "claim", "hold", "noise", "pid", "sum", "touch"};
+	"polite", "die", "garbage", "big", "claim", "hold", "noise", "pid", "sum", "touch",
+	"pretend"};
 
 /* one turn of the loop; false: it is too late, or the loop is broken (printed) */
 static bool turn(struct world *world, uint64_t deadline)
@@ -104,7 +105,7 @@ static bool all_ready(struct world *world)
 bool world_init(struct world *world, const struct world_options *options)
 {
 	struct ramet_err err = {0};
-	int ports[WORLD_MAX];
+	int ports[WORLD_MAX] = {0};
 	*world = (struct world){.n = options->nodes ? options->nodes : 1};
 	log_init("test", getenv("TEST_DEBUG") ? LOG_DEBUG : LOG_ERROR, STDERR_FILENO);
 	world->fds = suite_count_fds();
@@ -160,7 +161,7 @@ void world_fini(struct world *world)
 static void pack_app(struct buf *b, const struct world_app *app)
 {
 	unsigned n = app->samples ? 1 : ARRAY_LEN(functions);
-	wire_map(b, 8);
+	wire_map(b, 9);
 	wire_kstr(b, "app", app->name ? app->name : "app");
 	wire_kstr(b, "lang", "native");
 	wire_key(b, "functions");
@@ -188,6 +189,10 @@ static void pack_app(struct buf *b, const struct world_app *app)
 	wire_array(b, app->samples);
 	for (unsigned i = 0; i < app->samples; i++)
 		wire_bin(b, "1", 1);
+	wire_key(b, "env");
+	wire_map(b, app->impostor ? 1 : 0);
+	if (app->impostor)
+		wire_kstr(b, "IMPOSTOR", "1");
 }
 
 static void on_installed(void *user, const struct ramet_err *error)

@@ -58,6 +58,7 @@ struct world_app {
 	bool idempotent;
 	uint64_t deadline_ms, output;
 	unsigned samples; /* with `echo` alone as its function */
+	bool impostor; /* mini_host.c gives another process for its shadow */
 };
 /* world_deploy - makes it on a node and publishes it on all; made: the outcome, errors and all
  * (call_error_fini it) */
