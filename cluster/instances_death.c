@@ -144,23 +144,24 @@ void instance_fail(struct instance *inst, const struct ramet_err *why)
 	instance_kill(inst, why);
 }
 
+static void did_not_exit(struct loop_timer *timer)
+{
+	kill_now(container_of(timer, struct instance, timer));
+}
+
+/* whoever said that it crashed may still be dying, and its own signal is what is told; but it may
+ * also have lied */
 void instance_on_hangup(struct instance *inst)
 {
 	frame_conn_close(steal_ptr(&inst->conn));
 	if (!inst->reaped && inst->request == 0 && !inst->failed) {
 		inst->state = INSTANCE_ENDING;
-		if (!inst->crashed)
+		if (!inst->crashed ||
+			loop_timer_set(inst->owner->node->loop, &inst->timer,
+				now_ns() + INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit) < 0)
 			kill_now(inst);
-		else
-			(void)loop_timer_set(inst->owner->node->loop, &inst->timer,
-				now_ns() + INSTANCE_START_MS * NSEC_PER_MSEC, spawn_never_told);
 	}
 	instance_maybe_gone(inst);
-}
-
-static void did_not_exit(struct loop_timer *timer)
-{
-	kill_now(container_of(timer, struct instance, timer));
 }
 
 void instance_end(struct instance *inst)
