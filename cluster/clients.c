@@ -18,6 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define PAUSE_NS (100 * NSEC_PER_MSEC)
+
 static const struct {
 	const char *type;
 	client_type_fn *fn;
@@ -221,13 +223,35 @@ static int admit(struct clients *clients, int fd, struct ramet_err *err)
 	return client_create(clients, steal_fd(&owned), &cred, err);
 }
 
+static void on_resume(struct loop_timer *timer)
+{
+	struct clients *clients = container_of(timer, struct clients, pause);
+	loop_watch_mod(&clients->watch, EPOLLIN);
+}
+
+/* out of descriptors or memory: the socket stays readable, so look away for a while */
+static void pause_accepting(struct clients *clients)
+{
+	struct ramet_err err = {0};
+	err_errno(&err, RAMET_EIO, "accept a client");
+	if (log_limit(&clients->refused, 5, 10 * NSEC_PER_SEC))
+		log_err(LOG_WARN, "client.refused", &err);
+	if (loop_timer_set(clients->node->loop, &clients->pause, now_ns() + PAUSE_NS, on_resume) ==
+		0)
+		loop_watch_mod(&clients->watch, 0);
+}
+
 static void on_connect(struct loop_watch *watch, uint32_t events)
 {
 	struct clients *clients = container_of(watch, struct clients, watch);
 	struct ramet_err err = {0};
 	int fd = accept4(clients->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0 && admit(clients, fd, &err) < 0 &&
-		log_limit(&clients->refused, 5, 10 * NSEC_PER_SEC))
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accepting(clients);
+		return;
+	}
+	if (admit(clients, fd, &err) < 0 && log_limit(&clients->refused, 5, 10 * NSEC_PER_SEC))
 		log_err(LOG_WARN, "client.refused", &err);
 }
 
@@ -316,6 +340,7 @@ void clients_stop(struct clients *clients)
 	if (clients->stopping)
 		return;
 	clients->stopping = true;
+	loop_timer_cancel(&clients->pause);
 	loop_watch_remove(&clients->watch);
 	if (clients->fd >= 0)
 		unlink(clients->node->config.client_socket);

@@ -31,6 +31,7 @@ struct clients {
 	struct loop_timer sweep;
 	unsigned count;
 	struct log_limit refused;
+	struct loop_timer pause; /* of accepting */
 	bool stopping;
 	const unsigned char *frame; /* the one being handled */
 	size_t frame_len;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define NODES(count) ((struct world_options){.nodes = (count)})
@@ -672,6 +673,30 @@ static void test_a_second_daemon_on_the_socket_is_refused(void)
 	TEARDOWN();
 }
 
+#define TURNS 20
+
+/* a socket that stays readable would keep the loop busy */
+static void test_without_descriptors_the_loop_rests(void)
+{
+	SETUP(1);
+	struct wire_client late;
+	struct rlimit limit;
+	REQUIRE(wire_client_open(&late, &world, 0, geteuid()));
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	uint64_t begin = now_ns();
+	for (unsigned i = 0; i < TURNS; i++)
+		CHECK_INT(loop_turn(world.loop, 10 * NSEC_PER_MSEC, NULL), 0);
+	CHECK(now_ns() - begin > TURNS / 2 * 10 * NSEC_PER_MSEC);
+	CHECK_INT(late.closed, 0);
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	send_plain(&late, 1, "ready"); /* not a greeting: it is answered, then closed */
+	CHECK(is_closed(&late));
+	wire_client_close(&late);
+	TEARDOWN();
+}
+
 SUITE_MAIN("clients", TEST(test_hello), TEST(test_who_does_not_greet_is_closed),
 	TEST(test_wrong_requests_are_answered), TEST(test_ready),
 	TEST(test_deploy_then_call_everywhere), TEST(test_deploy_on_another_node),
@@ -679,4 +704,5 @@ SUITE_MAIN("clients", TEST(test_hello), TEST(test_who_does_not_greet_is_closed),
 	TEST(test_a_deployment_is_cancelled), TEST(test_burst), TEST(test_cancel_and_deadline),
 	TEST(test_calls_end_with_their_client), TEST(test_detached), TEST(test_lists),
 	TEST(test_output), TEST(test_following), TEST(test_remove), TEST(test_tenants_do_not_meet),
-	TEST(test_shutdown), TEST(test_doctor), TEST(test_a_second_daemon_on_the_socket_is_refused))
+	TEST(test_shutdown), TEST(test_doctor), TEST(test_a_second_daemon_on_the_socket_is_refused),
+	TEST(test_without_descriptors_the_loop_rests))
