@@ -146,8 +146,10 @@ uint64_t log_follow_stop(struct logrings *rings, struct log_follow *follow)
 		return 0;
 	uint64_t lost = follow->lost;
 	follow->stopped = true;
-	if (rings->telling == 0)
-		follows_sweep(rings);
+	if (rings->telling == 0) { /* else the sweep at its end: there may be very many */
+		list_remove(&follow->link);
+		free(follow);
+	}
 	return lost;
 }
 
