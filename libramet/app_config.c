@@ -184,10 +184,11 @@ static int take_limits(const char *file, const struct raw_limits *raw,
 {
 	if (!raw)
 		return 0;
+	if (raw->cpu)
+		return err_set(err, RAMET_ECONFIG,
+			"%s: limits.cpu: this version of Ramet does not support it", file);
 	limits->pids = raw->pids;
 	int rc = get_bytes(file, "limits.mem", raw->mem, &limits->mem, err);
-	if (rc == 0)
-		rc = get_ms(file, "limits.cpu", raw->cpu, &limits->cpu_ms, err);
 	if (rc == 0)
 		rc = get_ms(file, "limits.deadline", raw->deadline, &limits->deadline_ms, err);
 	if (rc == 0)

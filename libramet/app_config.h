@@ -26,7 +26,6 @@ void strings_fini(struct strings *strings);
 struct app_limits_config {
 	uint64_t mem; /* bytes an instance may use */
 	uint64_t pids;
-	uint64_t cpu_ms; /* CPU time of a call */
 	uint64_t deadline_ms; /* of a call */
 	uint64_t output; /* bytes of an output */
 };

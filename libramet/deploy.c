@@ -158,8 +158,11 @@ static int load_files(struct deployment *d, const char *dir, struct ramet_err *e
 	int rc = 0;
 	if (d->config.files.count == 0)
 		rc = files_add_all(&d->files, dir, err);
-	for (size_t i = 0; rc == 0 && i < d->config.files.count; i++)
+	for (size_t i = 0; rc == 0 && i < d->config.files.count; i++) {
 		rc = files_add(&d->files, dir, d->config.files.v[i], err);
+		if (rc < 0)
+			err_prefix(err, APP_CONFIG_FILE ": files");
+	}
 	files_sort(&d->files);
 	return rc;
 }
@@ -211,10 +214,9 @@ static void pack_env(struct buf *b, const struct strings *env)
 
 static void pack_limits(struct buf *b, const struct app_limits_config *limits)
 {
-	wire_map(b, limits->output ? 5 : 4);
+	wire_map(b, limits->output ? 4 : 3);
 	wire_kuint(b, "mem", limits->mem);
 	wire_kuint(b, "pids", limits->pids);
-	wire_kuint(b, "cpu_ms", limits->cpu_ms);
 	wire_kuint(b, "deadline_ms", limits->deadline_ms);
 	if (limits->output)
 		wire_kuint(b, "output", limits->output);

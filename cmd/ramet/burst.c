@@ -17,7 +17,7 @@ int verb_burst(int argc, char **argv)
 		OPTION_DATA(&data_text),
 		OPTION_BINARY(&binary),
 		{"node", 'N', OPTION_UINT, &node, UINT32_MAX, "N", "all on this node"},
-		{"deadline", 0, OPTION_UINT, &deadline_ms, UINT32_MAX, "MS",
+		{"deadline", 0, OPTION_MS, &deadline_ms, UINT32_MAX, "TIME",
 			"end each call after so long"},
 		OPTION_JSON(&json),
 		OPTION_SOCKET(&socket),

@@ -34,11 +34,16 @@ int call_data_load(
 	if (rc < 0)
 		return rc;
 	if (!loaded.binary && !json_check(loaded.text, loaded.len, &at)) {
-		rc = err_set(err, RAMET_EINVAL,
-			"--data is not JSON: unexpected \"%.16s\" at byte %zu%s", loaded.text + at,
-			at,
-			data && data[0] != '@' ? " (a string needs its own quotes: '\"text\"')"
-					       : "");
+		if (at == loaded.len)
+			rc = err_set(err, RAMET_EINVAL, "--data is not JSON: it %s",
+				loaded.len ? "ends too early" : "is empty");
+		else
+			rc = err_set(err, RAMET_EINVAL,
+				"--data is not JSON: unexpected \"%.16s\" at byte %zu%s",
+				loaded.text + at, at,
+				data && data[0] != '@'
+					? " (a string needs its own quotes: '\"text\"')"
+					: "");
 		call_data_fini(&loaded);
 		return rc;
 	}

@@ -33,8 +33,8 @@ struct deploying {
 			"calls may be run again when their instance was lost"}, \
 		{"mem", 0, OPTION_STRING, &(d)->mem, 0, "SIZE", \
 			"memory of an instance, as in 512M"}, \
-		{"deadline", 0, OPTION_UINT, &(d)->deadline_ms, UINT32_MAX, "MS", \
-			"of a call, unless the call says otherwise"}, \
+		{"deadline", 0, OPTION_MS, &(d)->deadline_ms, UINT32_MAX, "TIME", \
+			"of a call that names none: milliseconds, or 30s, 2m"}, \
 	{ \
 		"node", 'N', OPTION_UINT, &(d)->node, UINT32_MAX, "N", \
 			"initialise it on this node" \

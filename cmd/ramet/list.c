@@ -52,7 +52,7 @@ static int get_cell(const struct wire_value *row, const struct column *column, s
 
 static void json_cell(struct json *json, const struct column *column, const struct cell *cell)
 {
-	if (!cell->has)
+	if (!cell->has || (column->kind == COLUMN_NODE && cell->number == 0))
 		json_str(json, column->key, NULL);
 	else if (column->kind == COLUMN_STR || column->kind == COLUMN_VERSION)
 		json_str(json, column->key, cell->text);
@@ -82,7 +82,7 @@ static int json_row(const struct wire_value *row, const struct column *columns, 
 static void text_cell(struct table *table, const struct column *column, const struct cell *cell)
 {
 	char figure[24];
-	if (!cell->has)
+	if (!cell->has || (column->kind == COLUMN_NODE && cell->number == 0))
 		table_cell(table, "-");
 	else if (column->kind == COLUMN_STR)
 		table_cell(table, "%s", *cell->text ? cell->text : "-");
@@ -105,7 +105,8 @@ static int text_rows(const struct wire_value *rows, uint32_t count, const struct
 	for (const struct column *c = columns; c->key; c++)
 		if (c->title)
 			table_column(&table, c->title,
-				c->kind == COLUMN_UINT || c->kind == COLUMN_BYTES);
+				c->kind == COLUMN_UINT || c->kind == COLUMN_NODE ||
+					c->kind == COLUMN_BYTES);
 	for (uint32_t i = 0; i < count; i++) {
 		for (const struct column *c = columns; c->key; c++) {
 			struct cell cell = {0};

@@ -5,7 +5,15 @@
 
 #include <stdbool.h>
 
-enum column_kind { COLUMN_STR, COLUMN_UINT, COLUMN_BOOL, COLUMN_BYTES, COLUMN_MS, COLUMN_VERSION };
+enum column_kind {
+	COLUMN_STR,
+	COLUMN_UINT,
+	COLUMN_NODE, /* a number; 0 is none: null, "-" */
+	COLUMN_BOOL,
+	COLUMN_BYTES,
+	COLUMN_MS,
+	COLUMN_VERSION
+};
 
 struct column {
 	const char *key; /* NULL ends a table of columns */

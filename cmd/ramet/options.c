@@ -1,7 +1,9 @@
 /* Parsing a verb's options. Options and other arguments may be mixed; "--" ends the options. */
 #include "cmd/ramet/options.h"
 
+#include "base/clock.h"
 #include "base/conf.h"
+#include "base/parse.h"
 #include "cmd/ramet/exit_code.h"
 
 #include <errno.h>
@@ -71,6 +73,27 @@ static int unknown(const struct usage *usage, const char *given)
 	return options_wrong(usage, "unknown option %s", given);
 }
 
+static int store_number(const struct usage *usage, const struct option *o, const char *value)
+{
+	char *end;
+	uint64_t ns;
+	errno = 0;
+	unsigned long long n = strtoull(value, &end, 10);
+	bool wrong = errno || *end || end == value || value[0] == '-';
+	if (wrong && o->kind == OPTION_MS && parse_duration(value, &ns) == 0) {
+		n = (ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC; /* 0 would mean: no limit */
+		wrong = false;
+	}
+	if (wrong)
+		return options_wrong(usage, "--%s takes a %s, not \"%s\"", o->name,
+			o->kind == OPTION_MS ? "time (500, 500ms, 30s, 2m)" : "number", value);
+	if (n > o->max)
+		return options_wrong(usage, "--%s takes at most %llu%s, not %s", o->name,
+			(unsigned long long)o->max, o->kind == OPTION_MS ? " ms" : "", value);
+	*(uint64_t *)o->dst = n;
+	return 0;
+}
+
 static int store(const struct usage *usage, const struct option *o, const char *value)
 {
 	if (o->kind == OPTION_STRING) {
@@ -84,16 +107,7 @@ static int store(const struct usage *usage, const struct option *o, const char *
 		strings->v[strings->count++] = value;
 		return 0;
 	}
-	char *end;
-	errno = 0;
-	unsigned long long n = strtoull(value, &end, 10);
-	if (errno || *end || end == value || value[0] == '-')
-		return options_wrong(usage, "--%s takes a number, not \"%s\"", o->name, value);
-	if (n > o->max)
-		return options_wrong(usage, "--%s takes at most %llu, not %s", o->name,
-			(unsigned long long)o->max, value);
-	*(uint64_t *)o->dst = n;
-	return 0;
+	return store_number(usage, o, value);
 }
 
 /* Where the parser is. */

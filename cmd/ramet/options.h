@@ -11,7 +11,8 @@ enum option_kind {
 	OPTION_FLAG, /* bool */
 	OPTION_STRING, /* const char *, into argv */
 	OPTION_STRINGS, /* struct option_strings; may be given several times */
-	OPTION_UINT /* uint64_t, 0 to max */
+	OPTION_UINT, /* uint64_t, 0 to max */
+	OPTION_MS /* the same, milliseconds: 250, 250ms, 30s, 2m, 1h */
 };
 
 #define OPTION_STRINGS_MAX 256

@@ -6,7 +6,14 @@
 #include "cmd/ramet/table.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
+
+/* of signals that an instruction raises; others have no address */
+static bool has_address(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP;
+}
 
 static void json_failure(struct json *json, const struct ramet_failure *f)
 {
@@ -27,7 +34,7 @@ static void json_failure(struct json *json, const struct ramet_failure *f)
 		json_int(&error, "signal", f->signal);
 	else
 		json_str(&error, "signal", NULL);
-	if (f->signal)
+	if (has_address(f->signal))
 		json_uint(&error, "fault_address", f->fault_address);
 	else
 		json_str(&error, "fault_address", NULL);
@@ -78,6 +85,28 @@ void print_result_json(FILE *out, const struct ramet_result *r, bool burst)
 	fputc('\n', out);
 }
 
+/* the last line of a traceback is what print_failure() has told already */
+static void print_traceback(const char *traceback)
+{
+	size_t len = strlen(traceback);
+	while (len && traceback[len - 1] == '\n')
+		len--;
+	if (memchr(traceback, '\n', len))
+		fprintf(stderr, "%.*s\n", (int)len, traceback);
+}
+
+static void print_signal(const struct ramet_failure *f)
+{
+	char said[24];
+	snprintf(said, sizeof(said), "signal %d ", f->signal);
+	if (!f->signal || strstr(f->message, said))
+		return;
+	fprintf(stderr, "%s(%s)", said, strsignal(f->signal));
+	if (has_address(f->signal))
+		fprintf(stderr, " at address 0x%" PRIx64, f->fault_address);
+	fputc('\n', stderr);
+}
+
 void print_failure(const char *verb, const struct ramet_result *r)
 {
 	const struct ramet_failure *f = r->failure;
@@ -85,12 +114,8 @@ void print_failure(const char *verb, const struct ramet_result *r)
 	fprintf(stderr, "ramet %s: %s: %s%s%s\n", verb, *r->function ? r->function : "failed",
 		f->type, *f->type ? ": " : "",
 		*f->message ? f->message : ramet_error_text(f->code));
-	if (*f->traceback)
-		fprintf(stderr, "%s%s", f->traceback,
-			f->traceback[strlen(f->traceback) - 1] == '\n' ? "" : "\n");
-	if (f->signal)
-		fprintf(stderr, "signal %d (%s) at address 0x%" PRIx64 "\n", f->signal,
-			strsignal(f->signal), f->fault_address);
+	print_traceback(f->traceback);
+	print_signal(f);
 	if (f->log_tail_len) {
 		fprintf(stderr, "last output of the instance:\n");
 		fwrite(f->log_tail, 1, f->log_tail_len, stderr);

@@ -12,7 +12,7 @@ static const struct column columns[] = {
 	{"version", COLUMN_VERSION, NULL},
 	{"state", COLUMN_STR, "STATE"},
 	{"start", COLUMN_STR, "START"},
-	{"source_node", COLUMN_UINT, "FROM"},
+	{"source_node", COLUMN_NODE, "FROM"},
 	{"call", COLUMN_STR, NULL},
 	{"rank", COLUMN_UINT, NULL},
 	{"calls", COLUMN_UINT, "CALLS"},

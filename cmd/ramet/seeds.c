@@ -12,7 +12,7 @@ static const struct column columns[] = {
 	{"epoch", COLUMN_UINT, NULL},
 	{"node", COLUMN_UINT, "NODE"},
 	{"role", COLUMN_STR, "ROLE"},
-	{"source_node", COLUMN_UINT, "FROM"},
+	{"source_node", COLUMN_NODE, "FROM"},
 	{"image_bytes", COLUMN_BYTES, "IMAGE"},
 	{"cached_bytes", COLUMN_BYTES, "CACHED"},
 	{"working_set_bytes", COLUMN_BYTES, "WORKING SET"},

@@ -35,7 +35,7 @@ int verb_wait(int argc, char **argv)
 {
 	struct wait o = {0};
 	const struct option options[] = {
-		{"timeout", 0, OPTION_UINT, &o.timeout_ms, INT_MAX, "MS",
+		{"timeout", 0, OPTION_MS, &o.timeout_ms, INT_MAX, "TIME",
 			"wait no longer; the call goes on"},
 		{"output", 'o', OPTION_STRING, &o.output, 0, "FILE", "write the output there"},
 		OPTION_JSON(&o.json),

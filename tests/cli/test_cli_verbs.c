@@ -56,6 +56,18 @@ static void test_invoke(void)
 	CHECK_STR(cli.out, "");
 	CHECK(access(f.dir.joined, R_OK) == 0);
 	cli_check(&cli, 4, "invoke", "echo", "-o", "/nonexistent/out");
+	cli_check(&cli, 0, "invoke", "echo", "--deadline", "1.5s");
+	const struct message *call = fake_daemon_last(f.fake, "call");
+	uint64_t ms = 0;
+	REQUIRE(call != NULL);
+	CHECK(wire_get_uint(call->root, "deadline_ms", UINT64_MAX, &ms, NULL) == 0);
+	CHECK_INT(ms, 1500);
+	cli_check(&cli, 2, "invoke", "echo", "--deadline", "5 apples");
+	check_err("--deadline takes a time");
+	cli_check(&cli, 2, "invoke", "echo", "--data", "");
+	check_err("it is empty");
+	cli_check(&cli, 2, "invoke", "echo", "--data", "[1,");
+	check_err("it ends too early");
 	teardown(&f);
 }
 
@@ -74,6 +86,10 @@ static void test_failures(void)
 	cli_check(&cli, 1, "invoke", "crash");
 	check_err("signal 11");
 	check_err("0x10");
+	cli_check(&cli, 6, "invoke", "killed");
+	check_err("signal 9 (Killed)\n");
+	cli_check(&cli, 6, "invoke", "killed", "--json");
+	check_out("\"signal\":9,\"fault_address\":null,");
 	cli_check(&cli, 4, "invoke", "missing");
 	check_err("no function \"missing\"");
 	cli_check(&cli, 6, "invoke", "drop");
@@ -152,6 +168,9 @@ static void test_lists(void)
 	check_err("node 3 did not answer");
 	cli_check(&cli, 0, "nodes");
 	check_out("3.0 GiB");
+	cli_check(&cli, 0, "ps", "--json");
+	check_out("\"source_node\":null");
+	check_out("\"source_node\":1");
 	cli_check(&cli, 0, "ps");
 	cli_check(&cli, 0, "functions", "--json");
 	cli_check(&cli, 0, "seeds");

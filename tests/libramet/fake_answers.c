@@ -152,6 +152,8 @@ static bool on_call(struct fake_answers *a, const struct message *m)
 		return send_failed(a, m, name, "EUSER", 0);
 	if (strcmp(name, "crash") == 0)
 		return send_failed(a, m, name, "ECRASH", 11);
+	if (strcmp(name, "killed") == 0)
+		return send_failed(a, m, name, "ELOST", 9);
 	return send_result(a, m, name, data, len);
 }
 
@@ -260,8 +262,9 @@ static bool on_list(struct fake_answers *a, const struct message *m)
 	wire_key(&b, "rows");
 	wire_array(&b, 2);
 	for (unsigned i = 1; i <= 2; i++) {
-		wire_map(&b, 4);
+		wire_map(&b, 5);
 		wire_kuint(&b, "node", i);
+		wire_kuint(&b, "source_node", i - 1);
 		wire_kstr(&b, "state", i == 1 ? "up" : "down");
 		wire_kuint(&b, "mem", 3ull << 30);
 		wire_kstr(&b, "unknown", "ignored");

@@ -18,8 +18,7 @@ static void test_all_keys(void)
 	REQUIRE_OK(parse("name: rank\napp: graph\nlang: python\nhandler: app.py:main\n"
 			 "files: [app.py, data/]\npython: /usr/bin/python3\n"
 			 "env:\n  OMP_NUM_THREADS: 1\n  GREETING: \"a=b c\"\n  EMPTY: ''\n"
-			 "limits:\n  mem: 512M\n  cpu: 10s\n  deadline: 250\n  output: 1M\n  pids: "
-			 "64\n"
+			 "limits:\n  mem: 512M\n  deadline: 250\n  output: 1M\n  pids: 64\n"
 			 "fresh: reset\nidempotent: yes\n",
 			   &c, &err),
 		&err);
@@ -37,7 +36,6 @@ static void test_all_keys(void)
 	CHECK_STR(c.env.v[1], "GREETING=a=b c");
 	CHECK_STR(c.env.v[2], "EMPTY=");
 	CHECK_INT(c.limits.mem, 512u << 20);
-	CHECK_INT(c.limits.cpu_ms, 10000);
 	CHECK_INT(c.limits.deadline_ms, 250);
 	CHECK_INT(c.limits.output, 1u << 20);
 	CHECK_INT(c.limits.pids, 64);
@@ -65,6 +63,7 @@ static void test_refused(void)
 		{"limits:\n  mme: 1M\n", "mme"},
 		{"limits:\n  mem: lots\n", "limits.mem: \"lots\" is not a size"},
 		{"limits:\n  mem: 0\n", "limits.mem"},
+		{"limits:\n  cpu: 10s\n", "limits.cpu: this version of Ramet does not support it"},
 		{"limits:\n  deadline: soon\n", "limits.deadline: \"soon\" is not a time"},
 		{"limits:\n  deadline: 0\n", "limits.deadline"},
 		{"limits:\n  output: 65M\n", "limits.output: \"65M\" is not at most 64M"},
