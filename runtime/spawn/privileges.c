@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -66,6 +67,18 @@ int privileges_drop(uid_t uid, gid_t gid, bool groups)
 	if (syscall(SYS_capset, &none.header, none.data) < 0)
 		return -1;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int privileges_open_as(uid_t uid, gid_t gid, const char *path)
+{
+	setfsgid(gid);
+	setfsuid(uid); /* and the capabilities that override access rights are gone meanwhile */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int error = errno;
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	errno = error;
+	return fd;
 }
 
 static int write_map(const char *path, const char *text)

@@ -5,6 +5,7 @@
 #include "runtime/spawn/privileges.h"
 #include "runtime/spawn/spawn_internal.h"
 
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,8 +60,10 @@ static void note(struct spawn_server *server, const char *text)
 static void set_up_identity(struct spawn_server *server)
 {
 	server->root = geteuid() == 0;
-	if (server->root)
+	if (server->root) {
+		(void)setgroups(0, NULL); /* none is needed, and files are opened for tenants */
 		return;
+	}
 	server->userns = privileges_enter_userns() == 0 && privileges_keep() == 0;
 	if (!server->userns)
 		note(server, "no user namespaces");

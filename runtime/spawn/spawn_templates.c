@@ -1,6 +1,7 @@
 /* Templates: building them from waiting stubs. While one lives, the events of its userfaultfd are
  * read here: an unread one would stop the template for good. */
 #include "base/clock.h"
+#include "runtime/spawn/privileges.h"
 #include "runtime/spawn/spawn_internal.h"
 #include "runtime/spawn/spawn_template.h"
 
@@ -9,7 +10,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct template_files {
 	int *fds;
@@ -23,8 +26,25 @@ static void template_files_fini(struct template_files *files)
 	free(files->fds);
 }
 
-static int open_files(
-	const struct wire_value *body, struct template_files *files, struct ramet_err *err)
+/* The path may lead elsewhere than when the file was hashed: to what the tenant must not read, or to
+ * what is no file. */
+static int open_file(const struct membership *of, const char *path, struct ramet_err *err)
+{
+	struct stat st;
+	int fd = privileges_open_as(of->uid, of->gid, path);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int rc = err_errno(err, RAMET_EIO, "open mapped file %s", path);
+		close_reset(&fd);
+		return rc;
+	}
+	if (S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return err_set(err, RAMET_EREFUSED, "%s is not a file any more", path);
+}
+
+static int open_files(const struct wire_value *body, const struct membership *of,
+	struct template_files *files, struct ramet_err *err)
 {
 	char **paths;
 	uint32_t count;
@@ -35,9 +55,9 @@ static int open_files(
 	if (!files->fds)
 		rc = err_nomem(err);
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		int fd = open(paths[i], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		int fd = open_file(of, paths[i], err);
 		if (fd < 0)
-			rc = err_errno(err, RAMET_EIO, "open mapped file %s", paths[i]);
+			rc = fd;
 		else
 			files->fds[files->count++] = fd;
 	}
@@ -174,7 +194,7 @@ int spawn_handle_template(
 	if (rc == 0)
 		rc = spawn_get_membership(server, request->body, &record->of, err);
 	if (rc == 0)
-		rc = open_files(request->body, &files, err);
+		rc = open_files(request->body, &record->of, &files, err);
 	if (rc < 0)
 		return rc;
 	setup.file_fds = files.fds;

@@ -62,13 +62,14 @@ static bool is_built(void *arg)
 	return ((struct world *)arg)->built;
 }
 
-bool world_build(struct world *w, uint64_t tmpl, bool uffd, bool record)
+/* path: of the first file, or NULL */
+static bool build(struct world *w, uint64_t tmpl, bool uffd, bool record, const char *path)
 {
 	const struct descriptor_view *d = &w->image->desc;
 	const char **files = calloc(d->nfiles + 1, sizeof(*files));
 	struct ramet_err err = {0};
 	for (uint32_t i = 0; files && i < d->nfiles; i++)
-		files[i] = descriptor_string(d, d->files[i].path);
+		files[i] = i == 0 && path ? path : descriptor_string(d, d->files[i].path);
 	struct spawn_template setup = {
 		.tmpl = tmpl,
 		.desc_fd = w->image->desc_fd,
@@ -85,8 +86,18 @@ bool world_build(struct world *w, uint64_t tmpl, bool uffd, bool record)
 	int rc = spawn_template(w->f.client, &setup, on_built, w, NULL, &err);
 	free(files);
 	return suite_check_ok(rc, &err, "spawn_template", __FILE__, __LINE__) &&
-		CHECK(fixture_wait(&w->f, is_built, w)) &&
+		CHECK(fixture_wait(&w->f, is_built, w));
+}
+
+bool world_build(struct world *w, uint64_t tmpl, bool uffd, bool record)
+{
+	return build(w, tmpl, uffd, record, NULL) &&
 		suite_check_ok(w->built_err.code, &w->built_err, "build", __FILE__, __LINE__);
+}
+
+int world_build_with(struct world *w, uint64_t tmpl, const char *path)
+{
+	return build(w, tmpl, false, false, path) ? w->built_err.code : RAMET_EINTERNAL;
 }
 
 /* what is asked for and the machine cannot */

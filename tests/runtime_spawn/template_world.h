@@ -29,6 +29,8 @@ bool world_open(struct world *w, const struct world_options *options);
 void world_close(struct world *w);
 /* world_build - another template, or one again */
 bool world_build(struct world *w, uint64_t tmpl, bool uffd, bool record);
+/* world_build_with - with another path for the first file: what came of it, or RAMET_EINTERNAL */
+int world_build_with(struct world *w, uint64_t tmpl, const char *path);
 
 /* clone_begin - ask for one; host_started() waits for it. populate: as in struct spawn_clone */
 bool clone_begin(struct world *w, struct host *h, uint64_t tmpl);

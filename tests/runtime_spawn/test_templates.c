@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SUM (99999ull * 100000 / 2 + 8 + 42) /* what tests/rfork/counter_host.c answers, plus n */
@@ -158,6 +160,25 @@ static unsigned kill_templates(pid_t spawn)
 static bool is_gone(void *arg)
 {
 	return ((struct fixture *)arg)->gone > 0;
+}
+
+/* between the look at a file and its use its tenant may have put anything in its place */
+void test_files_that_a_tenant_may_not_map(void)
+{
+	struct world w;
+	char secret[] = "/tmp/ramet-secret-XXXXXX";
+	char fifo[sizeof(secret) + 8];
+	auto_close int fd = mkstemp(secret); /* ours, and nobody else may read it */
+	snprintf(fifo, sizeof(fifo), "%s.fifo", secret);
+	REQUIRE(fd >= 0 && mkfifo(fifo, 0600) == 0 && chmod(fifo, 0666) == 0);
+	REQUIRE(world_open(&w, &(struct world_options){0}));
+	CHECK_INT(world_build_with(&w, TMPL + 1, secret), RAMET_EIO);
+	CHECK(strstr(w.built_err.msg, "Permission denied") != NULL);
+	CHECK_INT(world_build_with(&w, TMPL + 1, fifo), RAMET_EREFUSED);
+	CHECK(world_build(&w, TMPL + 1, false, false));
+	world_close(&w);
+	unlink(secret);
+	unlink(fifo);
 }
 
 void test_end_of_a_template_is_told(void)

@@ -36,6 +36,7 @@ void test_clones_with_userfaultfd(void);
 void test_clone_into_a_dying_sandbox_is_repeated(void);
 void test_killed_clone_leaves_the_others(void);
 void test_end_of_a_template_is_told(void);
+void test_files_that_a_tenant_may_not_map(void);
 /* test_populate.c */
 void test_clone_with_populated_pages(void);
 void test_bad_populate_ranges_are_refused(void);
