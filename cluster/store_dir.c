@@ -71,10 +71,13 @@ int store_reply_chunk(struct bus_request *request, const char *path, uint64_t of
 	struct ramet_err *err)
 {
 	struct stat st;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* a seed's file may be its tenant's, who may have put anything in its place */
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_errno(
 			err, errno == ENOENT ? RAMET_ENOTFOUND : RAMET_EIO, "open %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, RAMET_ENOTFOUND, "%s is not a file any more", path);
 	uint64_t total = (uint64_t)st.st_size;
 	len = offset < total ? MIN(len, total - offset) : 0;
 	auto_free void *data = malloc(len ? len : 1);

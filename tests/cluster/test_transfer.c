@@ -380,7 +380,7 @@ static void test_files_that_cannot_be_had(void)
 {
 	struct fixture f;
 	struct ramet_err err = {0};
-	struct outcome unknown = {0}, size = {0}, changed = {0};
+	struct outcome unknown = {0}, size = {0}, changed = {0}, fifo = {0};
 	struct file_fetch *fetch;
 	uint8_t hash[32] = {7};
 	char store[256];
@@ -399,6 +399,11 @@ static void test_files_that_cannot_be_had(void)
 		&err);
 	BUS_PAIR_UNTIL(&f.pair, changed.count);
 	CHECK_INT(changed.err.code, RAMET_ECHECKSUM);
+	REQUIRE(unlink(f.side[0].shared) == 0 && mkfifo(f.side[0].shared, 0644) == 0);
+	REQUIRE_OK(file_fetch_start(f.side[1].files, 1, hash, 12, on_file, &fifo, &fetch, &err),
+		&err);
+	BUS_PAIR_UNTIL(&f.pair, fifo.count); /* nobody waits for its writer */
+	CHECK_INT(fifo.err.code, RAMET_ENOTFOUND);
 	file_store_path(f.side[1].files, hash, store, sizeof(store));
 	CHECK(access(store, F_OK) != 0);
 	snprintf(store, sizeof(store), "%s/store/files", f.side[1].dir);
