@@ -39,9 +39,10 @@ static int run_clone(struct node *node, uint64_t tmpl, const struct clone_option
 	if (rc == 0 && (proc->how.status != 0 || proc->how.signal != 0))
 		rc = err_set(err, RAMET_ELOST, "a clone ended with status %d, signal %d",
 			proc->how.status, proc->how.signal);
-	if (rc == 0)
-		*ret_proc = steal_ptr(&proc);
-	return rc;
+	if (rc < 0)
+		return rc;
+	*ret_proc = steal_ptr(&proc);
+	return 0;
 }
 
 /* --- to the first instruction --- */

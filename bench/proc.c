@@ -94,7 +94,7 @@ int proc_post_exit(struct proc *proc, struct ramet_err *err)
 
 int proc_wait_started(struct proc *proc, struct ramet_err *err)
 {
-	CLEANUP(message_fini) struct message m;
+	CLEANUP(message_fini) struct message m = {0};
 	int rc = proc_next(proc, "started", &m, err);
 	if (rc == 0)
 		rc = wire_get_uint(m.body, "first", UINT64_MAX, &proc->first_ns, err);
@@ -129,8 +129,8 @@ int proc_post(struct proc *proc, const char *function, const char *json, struct 
 
 int proc_result(struct proc *proc, char **ret_json, struct ramet_err *err)
 {
-	CLEANUP(message_fini) struct message m;
-	const void *data = NULL;
+	CLEANUP(message_fini) struct message m = {0};
+	const void *data = "";
 	size_t len = 0;
 	bool ok = false;
 	int rc = proc_next(proc, "result", &m, err);
@@ -163,7 +163,7 @@ int proc_load(
 	struct proc *proc, const char *app, const char *const *functions, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
-	CLEANUP(message_fini) struct message m;
+	CLEANUP(message_fini) struct message m = {0};
 	uint32_t count = 0;
 	while (functions[2 * count])
 		count++;
@@ -209,7 +209,7 @@ int proc_capture(struct proc *proc, struct image **ret_image, struct capture_sta
 	uint64_t *ret_stall_ns, struct ramet_err *err)
 {
 	CLEANUP(message_fini) struct message m = {0};
-	struct capture_request request;
+	struct capture_request request = {0};
 	int rc = proc_send_plain(proc, "capture", err);
 	if (rc == 0)
 		rc = proc_next(proc, "captured", &m, err);

@@ -222,9 +222,9 @@ static void fetch_next(struct transfer *transfer)
 static int take_chunk(
 	struct transfer *transfer, const struct wire_value *body, struct ramet_err *err)
 {
-	const void *data;
-	uint64_t total;
-	size_t len;
+	const void *data = NULL;
+	uint64_t total = 0;
+	size_t len = 0;
 	int rc = wire_get_uint(body, "total", BUNDLE_ARCHIVE_MAX, &total, err);
 	if (rc == 0)
 		rc = wire_get_bin(body, "data", &data, &len, err);

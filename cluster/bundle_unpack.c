@@ -104,10 +104,10 @@ static int unpack_file(const struct app_version *version, int root_fd, const str
 	struct ramet_err *err)
 {
 	char path[CLIENT_PATH_MAX + 1];
-	const void *data;
+	const void *data = NULL;
 	const char *name = "";
-	size_t len;
-	bool executable;
+	size_t len = 0;
+	bool executable = false;
 	auto_close int dir = -1;
 	if (!map || !wire_is_map(map))
 		return err_set(err, RAMET_EPROTO, "files: a map was expected");

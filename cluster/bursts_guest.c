@@ -49,23 +49,23 @@ static void guest_rank_failed(struct guest *guest, const struct call_request *re
 	on_guest_result(guest, &result);
 }
 
-static void guest_run(struct guest *guest, struct call_request *request, uint32_t first,
-	uint32_t count, struct app_version *app)
+static void guest_run(
+	struct guest *guest, const struct call_order *order, uint32_t first, uint32_t count)
 {
-	char group[CALL_ID_MAX];
 	char id[CALL_ID_MAX];
 	struct calls *calls = guest->bursts->node->calls;
-	memcpy(group, guest->id, sizeof(group)); /* the last failure frees the guest */
-	guest->left = count;
-	request->app = app;
-	request->id = id;
-	request->own_instance = true;
+	struct call_request request = order->request;
+	request.app = order->app;
+	request.id = id;
+	request.origin = guest->node;
+	request.own_instance = true;
+	guest->left = count; /* whose last result frees it, also from within this loop */
 	for (uint32_t i = 0; i < count; i++) {
 		struct ramet_err err = {0};
-		request->rank = first + i;
-		burst_member_id(group, request->rank, id);
-		if (calls_submit(calls, request, on_guest_result, guest, NULL, &err) < 0)
-			guest_rank_failed(guest, request, app, &err);
+		request.rank = first + i;
+		burst_member_id(order->id, request.rank, id);
+		if (calls_submit(calls, &request, on_guest_result, guest, NULL, &err) < 0)
+			guest_rank_failed(guest, &request, order->app, &err);
 	}
 }
 
@@ -107,9 +107,8 @@ void bursts_on_run(
 			guest->node = bus_request_node(bus_request);
 			memcpy(guest->id, order.id, sizeof(guest->id));
 			list_append(&bursts->guests, &guest->link);
-			order.request.origin = guest->node;
 			bus_reply(bus_request, NULL);
-			guest_run(guest, &order.request, first, count, order.app);
+			guest_run(guest, &order, first, count);
 		}
 		app_version_put(order.app);
 	}

@@ -261,7 +261,7 @@ static void on_message(struct bus *bus, struct bus_peer *peer, struct bus_messag
 {
 	struct ramet_err err = {0};
 	struct wire_msg *head = NULL, *body = NULL;
-	struct header header;
+	struct header header = {0};
 	int rc = wire_parse(
 		zmq_msg_data(&msg->header), zmq_msg_size(&msg->header), HEADER_LIMITS, &head, &err);
 	if (rc == 0)

@@ -66,10 +66,10 @@ struct call {
 	struct list queue_link; /* pool->waiting, calls->failing or calls->kept */
 	struct calls *calls;
 	enum call_state state;
-	char id[CALL_ID_MAX];
 	uint32_t tenant;
-	struct app_version *app;
+	char id[CALL_ID_MAX];
 	char function[CALL_NAME_MAX];
+	struct app_version *app;
 	void *data;
 	size_t len;
 	bool binary, own, detach;
@@ -84,8 +84,8 @@ struct call {
 	enum start_kind kind;
 	uint64_t begun_ns, ready_ns;
 
-	uint32_t peer; /* it was forwarded to */
 	uint64_t bus_id;
+	uint32_t peer; /* it was forwarded to */
 	bool with_meta;
 
 	struct loop_timer timer;

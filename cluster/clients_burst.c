@@ -73,7 +73,7 @@ int clients_on_burst(
 	struct burst_request fields = {.tenant = client->uid};
 	struct client_request *request;
 	char name[CALL_NAME_MAX];
-	uint64_t n;
+	uint64_t n = 0;
 	int rc = client_get_name(body, name, err);
 	if (rc == 0)
 		rc = client_get_data(body, &fields.data, &fields.len, err);
@@ -91,7 +91,7 @@ int clients_on_burst(
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct burst), &burst_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct burst *burst = container_of(request, struct burst, request);
 	fields.function = name;

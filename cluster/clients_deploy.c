@@ -289,12 +289,12 @@ int clients_on_deploy(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
 {
 	struct client_request *request;
-	uint32_t node;
+	uint32_t node = 0;
 	int rc = client_get_node(client, body, &node, err);
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct deploy), &deploy_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct deploy *deploy = container_of(request, struct deploy, request);
 	deploy->begin_ns = now_ns();
@@ -361,7 +361,7 @@ int clients_on_remove(
 {
 	struct node *node = client->clients->node;
 	struct client_request *request;
-	struct registry_entry *entry;
+	struct registry_entry *entry = NULL;
 	char name[CALL_NAME_MAX];
 	int rc = client_get_name(body, name, err);
 	if (rc == 0)
@@ -369,7 +369,7 @@ int clients_on_remove(
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct removal), &removal_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct removal *removal = container_of(request, struct removal, request);
 	struct buf news = {0};

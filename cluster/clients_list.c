@@ -102,9 +102,9 @@ int clients_on_list(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
 {
 	struct client_request *request;
-	enum rows_kind kind;
+	enum rows_kind kind = ROWS_PS;
 	char what[16];
-	uint32_t node;
+	uint32_t node = 0;
 	int rc = wire_get_str(body, "what", what, sizeof(what), err);
 	if (rc == 0 && rows_kind_from_name(what, &kind) < 0)
 		rc = err_set(err, RAMET_EINVAL,
@@ -114,7 +114,7 @@ int clients_on_list(
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct list_request), &list_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct list_request *list = container_of(request, struct list_request, request);
 	list->kind = kind;
@@ -132,7 +132,7 @@ void clients_on_peer_list(
 	enum rows_kind kind = ROWS_PS;
 	uint32_t count = 0;
 	char what[16];
-	uint64_t uid;
+	uint64_t uid = 0;
 	int rc = wire_get_str(body, "what", what, sizeof(what), &err);
 	if (rc == 0 && rows_kind_from_name(what, &kind) < 0)
 		rc = err_set(&err, RAMET_EPROTO, "what: unknown rows");

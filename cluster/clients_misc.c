@@ -75,7 +75,7 @@ int clients_on_ready(
 {
 	struct node *node = client->clients->node;
 	struct client_request *request;
-	uint64_t nodes, timeout_ms;
+	uint64_t nodes = 0, timeout_ms = 0;
 	int rc = wire_get_uint(body, "nodes", UINT32_MAX, &nodes, err);
 	if (rc == 0)
 		rc = wire_get_uint(body, "timeout_ms", UINT32_MAX, &timeout_ms, err);
@@ -85,7 +85,7 @@ int clients_on_ready(
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct ready), &clients_ready_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct ready *ready = container_of(request, struct ready, request);
 	ready->nodes = (uint32_t)nodes;
@@ -151,7 +151,7 @@ int clients_on_doctor(
 	struct buf question = {0};
 	int rc = client_request_begin(
 		client, req, sizeof(struct doctor), &doctor_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct doctor *doctor = container_of(request, struct doctor, request);
 	doctor_pack(client->clients->node, &doctor->checks, &doctor->count);

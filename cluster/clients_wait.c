@@ -57,14 +57,14 @@ int clients_on_wait(
 {
 	struct client_request *request;
 	char id[CALL_ID_MAX];
-	uint64_t timeout_ns;
+	uint64_t timeout_ns = 0;
 	int rc = wire_get_str(body, "call", id, sizeof(id), err);
 	if (rc == 0)
 		rc = client_get_ms(body, "timeout_ms", &timeout_ns, err);
 	if (rc == 0)
 		rc = client_request_begin(
 			client, req, sizeof(struct wait), &wait_ops, &request, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	struct wait *wait = container_of(request, struct wait, request);
 	rc = calls_wait(client->clients->node->calls, client->uid, id, timeout_ns, on_wait_done,
@@ -104,8 +104,8 @@ static int cancel_request(struct client *client, uint64_t of, struct ramet_err *
 int clients_on_cancel(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
 {
-	char id[CALL_ID_MAX];
-	uint64_t of;
+	char id[CALL_ID_MAX] = "";
+	uint64_t of = 0;
 	int rc = wire_get_uint_or(body, "of", UINT64_MAX, 0, &of, err);
 	if (rc == 0)
 		rc = wire_get_str_or(body, "call", "", id, sizeof(id), err);

@@ -130,9 +130,9 @@ static int ask_chunk(struct download *download)
 static int take_chunk(
 	struct download *download, const struct wire_value *body, struct ramet_err *err)
 {
-	const void *data;
-	uint64_t total;
-	size_t len;
+	const void *data = NULL;
+	uint64_t total = 0;
+	size_t len = 0;
 	int rc = wire_get_uint(body, "total", FILE_TRANSFER_MAX, &total, err);
 	if (rc == 0)
 		rc = wire_get_bin(body, "data", &data, &len, err);
@@ -161,11 +161,10 @@ static void on_chunk(void *user, const struct wire_value *body, const struct ram
 	download->call = 0;
 	if (error)
 		err_copy(&download->error, error);
-	if (error || take_chunk(download, body, &download->error) < 0)
-		download_end(download);
-	else if (download->got == download->size)
+	bool taken = !error && take_chunk(download, body, &download->error) == 0;
+	if (taken && download->got == download->size)
 		check(download);
-	else if (ask_chunk(download) < 0)
+	else if (!taken || ask_chunk(download) < 0)
 		download_end(download);
 }
 

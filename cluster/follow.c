@@ -307,13 +307,14 @@ void follows_on_unfollow(
 	struct follows *follows, struct bus_request *request, const struct wire_value *body)
 {
 	struct ramet_err err = {0};
-	uint64_t id;
+	struct foreign *foreign = NULL;
+	uint64_t id = 0;
 	int rc = wire_get_uint(body, "id", UINT64_MAX, &id, &err);
-	struct foreign *foreign =
-		rc == 0 ? find_foreign(follows, bus_request_node(request), id) : NULL;
+	if (rc == 0)
+		foreign = find_foreign(follows, bus_request_node(request), id);
 	if (rc == 0 && !foreign)
-		rc = err_set(&err, RAMET_ENOTFOUND, "no such follow");
-	if (rc < 0) {
+		err_set(&err, RAMET_ENOTFOUND, "no such follow");
+	if (!foreign) {
 		bus_reply_err(request, &err);
 		return;
 	}

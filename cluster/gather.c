@@ -124,9 +124,9 @@ int gather_take_rows(const struct wire_value *body, struct buf *rows, uint32_t *
 {
 	const struct wire_limits limits = {
 		.bytes = BUS_MAX_MESSAGE, .depth = BUS_WIRE_DEPTH, .items = BUS_WIRE_ITEMS};
-	const void *data;
-	uint64_t count;
-	size_t len;
+	const void *data = NULL;
+	uint64_t count = 0;
+	size_t len = 0;
 	int rc = wire_get_uint(body, "count", UINT32_MAX, &count, err);
 	if (rc == 0)
 		rc = wire_get_bin(body, "rows", &data, &len, err);
@@ -136,7 +136,7 @@ int gather_take_rows(const struct wire_value *body, struct buf *rows, uint32_t *
 		return err_set(err, RAMET_ELIMIT, "more than %u rows", max);
 
 	/* what is relayed to clients must be exactly that many maps */
-	struct wire_msg *msg;
+	struct wire_msg *msg = NULL;
 	struct buf array = {0};
 	wire_array(&array, (uint32_t)count);
 	wire_raw(&array, data, len);

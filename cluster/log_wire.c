@@ -21,8 +21,8 @@ int log_chunk_parse(
 	const struct wire_value *map, struct log_chunk *ret_chunk, struct ramet_err *err)
 {
 	struct log_chunk chunk = {0};
-	uint64_t pid, uid, rank;
-	const void *data;
+	uint64_t pid = 0, uid = 0, rank = 0;
+	const void *data = NULL;
 	if (!map || !wire_is_map(map))
 		return err_set(err, RAMET_EPROTO, "log: a map was expected");
 	int rc = wire_get_uint(map, "instance", UINT64_MAX, &chunk.tag.instance, err);
@@ -67,7 +67,7 @@ int log_filter_parse(
 	const struct wire_value *map, struct log_filter *ret_filter, struct ramet_err *err)
 {
 	struct log_filter filter = {0};
-	uint64_t uid;
+	uint64_t uid = 0;
 	int rc = wire_get_uint(map, "uid", UINT32_MAX - 1, &uid, err);
 	if (rc == 0)
 		rc = wire_get_bool_or(map, "all", false, &filter.all_uids, err);

@@ -62,11 +62,11 @@ struct seed {
 	struct seed_made made; /* how it was made, for those who ask later */
 
 	struct segment *segment;
-	bool exposed; /* peers can read it */
 	struct list packs; /* the last is current; older ones stay for peers that know them */
 	struct working_set *set;
-	bool set_packed; /* the last pack holds just its pages */
 	struct pager_seed *pager;
+	bool exposed; /* peers can read the segment */
+	bool set_packed; /* the last pack holds just the pages of the working set */
 	bool draining, source_lost;
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
 	struct loop_timer retire_timer, drain_timer;

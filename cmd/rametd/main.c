@@ -128,7 +128,7 @@ static int start_spawn(
 
 static int start(struct daemon *daemon, struct ramet_err *err)
 {
-	struct spawn_client *spawn;
+	struct spawn_client *spawn = NULL;
 	raise_limits();
 	int rc = lock_dir(daemon, err);
 	if (rc == 0)
