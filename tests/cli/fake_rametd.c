@@ -55,11 +55,10 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	int fd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (strcmp(fault, "never") == 0 || strcmp(fault, "deaf") == 0) {
-		struct fake_daemon *deaf =
-			strcmp(fault, "deaf") == 0 ? fake_daemon_start(socket, node) : NULL;
+		if (strcmp(fault, "deaf") == 0)
+			(void)fake_daemon_start(socket, node);
 		for (;;)
 			pause();
-		(void)deaf;
 	}
 	if (strcmp(fault, "orphan") == 0)
 		leave_orphan();

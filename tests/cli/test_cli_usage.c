@@ -45,21 +45,30 @@ static void test_usage(void)
 		CHECK(strstr(cli.err, "--help") != NULL);
 		CHECK_STR(cli.out, "");
 	}
-	cli_check(&cli, 2, "invoke");
-	cli_check(&cli, 2, "invoke", "f", "g");
-	cli_check(&cli, 2, "invoke", "f", "--deadline", "soon");
-	cli_check(&cli, 2, "invoke", "f", "--deadline", "-1");
-	cli_check(&cli, 2, "invoke", "f", "--deadline", "99999999999");
-	cli_check(&cli, 2, "invoke", "f", "--deadline");
-	cli_check(&cli, 2, "invoke", "f", "--json=yes");
-	cli_check(&cli, 2, "invoke", "f", "--detach", "--follow");
 	cli_check(&cli, 2, "burst", "f");
 	CHECK(strstr(cli.err, "-n N") != NULL);
-	cli_check(&cli, 2, "burst", "f", "-n", "0");
-	cli_check(&cli, 2, "up", "--nodes", "0");
-	cli_check(&cli, 2, "up", "--transport", "pigeon");
-	cli_check(&cli, 2, "deploy", "f.py", "--fresh", "never");
-	cli_check(&cli, 2, "deploy", "f.py", "--mem", "much");
+}
+
+static void test_bad_arguments(void)
+{
+	static struct cli cli;
+	static const char *const bad[][4] = {
+		{"invoke"},
+		{"invoke", "f", "g"},
+		{"invoke", "f", "--deadline", "soon"},
+		{"invoke", "f", "--deadline", "-1"},
+		{"invoke", "f", "--deadline", "99999999999"},
+		{"invoke", "f", "--deadline"},
+		{"invoke", "f", "--json=yes"},
+		{"invoke", "f", "--detach", "--follow"},
+		{"burst", "f", "-n", "0"},
+		{"up", "--nodes", "0"},
+		{"up", "--transport", "pigeon"},
+		{"deploy", "f.py", "--fresh", "never"},
+		{"deploy", "f.py", "--mem", "much"},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cli_check(&cli, 2, bad[i][0], bad[i][1], bad[i][2], bad[i][3]);
 }
 
 static void test_no_cluster(void)
@@ -75,15 +84,21 @@ static void test_no_cluster(void)
 	}
 	cli_check(&cli, 3, "invoke", "f");
 	CHECK(strstr(cli.err, "ramet up") != NULL);
-	cli_check(&cli, 3, "burst", "f", "-n", "2");
-	cli_check(&cli, 3, "remove", "f");
-	cli_check(&cli, 3, "wait", "1.1");
-	cli_check(&cli, 3, "cancel", "1.1");
-	cli_check(&cli, 3, "deploy", "f.py");
-	cli_check(&cli, 3, "run", "f.py");
+	static const char *const more[][4] = {{"burst", "f", "-n", "2"}, {"remove", "f"},
+		{"wait", "1.1"}, {"cancel", "1.1"}, {"deploy", "f.py"}, {"run", "f.py"}};
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		cli_check(&cli, 3, more[i][0], more[i][1], more[i][2], more[i][3]);
 	cli_check(&cli, 3, "invoke", "f", "--socket", "/nonexistent/s", "--json");
 	CHECK(strstr(cli.out, "\"code\":\"ENOCLUSTER\"") != NULL);
-	cli_check(&cli, 0, "doctor"); /* looks at the machine all the same */
+	temp_dir_remove(&dir);
+}
+
+static void test_doctor_needs_no_cluster(void)
+{
+	static struct cli cli;
+	struct temp_dir dir;
+	away_from_any_cluster(&dir);
+	cli_check(&cli, 0, "doctor");
 	CHECK(strstr(cli.out, "kernel") != NULL);
 	cli_check(&cli, 0, "doctor", "--json");
 	CHECK(cli.out[0] == '[' && strstr(cli.out, "\"name\":\"pager\"") != NULL);
@@ -115,4 +130,5 @@ static void test_data(void)
 	temp_dir_remove(&dir);
 }
 
-SUITE_MAIN("cli_usage", TEST(test_help), TEST(test_usage), TEST(test_no_cluster), TEST(test_data))
+SUITE_MAIN("cli_usage", TEST(test_help), TEST(test_usage), TEST(test_bad_arguments),
+	TEST(test_no_cluster), TEST(test_doctor_needs_no_cluster), TEST(test_data))

@@ -12,21 +12,20 @@
 static int parse(const struct deploy_message *message, struct app_version **ret_version,
 	struct ramet_err *err)
 {
-	struct buf b = {0};
-	struct wire_msg *msg;
+	CLEANUP(buf_fini) struct buf b = {0};
+	struct wire_msg *msg = NULL;
 	deploy_message_pack(message, &b);
 	int rc = wire_parse(b.data, b.len, WIRE_LIMITS_CONTROL, &msg, err);
-	if (rc == 0) {
-		rc = app_version_parse(wire_root(msg), ID, ret_version, err);
-		wire_free(msg);
-	}
-	buf_fini(&b);
+	if (rc < 0)
+		return rc;
+	rc = app_version_parse(wire_root(msg), ID, ret_version, err);
+	wire_free(msg);
 	return rc;
 }
 
 static void test_fields_and_defaults(void)
 {
-	struct app_version *version;
+	struct app_version *version = NULL;
 	struct ramet_err err = {0};
 	struct deploy_message message = DEPLOY_MESSAGE;
 	REQUIRE_OK(parse(&message, &version, &err), &err);
@@ -51,9 +50,9 @@ static void test_fields_and_defaults(void)
 
 static void test_packing_and_parsing_is_the_same(void)
 {
-	struct app_version *version, *again;
+	struct app_version *version = NULL, *again = NULL;
 	struct ramet_err err = {0};
-	struct wire_msg *msg;
+	struct wire_msg *msg = NULL;
 	struct buf b = {0}, c = {0};
 	struct deploy_message message = DEPLOY_MESSAGE;
 	message.python = "/opt/bin/python3";

@@ -190,25 +190,53 @@ static char *large_text(size_t len)
 	return text;
 }
 
+static void check_an_added_bundle_is_there(
+	struct fixture *f, struct bundles *bundles, const char *id, struct buf *archive)
+{
+	struct ramet_err err = {0};
+	struct outcome added = {0};
+	CHECK(!bundles_have(bundles, id));
+	REQUIRE_OK(bundles_add(bundles, id, archive, on_bundle, &added, NULL, &err), &err);
+	BUS_PAIR_UNTIL(&f->pair, added.count == 1);
+	CHECK_INT(added.err.code, 0);
+	CHECK(bundles_have(bundles, id));
+}
+
+static void check_its_file_holds(struct bundles *bundles, const char *id, const char *text)
+{
+	struct ramet_err err = {0};
+	char dir[512], path[sizeof(dir) + 16];
+	auto_free char *got = NULL;
+	REQUIRE(bundles_path(bundles, id, dir, sizeof(dir)) == 0);
+	snprintf(path, sizeof(path), "%s/app.py", dir);
+	REQUIRE_OK(file_read(path, 8u << 20, &got, NULL, &err), &err);
+	CHECK(strcmp(got, text) == 0);
+}
+
+static void check_what_is_here_is_told_later(
+	struct fixture *f, struct bundles *bundles, const char *id)
+{
+	struct ramet_err err = {0};
+	struct outcome outcome = {0};
+	struct bundle_fetch *fetch;
+	REQUIRE_OK(bundles_fetch(bundles, id, NULL, 0, on_bundle, &outcome, &fetch, &err), &err);
+	CHECK_INT(outcome.count, 0); /* not from within */
+	BUS_PAIR_UNTIL(&f->pair, outcome.count == 1);
+	CHECK_INT(outcome.err.code, 0);
+}
+
 static void test_a_bundle_is_fetched_once_for_all_who_wait(void)
 {
 	struct fixture f;
 	struct ramet_err err = {0};
-	struct outcome added = {0}, first = {0}, second = {0}, forgotten = {0}, again = {0};
+	struct outcome first = {0}, second = {0}, forgotten = {0};
 	struct bundle_fetch *fetch, *fetch2, *fetch3;
 	struct buf archive = {0};
 	const uint32_t nodes[] = {1};
-	char path[512];
 	REQUIRE(setup(&f));
 	auto_free char *text = large_text(5u << 20); /* several chunks */
 	struct app_version *version = make_bundle(text, &archive);
-	CHECK(!bundles_have(f.side[0].bundles, version->id));
-	REQUIRE_OK(bundles_add(
-			   f.side[0].bundles, version->id, &archive, on_bundle, &added, NULL, &err),
-		&err);
-	BUS_PAIR_UNTIL(&f.pair, added.count == 1);
-	CHECK_INT(added.err.code, 0);
-	CHECK(bundles_have(f.side[0].bundles, version->id));
+	check_an_added_bundle_is_there(&f, f.side[0].bundles, version->id, &archive);
 
 	struct bundles *here = f.side[1].bundles;
 	REQUIRE_OK(
@@ -222,17 +250,8 @@ static void test_a_bundle_is_fetched_once_for_all_who_wait(void)
 	CHECK_INT(first.err.code, 0);
 	CHECK_INT(forgotten.count, 0);
 	CHECK_INT(f.side[0].reads, 6); /* 5 MiB and a little, once */
-	REQUIRE(bundles_path(here, version->id, path, sizeof(path)) == 0);
-	strcat(path, "/app.py");
-	auto_free char *got = NULL;
-	REQUIRE_OK(file_read(path, 8u << 20, &got, NULL, &err), &err);
-	CHECK(strcmp(got, text) == 0);
-
-	REQUIRE_OK(
-		bundles_fetch(here, version->id, NULL, 0, on_bundle, &again, &fetch, &err), &err);
-	CHECK_INT(again.count, 0); /* later, though it is there */
-	BUS_PAIR_UNTIL(&f.pair, again.count == 1);
-	CHECK_INT(again.err.code, 0);
+	check_its_file_holds(here, version->id, text);
+	check_what_is_here_is_told_later(&f, here, version->id);
 	bundles_remove(here, version->id);
 	BUS_PAIR_UNTIL(&f.pair, !bundles_have(here, version->id));
 	app_version_put(version);
@@ -337,14 +356,37 @@ static void share(struct side *side, const char *text, size_t len)
 	memcpy(side->shared_sha256, digest.bytes, 32);
 }
 
+/* from a node that may not exist: of what is here already, nobody is asked */
+static void check_a_file_is_fetched(struct fixture *f, uint32_t node, size_t len)
+{
+	struct ramet_err err = {0};
+	struct outcome outcome = {0};
+	struct file_fetch *fetch;
+	REQUIRE_OK(file_fetch_start(f->side[1].files, node, f->side[0].shared_sha256, len, on_file,
+			   &outcome, &fetch, &err),
+		&err);
+	BUS_PAIR_UNTIL(&f->pair, outcome.count == 1);
+	CHECK_INT(outcome.err.code, 0);
+}
+
+static void check_stored_file_holds(const char *path, const char *text)
+{
+	struct ramet_err err = {0};
+	struct stat st;
+	auto_free char *got = NULL;
+	REQUIRE_OK(file_read(path, 8u << 20, &got, NULL, &err), &err);
+	CHECK(strcmp(got, text) == 0);
+	REQUIRE(stat(path, &st) == 0);
+	CHECK_INT(st.st_mode & 07777, 0555);
+}
+
 static void test_a_file_is_fetched_by_content(void)
 {
 	struct fixture f;
 	struct ramet_err err = {0};
-	struct outcome first = {0}, second = {0}, empty = {0};
+	struct outcome first = {0}, second = {0};
 	struct file_fetch *fetch;
 	const size_t len = (3u << 20) + 17;
-	struct stat st;
 	REQUIRE(setup(&f));
 	auto_free char *text = large_text(len);
 	share(&f.side[0], text, len);
@@ -356,23 +398,10 @@ static void test_a_file_is_fetched_by_content(void)
 	BUS_PAIR_UNTIL(&f.pair, first.count && second.count);
 	CHECK_INT(first.err.code, 0);
 	CHECK_INT(f.side[0].reads, 4);
-	auto_free char *got = NULL;
-	REQUIRE_OK(file_read(first.path, 8u << 20, &got, NULL, &err), &err);
-	CHECK(strcmp(got, text) == 0);
-	REQUIRE(stat(first.path, &st) == 0);
-	CHECK_INT(st.st_mode & 07777, 0555);
-
-	first.count = 0;
-	REQUIRE_OK(file_fetch_start(f.side[1].files, 9, hash, len, on_file, &first, &fetch, &err),
-		&err); /* it is here */
-	BUS_PAIR_UNTIL(&f.pair, first.count == 1);
-	CHECK_INT(first.err.code, 0);
-
+	check_stored_file_holds(first.path, text);
+	check_a_file_is_fetched(&f, 9, len); /* it is here */
 	share(&f.side[0], "", 0);
-	REQUIRE_OK(
-		file_fetch_start(f.side[1].files, 1, hash, 0, on_file, &empty, &fetch, &err), &err);
-	BUS_PAIR_UNTIL(&f.pair, empty.count == 1);
-	CHECK_INT(empty.err.code, 0);
+	check_a_file_is_fetched(&f, 1, 0);
 	teardown(&f);
 }
 

@@ -132,17 +132,17 @@ const struct wire_value *wire_client_wait(
 	uint64_t deadline = now_ns() + WORLD_TIMEOUT_NS;
 	const struct wire_value *found;
 	while (!(found = find(client, type, req, n)) && now_ns() < deadline) {
-		if (strcmp(type, "error") != 0 && (found = find(client, "error", req, 1))) {
+		const struct wire_value *error =
+			strcmp(type, "error") != 0 ? find(client, "error", req, 1) : NULL;
+		if (error) {
 			char text[400] = "";
-			const struct wire_value *error;
-			if (wire_get_map(found, "error", &error, NULL) == 0)
+			if (wire_get_map(error, "error", &error, NULL) == 0)
 				wire_get_str(error, "message", text, sizeof(text), NULL);
 			printf("  instead of %s: error %s\n", type, text);
 			break;
 		}
 		loop_turn(client->world->loop, 100 * NSEC_PER_MSEC, NULL);
 	}
-	found = find(client, type, req, n);
 	suite_check(found != NULL, type, __FILE__, __LINE__);
 	return found;
 }

@@ -193,7 +193,7 @@ static void lose_a_node(bool idempotent, struct seen *seen)
 
 static void test_node_goes_away(void)
 {
-	struct seen seen;
+	struct seen seen = {0};
 	lose_a_node(false, &seen);
 	CHECK(seen.lost >= 3 && seen.lost <= 5);
 	CHECK_INT(seen.ok, 12 - seen.lost);

@@ -312,16 +312,22 @@ static void on_waited(void *user, const struct call_result *result)
 	outcome_set(user, result);
 }
 
-static void test_detached_results_are_kept_once(void)
+static int submit_detached(
+	struct world *w, const char *function, char id[CALL_ID_MAX], struct ramet_err *err)
+{
+	const struct call_request r = {
+		.tenant = WORLD_UID, .function = function, .data = "7", .len = 1, .detach = true};
+	return calls_submit(w->nodes[0]->calls, &r, NULL, NULL, id, err);
+}
+
+static void test_a_detached_result_is_given_once(void)
 {
 	BEGIN(w, &one_node, &(struct world_app){0});
 	struct calls *calls = w.nodes[0]->calls;
-	struct call_request r = {
-		.tenant = WORLD_UID, .function = "echo", .data = "7", .len = 1, .detach = true};
 	char id[CALL_ID_MAX];
 	struct call_wait *wait = NULL;
 	struct ramet_err err = {0};
-	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
 	struct outcome before = {0};
 	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err), &err);
 	REQUIRE(world_until(&w, &before.done, 1));
@@ -329,8 +335,17 @@ static void test_detached_results_are_kept_once(void)
 	CHECK_INT(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err),
 		RAMET_ENOTFOUND);
 	outcome_fini(&before);
+	world_fini(&w);
+}
 
-	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+static void test_a_detached_result_is_kept_for_its_owner(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct calls *calls = w.nodes[0]->calls;
+	char id[CALL_ID_MAX];
+	struct call_wait *wait = NULL;
+	struct ramet_err err = {0};
+	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
 	struct calls_stats stats;
 	while (calls_get_stats(calls, &stats), stats.kept < 1)
 		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
@@ -343,12 +358,19 @@ static void test_detached_results_are_kept_once(void)
 	CHECK_STR(after.result.output, "7");
 	CHECK_STR(after.result.id, id);
 	outcome_fini(&after);
+	world_fini(&w);
+}
 
-	r.function = "hang";
-	REQUIRE_OK(calls_submit(calls, &r, NULL, NULL, id, &err), &err);
+static void test_a_wait_ends_before_its_call(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	char id[CALL_ID_MAX];
+	struct call_wait *wait = NULL;
+	struct ramet_err err = {0};
+	REQUIRE_OK(submit_detached(&w, "hang", id, &err), &err);
 	struct outcome late = {0};
-	REQUIRE_OK(
-		calls_wait(calls, WORLD_UID, id, 10 * NSEC_PER_MSEC, on_waited, &late, &wait, &err),
+	REQUIRE_OK(calls_wait(w.nodes[0]->calls, WORLD_UID, id, 10 * NSEC_PER_MSEC, on_waited,
+			   &late, &wait, &err),
 		&err);
 	REQUIRE(world_until(&w, &late.done, 1));
 	CHECK_INT(late.result.error.err.code, RAMET_ETIMEOUT);
@@ -426,6 +448,7 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_idempotent_calls_are_tried_again), TEST(test_deadline),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
 	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
-	TEST(test_fresh_functions_never_reuse), TEST(test_detached_results_are_kept_once),
+	TEST(test_fresh_functions_never_reuse), TEST(test_a_detached_result_is_given_once),
+	TEST(test_a_detached_result_is_kept_for_its_owner), TEST(test_a_wait_ends_before_its_call),
 	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version),
 	TEST(test_calls_accepted_before_a_newer_version))

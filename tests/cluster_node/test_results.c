@@ -40,8 +40,9 @@ static int there_and_back(
 	int rc = wire_end(&b, err);
 	if (rc == 0)
 		rc = wire_parse(b.data, b.len, LIMITS, &msg, err);
-	if (rc == 0)
-		rc = call_result_parse(wire_root(msg), to, err);
+	if (rc < 0)
+		return rc;
+	rc = call_result_parse(wire_root(msg), to, err);
 	wire_free(msg);
 	return rc;
 }
@@ -49,7 +50,7 @@ static int there_and_back(
 static void test_a_result_survives_the_wire(void)
 {
 	struct call_result from = sample();
-	struct call_result to;
+	struct call_result to = {0};
 	struct ramet_err err = {0};
 	REQUIRE_OK(there_and_back(&from, &to, &err), &err);
 	CHECK_STR(to.id, "1-2-abc");
@@ -72,7 +73,7 @@ static void test_a_result_survives_the_wire(void)
 static void test_an_error_survives_the_wire(void)
 {
 	struct call_result from = sample();
-	struct call_result to;
+	struct call_result to = {0};
 	struct ramet_err err = {0};
 	char tail[] = "last words";
 	char message[2000];
@@ -106,7 +107,7 @@ static void test_an_error_survives_the_wire(void)
 static void test_long_texts_are_cut_between_characters(void)
 {
 	struct call_result from = sample();
-	struct call_result to;
+	struct call_result to = {0};
 	struct ramet_err err = {0};
 	size_t len = CLIENT_ERROR_MAX + 10;
 	auto_free char *text = malloc(len + 1);
@@ -132,7 +133,7 @@ static void test_any_byte_may_be_wrong(void)
 	for (size_t at = 0; at < b.len; at++) {
 		for (unsigned flip = 1; flip < 256; flip <<= 1) {
 			struct wire_msg *msg = NULL;
-			struct call_result to;
+			struct call_result to = {0};
 			b.data[at] ^= (unsigned char)flip;
 			int rc = wire_parse(b.data, b.len, LIMITS, &msg, NULL);
 			if (rc == 0)

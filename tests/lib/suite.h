@@ -41,10 +41,21 @@ void suite_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	} while (0)
 
 struct ramet_err;
-int suite_check(int cond, const char *text, const char *file, int line);
+void suite_record(int cond, const char *text, const char *file, int line);
+void suite_record_ok(int rc, const struct ramet_err *err, const char *text, const char *file, int line);
 int suite_check_int(long long actual, long long expected, const char *text, const char *file, int line);
 int suite_check_str(const char *actual, const char *expected, const char *text, const char *file, int line);
-int suite_check_ok(int rc, const struct ramet_err *err, const char *text, const char *file, int line);
+/* inline, so that compilers and analyzers see what holds after a REQUIRE */
+static inline int suite_check(int cond, const char *text, const char *file, int line)
+{
+	suite_record(cond, text, file, line);
+	return cond;
+}
+static inline int suite_check_ok(int rc, const struct ramet_err *err, const char *text, const char *file, int line)
+{
+	suite_record_ok(rc, err, text, file, line);
+	return rc >= 0;
+}
 
 /* descriptors open in this process: take before and after to show that nothing leaked */
 unsigned suite_count_fds(void);

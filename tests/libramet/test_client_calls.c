@@ -214,7 +214,7 @@ static bool readable(int fd, int timeout_ms)
 static void test_pollable(void)
 {
 	struct fixture f;
-	struct ramet_call *call, *other, *any;
+	struct ramet_call *call = NULL, *other = NULL, *any = NULL;
 	struct ramet_err err = {0};
 	REQUIRE(setup(&f) == 0);
 	int fd = ramet_fd(f.ramet);

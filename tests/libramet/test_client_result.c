@@ -136,8 +136,7 @@ static void test_no_message(void)
 {
 	static const char *const bad[] = {"", "\xc1", "\x80", "\x93\x01\x02\x03", "\x81\xa1t\xa1x",
 		"\x82\xa1t\x01\xa3req\x01", "\x82\xa1t\xa1x\xa3req\xff", "\xdf\xff\xff\xff\xff",
-		"\x82\xa1t\xb4"
-		"abcdefghijabcdefghij\xa3req\x01"};
+		"\x82\xa1t\xb4ghijklmnopqrstuvwxyz\xa3req\x01"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct message *m = NULL;
 		struct ramet_err err = {0};

@@ -53,12 +53,12 @@ int square(struct ramet_invocation *call)
 	uint64_t rank = ramet_rank(call);
 	uint64_t page = rank * 37 % BIG_PAGES;
 	uint64_t number = input_number(call) + rank;
+	uint64_t squared = number * number;
 	uint64_t found = ((uint64_t *)big)[page * PAGE / sizeof(uint64_t)];
 	return ramet_answerf(call,
 		"{\"rank\": %llu, \"size\": %llu, \"square\": %llu, \"page\": %d}",
 		(unsigned long long)rank, (unsigned long long)ramet_group_size(call),
-		(unsigned long long)(number * number),
-		found == mix(page * PAGE / sizeof(uint64_t)));
+		(unsigned long long)squared, found == mix(page * PAGE / sizeof(uint64_t)));
 }
 
 static __attribute__((noinline)) uint64_t spin_inside(volatile uint64_t *n)

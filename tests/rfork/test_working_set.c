@@ -294,7 +294,7 @@ static void test_record_is_exact(void)
 	struct ramet_err err = {0};
 	auto_image struct image *image = fixture_image(&mixed, true);
 	auto_working_set struct working_set *set = NULL;
-	int ready[2], status = 0;
+	int ready[2] = {-1, -1}, status = 0;
 	char byte;
 	REQUIRE(image != NULL && pipe2(ready, O_CLOEXEC) == 0);
 	pid_t pid = fork();
@@ -308,8 +308,9 @@ static void test_record_is_exact(void)
 		kill(pid, SIGKILL);
 	}
 	CHECK_INT(waitpid(pid, &status, 0), pid);
-	if (!ran && WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-		suite_skip("userfaultfd with write protection of shared memory is refused");
+	if (!ran) {
+		if (CHECK_INT(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 77))
+			suite_skip("userfaultfd with write protection of shared memory is refused");
 		return;
 	}
 	REQUIRE(set != NULL);

@@ -111,7 +111,7 @@ static void read_large(struct world *w, size_t len)
 		text[i] = (char)(len >> (8 * i));
 	text[4] = 'a';
 	text[3 + len] = 'z';
-	memcpy(text + 4 + len, "\x02\0\0\0", 4);
+	text[4 + len] = 2;
 	pid_t pid = fork(); /* the socket does not hold it all */
 	if (pid == 0) {
 		for (size_t at = 0; at < len + 8;)

@@ -119,11 +119,11 @@ static void test_calls_behind_the_capture_are_kept(void)
 	struct host_answer answer = {.nfds = 0};
 	struct ramet_err err = {0};
 	size_t len;
-	unsigned char both[512] = {11, 0, 0, 0, 0x81, 0xa1, 't', 0xa7};
+	unsigned char both[512] = {
+		11, 0, 0, 0, 0x81, 0xa1, 't', 0xa7, 'c', 'a', 'p', 't', 'u', 'r', 'e'};
 	REQUIRE(clone_world_start(&w));
 	host_pack_call(&call, &request);
 	REQUIRE(call.len < 256);
-	memcpy(both + 8, "capture", 7);
 	both[15] = (unsigned char)call.len;
 	memcpy(both + 19, call.data, call.len);
 	CHECK_INT(send(w.host.control, both, 19 + call.len, MSG_NOSIGNAL), 19 + call.len);

@@ -199,8 +199,8 @@ static void test_hostile_texts_are_bounded(void)
 	memset(text, '[', len);
 	CHECK_INT(load(text, CONF_MAX_BYTES, &s, &err), RAMET_ECONFIG);
 	CHECK_STR(err.msg, "f.yaml:1: nested deeper than 32");
-	for (size_t i = 0; i < CONF_MAX_BYTES; i += 2)
-		memcpy(text + i, "- ", 2);
+	for (size_t i = 0; i < CONF_MAX_BYTES; i++)
+		text[i] = i % 2 ? ' ' : '-';
 	CHECK_INT(load(text, CONF_MAX_BYTES, &s, &err), RAMET_ECONFIG);
 	CHECK_STR(err.msg, "f.yaml:1: nested deeper than 32");
 

@@ -76,8 +76,8 @@ static void test_differences_in_words(void)
 
 static void test_a_peers_text_may_be_anything(void)
 {
-	static const char *const texts[] = {
-		"", "x", "%s%n", "6.1 build zz", OURS " more", "\xff\xfe"};
+	static const char longer[] = OURS " more";
+	static const char *const texts[] = {"", "x", "%s%n", "6.1 build zz", longer, "\xff\xfe"};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		CHECK(diff(texts[i])[0] != '\0');
 	char tiny[8];
@@ -139,12 +139,13 @@ static void test_broken_images_have_no_build_id(void)
 	unsigned x = 3;
 	for (unsigned round = 0; round < 5000; round++) {
 		struct image image = sample_image();
-		auto_free unsigned char *exact = malloc(sizeof(image));
+		const size_t len = sizeof(image);
+		auto_free unsigned char *exact = malloc(len);
 		REQUIRE(exact != NULL);
-		memcpy(exact, &image, sizeof(image));
+		memcpy(exact, &image, len);
 		x = x * 1103515245 + 12345;
-		exact[(x >> 8) % sizeof(image)] = (unsigned char)(x >> 24);
-		CHECK(topo_elf_build_id(exact, sizeof(image), id) <= TOPO_BUILD_ID_MAX);
+		exact[(x >> 8) % len] = (unsigned char)(x >> 24);
+		CHECK(topo_elf_build_id(exact, len, id) <= TOPO_BUILD_ID_MAX);
 	}
 }
 
