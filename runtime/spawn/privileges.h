@@ -13,8 +13,9 @@ int privileges_keep(void);
  * exec gives any back, not even to uid 0. groups: clear them (a user namespace may forbid it). Call
  * with no capability needed any more. */
 int privileges_drop(uid_t uid, gid_t gid, bool groups);
-/* privileges_open_as - open a file for reading with the file system rights of uid and gid; our own supplementary
- * groups still count. It never waits for the writer of a FIFO. Single-threaded callers only. */
+/* privileges_open_as - open a file for reading with the file system rights of uid and gid; our own
+ * supplementary groups still count. It never waits for the writer of a FIFO. Single-threaded
+ * callers only. */
 int privileges_open_as(uid_t uid, gid_t gid, const char *path);
 /* privileges_enter_userns - a user namespace with our own uid and gid, all capabilities within it
  */

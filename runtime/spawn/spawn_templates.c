@@ -26,8 +26,8 @@ static void template_files_fini(struct template_files *files)
 	free(files->fds);
 }
 
-/* The path may lead elsewhere than when the file was hashed: to what the tenant must not read, or to
- * what is no file. */
+/* The path may lead elsewhere than when the file was hashed: to what the tenant must not read, or
+ * to what is no file. */
 static int open_file(const struct membership *of, const char *path, struct ramet_err *err)
 {
 	struct stat st;

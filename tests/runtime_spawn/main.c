@@ -24,9 +24,9 @@ static const struct suite_test tests[] = {TEST(test_hello_tells_what_the_machine
 	TEST(test_bad_group_is_refused), TEST(test_clones_of_a_template),
 	TEST(test_clones_with_userfaultfd), TEST(test_clone_into_a_dying_sandbox_is_repeated),
 	TEST(test_killed_clone_leaves_the_others), TEST(test_end_of_a_template_is_told),
-	TEST(test_files_that_a_tenant_may_not_map),
-	TEST(test_clone_with_populated_pages), TEST(test_bad_populate_ranges_are_refused),
-	TEST(test_recorded_clone), TEST(test_rootless_host)};
+	TEST(test_files_that_a_tenant_may_not_map), TEST(test_clone_with_populated_pages),
+	TEST(test_bad_populate_ranges_are_refused), TEST(test_recorded_clone),
+	TEST(test_rootless_host)};
 
 /* mounts are counted: those that others make on this machine meanwhile must not be seen */
 static void own_mounts(void)
