@@ -38,6 +38,7 @@ void stub_receive(struct stub_message *msg)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
+	control.header.cmsg_type = 0; /* unless descriptors come */
 
 	long n;
 	do {

@@ -76,6 +76,7 @@ void spawn_template_destroy(struct spawn_template_record *record)
 	reaper_forget(record->server->reaper, &record->child);
 	close_reset(&record->uffd);
 	template_destroy(record->stub);
+	sandbox_discard(record->next);
 	membership_put(&record->of);
 	free(record);
 }
@@ -195,7 +196,7 @@ int spawn_handle_template(
 		rc = spawn_get_membership(server, request->body, &record->of, err);
 	if (rc == 0)
 		rc = open_files(request->body, &record->of, &files, err);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	setup.file_fds = files.fds;
 	setup.nfiles = files.count;

@@ -58,7 +58,7 @@ static void check_rights(pid_t pid)
 void test_clones_of_a_template(void)
 {
 	struct world w;
-	struct host clones[12];
+	struct host clones[12] = {0};
 	REQUIRE(world_open(&w, &(struct world_options){0}));
 	for (unsigned i = 0; i < ARRAY_LEN(clones); i++)
 		REQUIRE(clone_begin(&w, &clones[i], TMPL)); /* more than there are sandboxes */
@@ -82,7 +82,7 @@ void test_clones_of_a_template(void)
 void test_clones_with_userfaultfd(void)
 {
 	struct world w;
-	struct host clone;
+	struct host clone = {0};
 	if (!world_open(&w, &(struct world_options){.uffd = true}))
 		return;
 	for (unsigned i = 0; i < 20; i++) {
@@ -98,7 +98,7 @@ void test_clones_with_userfaultfd(void)
 void test_clone_into_a_dying_sandbox_is_repeated(void)
 {
 	struct world w;
-	struct host clone;
+	struct host clone = {0};
 	for (int uffd = 0; uffd < 2; uffd++) {
 		const struct world_options options = {.uffd = uffd, .faults = "sandbox.dying:1:1"};
 		if (!world_open(&w, &options)) /* the host takes the first */
@@ -116,7 +116,7 @@ void test_clone_into_a_dying_sandbox_is_repeated(void)
 void test_killed_clone_leaves_the_others(void)
 {
 	struct world w;
-	struct host a, b;
+	struct host a = {0}, b = {0};
 	REQUIRE(world_open(&w, &(struct world_options){0}));
 	REQUIRE(clone_begin(&w, &a, TMPL) && clone_begin(&w, &b, TMPL));
 	REQUIRE(host_started(&a) && host_started(&b));
@@ -184,7 +184,7 @@ void test_files_that_a_tenant_may_not_map(void)
 void test_end_of_a_template_is_told(void)
 {
 	struct world w;
-	struct host clone;
+	struct host clone = {0};
 	REQUIRE(world_open(&w, &(struct world_options){0}));
 	REQUIRE(clone_begin(&w, &clone, TMPL) && host_started(&clone));
 	CHECK_INT(kill_templates(spawn_client_pid(w.f.client)), 1);
