@@ -66,9 +66,13 @@ static void print_text(FILE *out, const struct log_piece *p)
 	for (size_t at = 0; at < p->len;) {
 		const char *end = memchr(p->data + at, '\n', p->len - at);
 		size_t n = end ? (size_t)(end - p->data) - at : p->len - at;
-		fprintf(out, "%s node%llu/%llu %s%s%s#%llu| ", when, (unsigned long long)p->node,
-			(unsigned long long)p->instance, p->function, *p->call ? " " : "", p->call,
-			(unsigned long long)p->rank);
+		fprintf(out, "%s node%llu/%llu", when, (unsigned long long)p->node,
+			(unsigned long long)p->instance);
+		if (*p->function)
+			fprintf(out, " %s", p->function);
+		if (*p->call)
+			fprintf(out, " %s#%llu", p->call, (unsigned long long)p->rank);
+		fputs("| ", out);
 		fwrite(p->data + at, 1, n, out);
 		fputc('\n', out);
 		at += n + 1;

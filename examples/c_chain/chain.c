@@ -14,7 +14,7 @@
 #define EXAMPLE_DIR "."
 #endif
 
-static const char *const functions[] = {"primes", "summary"};
+static const char *const functions[] = {"sieve", "summary"};
 
 static void print_step(const struct ramet_result *result)
 {

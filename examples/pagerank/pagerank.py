@@ -37,6 +37,7 @@ def rank(event, context):
         flow = numpy.bincount(_target, weights=(score * _share)[_source], minlength=NODES)
         lost = score[_degree == 0].sum()  # nodes without edges give to all
         score = (1.0 - damping) / NODES + damping * (flow + lost / NODES)
+    print(f"{iterations} iterations, damping {damping}")  # for `ramet logs`
     best = numpy.argsort(-score, kind="stable")[:top]
     return {
         "top": [{"node": int(n), "score": round(float(score[n]), 9)} for n in best],

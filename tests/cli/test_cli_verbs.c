@@ -175,7 +175,7 @@ static void test_lists(void)
 	cli_check(&cli, 0, "functions", "--json");
 	cli_check(&cli, 0, "seeds");
 	cli_check(&cli, 0, "logs");
-	check_out("node1/7 echo#0| two\n");
+	check_out("node1/7 echo| two\n");
 	cli_check(&cli, 0, "logs", "--json", "--tail", "5");
 	check_out("\"text\":\"one\\ntwo\\n\"");
 	cli_check(&cli, 0, "doctor", "--json");

@@ -38,14 +38,14 @@ class ByHand(cluster.Case):
         lines = done.stdout.splitlines()
         self.assertEqual(json.loads(lines[-1]), summary_of_primes())
         # deploys, then calls, of two functions
-        self.assertEqual([line.split()[0] for line in lines[:-1]], ["primes", "summary"] * 2)
+        self.assertEqual([line.split()[0] for line in lines[:-1]], ["sieve", "summary"] * 2)
         return [(int(line.split()[2]), line.split()[3]) for line in lines[2:-1]]
 
     def test_chain_and_end_in_order(self):
         self.assertEqual(self.run_chain(1), [(1, "warm")] * 2)
         for node in (2, 3):
-            for function in ("primes", "summary"):
-                call = self.cluster.nodes[1].invoke(function, {"below": 50} if function == "primes" else [2, 3, 7],
+            for function in ("sieve", "summary"):
+                call = self.cluster.nodes[1].invoke(function, {"below": 50} if function == "sieve" else [2, 3, 7],
                                                     node=node)
                 self.assertEqual((call["start"], call["source_node"]), ("remote-fork", 1))
         for node, start in self.run_chain(2) + self.run_chain(3):  # the same versions: nothing is made anew
