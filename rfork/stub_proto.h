@@ -4,9 +4,10 @@
  *
  * BUILD carries the descriptor, the image and the namespace process (or none); FILES messages carry
  * the mapped files in order; the seccomp program is a memfd. Answer to the last: BUILT, with the
- * template's userfaultfd if asked for. CLONE carries exactly: log, log, control, sandbox pidfd (if
- * any), in the order that makes them descriptors 1, 2, 3, 4 of the child without a dup: the stub
- * keeps 1, 2 and 3 free. Answer: CLONED. */
+ * template's userfaultfd if asked for. CLONE carries exactly: log, log, control, the pidfd of the
+ * sandbox (if any), that of the next (if any), in the order that makes the first three descriptors
+ * 1, 2 and 3 of the child without a dup: the stub keeps these free. Answer: CLONED. After it the
+ * stub gets ready for the next sandbox, which a later CLONE may then use without naming it. */
 #ifndef RFORK_STUB_PROTO_H
 #define RFORK_STUB_PROTO_H
 
@@ -46,8 +47,10 @@ struct stub_files {
 };
 
 enum stub_clone_flag {
-	STUB_SANDBOX = 1,
+	STUB_SANDBOX = 1, /* into this sandbox */
 	STUB_DROP = 2,
+	STUB_PREPARED = 4, /* into the sandbox that was `next` in the last CLONE */
+	STUB_NEXT = 8, /* one to get ready for, whatever becomes of this clone */
 };
 
 struct stub_clone {

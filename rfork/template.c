@@ -247,16 +247,22 @@ int template_clone_send(
 {
 	struct stub_clone request = {.op = STUB_CLONE,
 		.flags = (clone->sandbox_pidfd >= 0 ? STUB_SANDBOX : 0) |
-			(clone->drop ? STUB_DROP : 0),
+			(clone->drop ? STUB_DROP : 0) | (clone->prepared ? STUB_PREPARED : 0) |
+			(clone->next_pidfd >= 0 ? STUB_NEXT : 0),
 		.uid = clone->uid,
 		.npopulate = MIN(clone->npopulate, (uint32_t)STUB_MAX_POPULATE)};
 	if (request.npopulate)
 		memcpy(request.populate, clone->populate,
 			request.npopulate * sizeof(request.populate[0]));
-	int fds[4] = {clone->log_fd, clone->log_fd, clone->control_fd, clone->sandbox_pidfd};
+	int fds[5] = {clone->log_fd, clone->log_fd, clone->control_fd};
+	unsigned nfds = 3;
+	if (clone->sandbox_pidfd >= 0)
+		fds[nfds++] = clone->sandbox_pidfd;
+	if (clone->next_pidfd >= 0)
+		fds[nfds++] = clone->next_pidfd;
 	size_t len = offsetof(struct stub_clone, populate) +
 		request.npopulate * sizeof(request.populate[0]);
-	return stub_send(tmpl, &request, len, fds, clone->sandbox_pidfd >= 0 ? 4 : 3, err);
+	return stub_send(tmpl, &request, len, fds, nfds, err);
 }
 
 int template_clone_wait(struct template *tmpl, pid_t *ret_pid, struct ramet_err *err)

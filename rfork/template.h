@@ -42,6 +42,10 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 
 struct template_clone {
 	int sandbox_pidfd; /* a process in the PID and mount namespaces to join; -1: none (tests) */
+	bool prepared; /* instead: that which was `next` of the last clone of this template; ESRCH
+			  if it has died */
+	int next_pidfd; /* the template gets ready for it once it has answered, which saves the next
+			   clone a part of its time, whether this one succeeds or not; -1: none */
 	int control_fd, log_fd;
 	uid_t uid;
 	bool drop; /* switch to uid, without capabilities */

@@ -18,6 +18,7 @@ extern char stub_handover[], stub_own[], stub_end[];
 struct stub_seed {
 	const struct descriptor_header *header; /* mapped read-only in the gap */
 	int built;
+	int prepared; /* a sandbox whose PID namespace the next child is born into; -1: none */
 };
 
 struct stub_message {
@@ -43,6 +44,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 /* stub_clone.c - the pid, or negative errno */
 int stub_clone(
 	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply);
+/* after the answer: what the child got is closed, what comes next is prepared */
+void stub_clone_done(const struct stub_message *msg, struct stub_seed *seed);
 /* stub_uffd.c */
 int stub_uffd(
 	const struct descriptor_header *h, uint32_t flags, int *ret_uffd, struct stub_reply *reply);

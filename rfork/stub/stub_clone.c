@@ -140,17 +140,21 @@ int stub_clone(
 	struct handover *handover = (void *)stub_handover;
 
 	reply->step = STUB_STEP_PROTOCOL;
-	unsigned want = 3 + !!(c->flags & STUB_SANDBOX);
+	unsigned want = 3 + !!(c->flags & STUB_SANDBOX) + !!(c->flags & STUB_NEXT);
 	if (msg->nfds != want || c->npopulate > STUB_MAX_POPULATE || msg->fds[0] != 1 ||
 		msg->fds[1] != 2 || msg->fds[2] != 3)
 		return -EPROTO;
 	if (!handover->header)
 		prepare(handover, seed->header);
-	handover->sandbox = c->flags & STUB_SANDBOX ? msg->fds[3] : -1;
+	handover->sandbox = c->flags & STUB_SANDBOX ? msg->fds[3]
+		: c->flags & STUB_PREPARED	    ? seed->prepared
+						    : -1;
 	memcpy(&handover->clone, c,
 		offsetof(struct stub_clone, populate) + c->npopulate * sizeof(c->populate[0]));
-	if (handover->sandbox >= 0) {
-		reply->step = STUB_STEP_SANDBOX;
+	reply->step = STUB_STEP_SANDBOX;
+	if ((c->flags & STUB_PREPARED) && handover->sandbox < 0)
+		return -ESRCH;
+	if (c->flags & STUB_SANDBOX) {
 		long rc = sys2(__NR_setns, handover->sandbox, CLONE_NEWPID);
 		if (rc < 0)
 			return (int)rc;
@@ -158,4 +162,23 @@ int stub_clone(
 	reply->step = STUB_STEP_CLONE;
 	return (int)stub_fork(CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
 		stub_own, (void *)seed->header->process.tid_address, become, handover);
+}
+
+void stub_clone_done(const struct stub_message *msg, struct stub_seed *seed)
+{
+	const uint32_t flags = msg->clone.flags;
+	int next = flags & STUB_NEXT && msg->nfds ? msg->fds[msg->nfds - 1] : -1;
+	for (unsigned i = 0; i < msg->nfds; i++)
+		if (msg->fds[i] != next)
+			sys1(__NR_close, msg->fds[i]);
+	if (seed->prepared >= 0 && (next >= 0 || flags & STUB_PREPARED)) {
+		sys1(__NR_close, seed->prepared);
+		seed->prepared = -1;
+	}
+	if (next >= 0)
+		seed->prepared = next;
+	if (seed->prepared >= 0 && sys2(__NR_setns, seed->prepared, CLONE_NEWPID) < 0) {
+		sys1(__NR_close, seed->prepared); /* it has died: the next clone is told */
+		seed->prepared = -1;
+	}
 }

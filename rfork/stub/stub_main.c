@@ -34,7 +34,7 @@ static void leave_file(void)
 
 void stub_main(void)
 {
-	static struct stub_seed seed;
+	static struct stub_seed seed = {.prepared = -1};
 	static struct stub_message msg;
 	uint64_t all = ~0ull;
 
@@ -59,7 +59,7 @@ void stub_main(void)
 			reply.pid = pid > 0 ? pid : 0;
 			reply.error = pid > 0 ? 0 : pid;
 			stub_answer(&reply, -1);
-			sys3(__NR_close_range, 1, 61, 0); /* the child's */
+			stub_clone_done(&msg, &seed);
 		} else {
 			reply.error = -71; /* EPROTO */
 			stub_answer(&reply, -1);

@@ -18,13 +18,16 @@
 
 #define REFILL_QUIET_NS (2 * NSEC_PER_MSEC)
 #define MAKE_TIMEOUT_MS 10000
+#define RETRY_NS (500 * NSEC_PER_MSEC) /* after a helper that did not start */
 #define USED_MAX 128 /* that wait to be thrown away */
 #define ASK_MAX 64 /* sandboxes asked for and not answered: their answers fit the socket */
 
 struct sandbox_pool {
 	struct loop *loop;
 	struct reaper *reaper;
+	struct sandbox_options options;
 	struct child helper;
+	uint64_t retry_ns; /* no helper is started again before */
 	int socket; /* to the helper; -1 after it is lost */
 	struct loop_watch watch;
 	struct loop_timer refill;
@@ -160,7 +163,8 @@ static int receive(struct sandbox_pool *pool, struct ramet_err *err)
 	return reply.pid > 0 ? admit(pool, reply.pid, err) : 0;
 }
 
-/* Without its helper the pool makes no more; what is ready and in use lives on. */
+/* Without its helper the pool makes no more, until one is missing and another helper is started; what
+ * is ready and in use lives on. */
 static void helper_lost(struct sandbox_pool *pool)
 {
 	loop_watch_remove(&pool->watch);
@@ -231,20 +235,90 @@ static __attribute__((unused)) void let_die(const struct sandbox *sandbox)
 	(void)poll(&pfd, 1, MAKE_TIMEOUT_MS);
 }
 
-int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct ramet_err *err)
+static struct sandbox *take_ready(struct sandbox_pool *pool)
 {
-	while (list_empty(&pool->ready)) {
-		if (pool->socket < 0)
-			return err_set(err, RAMET_EPEER, "the sandbox helper ended");
-		if (pool->asked == 0)
-			ask(pool, 1);
-		int rc = wait_answer(pool, err);
-		if (rc < 0 && rc != RAMET_EAGAIN)
-			return rc;
-	}
 	struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
 	sandbox_unlink(sandbox);
 	refill_later(pool);
+	return sandbox;
+}
+
+struct sandbox *sandbox_spare(struct sandbox_pool *pool)
+{
+	return pool->nready > pool->target / 4 ? take_ready(pool) : NULL;
+}
+
+bool sandbox_alive(const struct sandbox *sandbox)
+{
+	return sandbox->init.pid > 0;
+}
+
+/* that its root is made, and a first sandbox */
+static int helper_answers(struct sandbox_pool *pool, struct ramet_err *err)
+{
+	int rc = wait_answer(pool, err);
+	if (rc < 0)
+		return rc;
+	ask(pool, 1); /* what forbids a sandbox may show only now */
+	return wait_answer(pool, err);
+}
+
+static int start_helper(struct sandbox_pool *pool, struct ramet_err *err)
+{
+	int sockets[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return err_errno(err, RAMET_EIO, "socketpair");
+	pool->socket = sockets[0];
+	const char *argv[] = {pool->options.helper, pool->options.store_dir, NULL};
+	pid_t pid;
+	int rc = exec_helper(argv, sockets[1], &pid, err);
+	close(sockets[1]);
+	if (rc < 0)
+		return rc;
+	reaper_add(pool->reaper, &pool->helper, pid, on_helper_exit);
+	rc = helper_answers(pool, err);
+	return rc < 0 ? rc
+		      : loop_watch_add(
+				pool->loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
+}
+
+static void end_helper(struct sandbox_pool *pool)
+{
+	helper_lost(pool);
+	child_kill(&pool->helper);
+	reaper_forget(pool->reaper, &pool->helper);
+}
+
+static int restart_helper(struct sandbox_pool *pool, struct ramet_err *err)
+{
+	if (now_ns() < pool->retry_ns)
+		return err_set(err, RAMET_EPEER, "the sandbox helper ended");
+	end_helper(pool);
+	int rc = start_helper(pool, err);
+	if (rc < 0) {
+		end_helper(pool);
+		pool->retry_ns = now_ns() + RETRY_NS;
+	}
+	return rc;
+}
+
+int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct ramet_err *err)
+{
+	while (list_empty(&pool->ready)) {
+		int rc = pool->socket < 0 ? restart_helper(pool, err) : 0;
+		if (rc < 0)
+			return rc;
+		if (!list_empty(&pool->ready))
+			break;
+		if (pool->asked == 0)
+			ask(pool, 1);
+		rc = wait_answer(pool, err);
+		if (rc == RAMET_EPEER)
+			helper_lost(pool);
+		if (rc < 0 && rc != RAMET_EAGAIN)
+			return rc;
+	}
+	struct sandbox *sandbox = take_ready(pool);
 	if (fault_hit("sandbox.dying"))
 		let_die(sandbox);
 	*ret_sandbox = sandbox;
@@ -256,27 +330,6 @@ unsigned sandbox_pool_ready(const struct sandbox_pool *pool)
 	return pool->nready;
 }
 
-static int start_helper(
-	struct sandbox_pool *pool, const struct sandbox_options *options, struct ramet_err *err)
-{
-	int sockets[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-		return err_errno(err, RAMET_EIO, "socketpair");
-	pool->socket = sockets[0];
-	const char *argv[] = {options->helper, options->store_dir, NULL};
-	pid_t pid;
-	int rc = exec_helper(argv, sockets[1], &pid, err);
-	close(sockets[1]);
-	if (rc < 0)
-		return rc;
-	reaper_add(pool->reaper, &pool->helper, pid, on_helper_exit);
-	rc = wait_answer(pool, err);
-	if (rc < 0)
-		return rc;
-	ask(pool, 1); /* what forbids a sandbox may show only now */
-	return wait_answer(pool, err);
-}
-
 int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 	const struct sandbox_options *options, struct sandbox_pool **ret_pool,
 	struct ramet_err *err)
@@ -285,12 +338,14 @@ int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 	if (!pool)
 		return err_nomem(err);
 	*pool = (struct sandbox_pool){
-		.loop = loop, .reaper = reaper, .socket = -1, .target = options->target};
+		.loop = loop,
+		.reaper = reaper,
+		.options = *options,
+		.socket = -1,
+		.target = options->target};
 	list_init(&pool->ready);
 	list_init(&pool->used);
-	int rc = start_helper(pool, options, err);
-	if (rc == 0)
-		rc = loop_watch_add(loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
+	int rc = start_helper(pool, err);
 	if (rc < 0)
 		return rc;
 	refill_later(pool);
@@ -325,9 +380,7 @@ void sandbox_pool_destroy(struct sandbox_pool *pool)
 	if (!pool)
 		return;
 	drain_helper(pool);
-	helper_lost(pool);
-	child_kill(&pool->helper);
-	reaper_forget(pool->reaper, &pool->helper);
+	end_helper(pool);
 	destroy_all(pool, &pool->ready);
 	destroy_all(pool, &pool->used);
 	pool->destroyed = true;

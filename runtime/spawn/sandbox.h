@@ -21,6 +21,7 @@ struct sandbox {
 	bool discarded;
 };
 
+/* its strings must live as long as the pool */
 struct sandbox_options {
 	const char *helper; /* path of ramet-sandbox */
 	const char *store_dir; /* shown as /ramet; NULL: none */
@@ -36,9 +37,13 @@ int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 void sandbox_pool_destroy(struct sandbox_pool *pool);
 DEFINE_CLEANUP(struct sandbox_pool, sandbox_pool_destroy)
 
-/* sandbox_take - one that is ready; if there is none, waits for one to be made (about 0.2 ms). Use
- * sandbox->pidfd; end with sandbox_discard(). */
+/* sandbox_take - one that is ready; if there is none, waits for one to be made (about 0.2 ms). A
+ * helper that has ended is started again. Use sandbox->pidfd; end with sandbox_discard(). */
 int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct ramet_err *err);
+/* sandbox_spare - one to be used later, or NULL while that would leave few for others */
+struct sandbox *sandbox_spare(struct sandbox_pool *pool);
+/* sandbox_alive - false: its init has ended, and been reaped; it can only be discarded */
+bool sandbox_alive(const struct sandbox *sandbox);
 /* sandbox_kill - SIGKILL to every process in it, now; it is still the caller's */
 void sandbox_kill(const struct sandbox *sandbox);
 /* sandbox_discard - the same, and it must not be touched any more; NULL is fine */

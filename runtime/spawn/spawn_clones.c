@@ -90,25 +90,46 @@ struct timing {
 	uint64_t sandbox_ns;
 };
 
-static int clone_into_sandbox(const struct spawn_template_record *record,
-	struct template_clone *clone, struct instance *inst, struct timing *timing, pid_t *ret_pid,
-	struct ramet_err *err)
+/* The sandbox that the stub is ready for, the first time, or else one of the pool; and another one
+ * for the stub to get ready for. */
+static int choose_sandboxes(struct spawn_template_record *record, bool first, struct instance *inst,
+	struct template_clone *clone, struct ramet_err *err)
 {
 	struct sandbox_pool *pool = record->server->pool;
+	struct sandbox *next = record->next;
+	clone->prepared = first && next && sandbox_alive(next);
+	clone->sandbox_pidfd = clone->next_pidfd = -1;
+	record->next = NULL;
+	if (clone->prepared) {
+		inst->sandbox = next;
+	} else {
+		sandbox_discard(next);
+		int rc = pool ? sandbox_take(pool, &inst->sandbox, err) : 0;
+		if (rc < 0)
+			return rc;
+		clone->sandbox_pidfd = inst->sandbox ? inst->sandbox->pidfd : -1;
+	}
+	record->next = pool ? sandbox_spare(pool) : NULL;
+	clone->next_pidfd = record->next ? record->next->pidfd : -1;
+	return 0;
+}
+
+static int clone_into_sandbox(struct spawn_template_record *record, struct template_clone *clone,
+	struct instance *inst, struct timing *timing, pid_t *ret_pid, struct ramet_err *err)
+{
 	int rc = RAMET_EINTERNAL;
 	for (int i = 0; i < ATTEMPTS; i++) {
 		sandbox_discard(inst->sandbox);
 		inst->sandbox = NULL;
 		close_reset(&inst->uffd);
 		uint64_t before = now_ns();
-		rc = pool ? sandbox_take(pool, &inst->sandbox, err) : 0;
+		rc = choose_sandboxes(record, i == 0, inst, clone, err);
 		if (rc < 0)
 			return rc;
-		clone->sandbox_pidfd = inst->sandbox ? inst->sandbox->pidfd : -1;
 		timing->begin_ns = now_ns();
 		timing->sandbox_ns = timing->begin_ns - before;
 		rc = clone_once(record, clone, inst, ret_pid, err);
-		if (rc == 0 || !pool || (err->sys != ENOMEM && err->sys != ESRCH))
+		if (rc == 0 || !inst->sandbox || (err->sys != ENOMEM && err->sys != ESRCH))
 			break;
 	}
 	return rc;
@@ -182,7 +203,7 @@ int spawn_handle_clone(
 {
 	struct spawn_template_record *record;
 	uint64_t populate[2 * TEMPLATE_MAX_POPULATE];
-	struct template_clone clone = {.populate = populate};
+	struct template_clone clone = {.sandbox_pidfd = -1, .next_pidfd = -1, .populate = populate};
 	struct timing timing = {0};
 	uint64_t id = 0;
 	pid_t pid = 0;

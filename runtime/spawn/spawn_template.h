@@ -16,6 +16,7 @@ struct spawn_template_record {
 	bool recorder; /* the events of its clones are read here: no pager has them */
 	struct loop_watch watch; /* of uffd */
 	bool built;
+	struct sandbox *next; /* the stub is ready for it; NULL: none */
 };
 void spawn_template_destroy(struct spawn_template_record *record); /* NULL is fine */
 DEFINE_CLEANUP(struct spawn_template_record, spawn_template_destroy)

@@ -76,6 +76,7 @@ void spawn_template_destroy(struct spawn_template_record *record)
 	reaper_forget(record->server->reaper, &record->child);
 	close_reset(&record->uffd);
 	template_destroy(record->stub);
+	sandbox_discard(record->next);
 	membership_put(&record->of);
 	free(record);
 }

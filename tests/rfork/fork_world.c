@@ -175,6 +175,7 @@ int fork_world_clone(struct fork_world *w, const uint64_t (*populate)[2], unsign
 	if (null < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	struct template_clone clone = {.sandbox_pidfd = -1,
+		.next_pidfd = -1,
 		.control_fd = pair[1],
 		.log_fd = null,
 		.populate = (const uint64_t *)populate,

@@ -85,7 +85,7 @@ int clone_make(struct clone_world *w, struct clone *ret, struct ramet_err *err)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	auto_close int theirs = pair[1];
 	const struct template_clone clone = {
-		.sandbox_pidfd = -1, .control_fd = theirs, .log_fd = null};
+		.sandbox_pidfd = -1, .next_pidfd = -1, .control_fd = theirs, .log_fd = null};
 	*ret = (struct clone){.control = pair[0]};
 	int rc = template_clone_send(w->fork.tmpl, &clone, err);
 	return rc < 0 ? rc : template_clone_wait(w->fork.tmpl, &ret->pid, err);

@@ -204,8 +204,10 @@ static int make_clone(
 		return err_errno(err, RAMET_EIO, "pipe");
 	ret->output = out[0];
 	auto_close int their_output = out[1];
-	const struct template_clone clone = {
-		.sandbox_pidfd = sandbox, .control_fd = theirs, .log_fd = their_output};
+	const struct template_clone clone = {.sandbox_pidfd = sandbox,
+		.next_pidfd = -1,
+		.control_fd = theirs,
+		.log_fd = their_output};
 	int rc = template_clone_send(s->fork.tmpl, &clone, err);
 	return rc < 0 ? rc : template_clone_wait(s->fork.tmpl, &ret->pid, err);
 }
