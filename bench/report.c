@@ -22,11 +22,6 @@ void samples_add(struct samples *s, double value)
 	s->values[s->count++] = value;
 }
 
-void samples_reset(struct samples *s)
-{
-	s->count = 0;
-}
-
 void samples_fini(struct samples *s)
 {
 	free(s->values);

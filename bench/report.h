@@ -14,7 +14,6 @@ struct samples {
 	size_t count, cap;
 };
 void samples_add(struct samples *s, double value); /* ends the program when memory runs out */
-void samples_reset(struct samples *s);
 void samples_fini(struct samples *s);
 /* the value that a share p (0 to 1) of the samples does not exceed; 0 without samples */
 double samples_quantile(struct samples *s, double p);

@@ -384,11 +384,6 @@ unsigned members_ready(const struct members *members)
 	return count;
 }
 
-const struct member_info *members_self(const struct members *members)
-{
-	return &members->self;
-}
-
 const struct holding *member_holds(const struct member *member, const char *version)
 {
 	for (uint32_t i = 0; i < member->nholdings; i++)

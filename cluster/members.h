@@ -102,7 +102,6 @@ const struct member *members_find(
 unsigned members_alive(const struct members *members); /* peers alive */
 /* peers that are alive for us, and for which we are */
 unsigned members_ready(const struct members *members);
-const struct member_info *members_self(const struct members *members);
 /* the holding of a version at a peer, or NULL */
 const struct holding *member_holds(const struct member *member, const char *version);
 

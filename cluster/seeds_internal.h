@@ -38,7 +38,6 @@ struct seed_pack {
 	void *memory;
 	size_t len;
 	uint64_t pages;
-	bool ready;
 };
 
 struct seed {

@@ -360,8 +360,3 @@ const char *segments_addr(const struct segments *segments)
 {
 	return segments->addr;
 }
-
-const char *segments_provider(const struct segments *segments)
-{
-	return segments->provider;
-}

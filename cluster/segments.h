@@ -27,7 +27,6 @@ void segments_destroy(
 DEFINE_CLEANUP(struct segments, segments_destroy)
 
 const char *segments_addr(const struct segments *segments); /* the address bound */
-const char *segments_provider(const struct segments *segments);
 
 /* segments_add - ready(user, err) comes later, once, unless the segment is removed before;
  * err->code 0: peers of this tenant may read it now; else it is unusable and still to be removed.

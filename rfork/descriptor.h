@@ -19,7 +19,6 @@
 
 #define SEED_ID_BYTES 16
 #define RFORK_PAGE 4096ull
-#define RFORK_PAGE_SHIFT 12
 
 /* The address range in which the stub lives; no host may have a mapping there. */
 #define RFORK_GAP_START 0x110000000000ull

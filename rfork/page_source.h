@@ -55,9 +55,6 @@ struct page_source {
 	 * that the seed is revoked */
 	bool copy;
 	uint64_t pack_pages; /* pages of its pack; 0: it has none */
-
-	/* the pager's own */
-	int lost; /* the error that ended it; 0: usable */
 };
 
 #endif

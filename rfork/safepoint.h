@@ -18,7 +18,6 @@ struct safepoint_state {
 	uint32_t complete;
 	struct seed_process process;
 	uint64_t brk;
-	uint64_t vdso_hint;
 	int32_t ready_fd; /* the shadow's end of the readiness pipe: not part of the seed */
 	uint32_t reserved;
 	uint64_t mapped_pages; /* of the host's address space; 0: not known */

@@ -64,11 +64,6 @@ struct segment_ref transport_segment_ref(const struct transport_segment *segment
 	return (struct segment_ref){.id = segment->id, .key = segment->key, .offset = offset};
 }
 
-size_t transport_segment_len(const struct transport_segment *segment)
-{
-	return segment->len;
-}
-
 /* when nobody touches the memory any more its owner is told, from the loop */
 static void segment_check_drained(struct transport_segment *segment)
 {

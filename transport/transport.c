@@ -165,11 +165,6 @@ void transport_close(struct transport *t)
 	t->ops->close(t);
 }
 
-const char *transport_provider(const struct transport *t)
-{
-	return t->ops->name;
-}
-
 unsigned transport_poll(struct transport *t)
 {
 	if (t->handlers > 0)

@@ -57,7 +57,6 @@ int transport_open(const char *provider_name, struct loop *loop,
 void transport_close(struct transport *t);
 DEFINE_CLEANUP(struct transport, transport_close)
 #define auto_transport AUTO(transport_close)
-const char *transport_provider(const struct transport *t);
 /* transport_poll - for those who spin rather than sleep: hands posted work to the wire, takes in
  * what arrived, delivers completions to on_complete (and the other callbacks). Callable right after
  * a post. Returns how many completed. It does not replace the loop: connecting, heartbeats and
@@ -91,7 +90,6 @@ struct segment_ref {
 int transport_segment_add(struct transport_domain *domain, void *addr, size_t len, unsigned flags,
 	struct transport_segment **ret_segment, struct ramet_err *err);
 struct segment_ref transport_segment_ref(const struct transport_segment *segment, uint64_t offset);
-size_t transport_segment_len(const struct transport_segment *segment);
 /* transport_segment_remove - revokes: a peer's operation that arrives from now on fails with
  * EREVOKED, one that is under way either completes with the bytes as they were or fails with
  * EREVOKED; nothing else of any peer is harmed. Our own operations on it go on. on_drained (may be
