@@ -163,8 +163,8 @@ static int receive(struct sandbox_pool *pool, struct ramet_err *err)
 	return reply.pid > 0 ? admit(pool, reply.pid, err) : 0;
 }
 
-/* Without its helper the pool makes no more, until one is missing and another helper is started; what
- * is ready and in use lives on. */
+/* Without its helper the pool makes no more, until one is missing and another helper is started;
+ * what is ready and in use lives on. */
 static void helper_lost(struct sandbox_pool *pool)
 {
 	loop_watch_remove(&pool->watch);
@@ -240,6 +240,8 @@ static struct sandbox *take_ready(struct sandbox_pool *pool)
 	struct sandbox *sandbox = list_first(&pool->ready, struct sandbox, link);
 	sandbox_unlink(sandbox);
 	refill_later(pool);
+	if (fault_hit("sandbox.dying"))
+		let_die(sandbox);
 	return sandbox;
 }
 
@@ -277,9 +279,9 @@ static int start_helper(struct sandbox_pool *pool, struct ramet_err *err)
 		return rc;
 	reaper_add(pool->reaper, &pool->helper, pid, on_helper_exit);
 	rc = helper_answers(pool, err);
-	return rc < 0 ? rc
-		      : loop_watch_add(
-				pool->loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
+	return rc < 0
+		? rc
+		: loop_watch_add(pool->loop, &pool->watch, pool->socket, EPOLLIN, on_readable, err);
 }
 
 static void end_helper(struct sandbox_pool *pool)
@@ -318,10 +320,7 @@ int sandbox_take(struct sandbox_pool *pool, struct sandbox **ret_sandbox, struct
 		if (rc < 0 && rc != RAMET_EAGAIN)
 			return rc;
 	}
-	struct sandbox *sandbox = take_ready(pool);
-	if (fault_hit("sandbox.dying"))
-		let_die(sandbox);
-	*ret_sandbox = sandbox;
+	*ret_sandbox = take_ready(pool);
 	return 0;
 }
 
@@ -337,8 +336,7 @@ int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 	AUTO(sandbox_pool_destroy) struct sandbox_pool *pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return err_nomem(err);
-	*pool = (struct sandbox_pool){
-		.loop = loop,
+	*pool = (struct sandbox_pool){.loop = loop,
 		.reaper = reaper,
 		.options = *options,
 		.socket = -1,
