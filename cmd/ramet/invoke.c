@@ -71,7 +71,9 @@ static int invoke(const char *name, const struct invoke *o)
 	auto_ramet struct ramet *ramet = NULL;
 	auto_result struct ramet_result *result = NULL;
 	struct ramet_err err = {0};
-	int rc = call_data_load(o->data, o->binary, &data, &err);
+	int rc = output_file_check(o->output, &err);
+	if (rc == 0)
+		rc = call_data_load(o->data, o->binary, &data, &err);
 	if (rc == 0)
 		rc = ramet_open(o->socket, &ramet, &err);
 	if (rc == 0)

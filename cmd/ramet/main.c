@@ -4,9 +4,11 @@
 #include "cmd/ramet/verb.h"
 #include "ramet/ramet.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb verbs[] = {
 	{"up", verb_up, "start a cluster on this machine"},
@@ -50,6 +52,19 @@ static int unknown_verb(const char *name)
 	return EXIT_USAGE;
 }
 
+/* output that could not be written is no success; that nobody reads any more, as in `ramet ps |
+ * head`, is */
+static int finish(int code)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO};
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	if (poll(&p, 1, 0) == 1 && (p.revents & POLLERR))
+		return code;
+	fputs("ramet: cannot write to standard output\n", stderr);
+	return code == EXIT_OK ? EXIT_REFUSED : code;
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -60,7 +75,7 @@ int main(int argc, char **argv)
 	const char *name = argv[1];
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_help(stdout);
-		return EXIT_OK;
+		return finish(EXIT_OK);
 	}
 	if (strcmp(name, "--version") == 0) {
 		printf("ramet %s\n", ramet_version());
@@ -68,6 +83,6 @@ int main(int argc, char **argv)
 	}
 	for (unsigned i = 0; i < verb_count; i++)
 		if (strcmp(name, verbs[i].name) == 0)
-			return verbs[i].fn(argc - 1, argv + 1);
+			return finish(verbs[i].fn(argc - 1, argv + 1));
 	return unknown_verb(name);
 }

@@ -53,7 +53,7 @@ int verb_wait(int argc, char **argv)
 	int code;
 	if (!options_parse(&usage, argc, argv, args, &code))
 		return code;
-	if (ramet_open(o.socket, &ramet, &err) == 0)
+	if (output_file_check(o.output, &err) == 0 && ramet_open(o.socket, &ramet, &err) == 0)
 		ramet_wait_id(ramet, args[0], o.timeout_ms ? (int)o.timeout_ms : -1, &result, &err);
 	return result ? finish(&o, result) : exit_tell("wait", &err);
 }

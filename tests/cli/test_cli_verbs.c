@@ -4,6 +4,9 @@
 #include "tests/libramet/fake_daemon.h"
 #include "tests/libramet/temp_dir.h"
 
+#include <stdlib.h>
+#include <sys/wait.h>
+
 struct fixture {
 	struct temp_dir dir;
 	struct fake_daemon *fake;
@@ -55,7 +58,6 @@ static void test_invoke(void)
 	cli_check(&cli, 0, "invoke", "echo", "-o", temp_dir_join(&f.dir, "out"));
 	CHECK_STR(cli.out, "");
 	CHECK(access(f.dir.joined, R_OK) == 0);
-	cli_check(&cli, 4, "invoke", "echo", "-o", "/nonexistent/out");
 	cli_check(&cli, 0, "invoke", "echo", "--deadline", "1.5s");
 	const struct message *call = fake_daemon_last(f.fake, "call");
 	uint64_t ms = 0;
@@ -68,6 +70,21 @@ static void test_invoke(void)
 	check_err("it is empty");
 	cli_check(&cli, 2, "invoke", "echo", "--data", "[1,");
 	check_err("it ends too early");
+	teardown(&f);
+}
+
+static void test_output_without_a_place(void)
+{
+	struct fixture f;
+	REQUIRE(setup(&f) == 0);
+	cli_check(&cli, 4, "invoke", "echo", "-o", "/nonexistent/out");
+	check_err("cannot write /nonexistent/out: No such file");
+	cli_check(&cli, 4, "invoke", "echo", "-o", f.dir.path);
+	cli_check(&cli, 4, "wait", "1.1", "-o", "/nonexistent/out");
+	CHECK(fake_daemon_last(f.fake, "call") == NULL); /* nothing was run in vain */
+	CHECK(fake_daemon_last(f.fake, "wait") == NULL);
+	int status = system("${RAMET_BIN:-.}/ramet invoke echo -d 1 >/dev/full 2>/dev/null");
+	CHECK_INT(WEXITSTATUS(status), 4);
 	teardown(&f);
 }
 
@@ -195,5 +212,6 @@ static void test_follow(void)
 	teardown(&f);
 }
 
-SUITE_MAIN("cli_verbs", TEST(test_invoke), TEST(test_failures), TEST(test_detach), TEST(test_burst),
-	TEST(test_deploy_and_run), TEST(test_lists), TEST(test_follow))
+SUITE_MAIN("cli_verbs", TEST(test_invoke), TEST(test_output_without_a_place), TEST(test_failures),
+	TEST(test_detach), TEST(test_burst), TEST(test_deploy_and_run), TEST(test_lists),
+	TEST(test_follow))
