@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +268,39 @@ static bool start_with_faults(struct fixture *f, const char *faults)
 	bool started = fixture_start(f, 2);
 	unsetenv("RAMET_FAULT");
 	return started;
+}
+
+static pid_t find_helper(pid_t spawn)
+{
+	char path[64];
+	int pid;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", spawn, spawn);
+	auto_fclose FILE *children = fopen(path, "re");
+	while (children && fscanf(children, "%d", &pid) == 1) {
+		char comm[32] = "";
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		auto_fclose FILE *file = fopen(path, "re");
+		if (file && fgets(comm, sizeof(comm), file) && strcmp(comm, "ramet-sandbox\n") == 0)
+			return pid;
+	}
+	return -1;
+}
+
+void test_helper_is_started_again(void)
+{
+	struct fixture f;
+	struct host h;
+	REQUIRE(fixture_start(&f, 2));
+	for (int i = 0; i < 3; i++) {
+		pid_t helper = find_helper(spawn_client_pid(f.client));
+		REQUIRE(helper > 0 && kill(helper, SIGKILL) == 0);
+		for (int n = 0; n < 4; n++) { /* more than are ready */
+			REQUIRE(host_run(&f, &h, &(struct host_options){.what = "look"}));
+			check_number(&h, "processes", 2);
+			host_close(&h);
+		}
+	}
+	fixture_stop(&f);
 }
 
 /* the next one in the pool is tried, once */

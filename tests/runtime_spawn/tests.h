@@ -19,6 +19,7 @@ void test_tenants_have_their_own_namespaces(void);
 void test_nothing_passes_between_sandboxes(void);
 void test_pool_is_refilled(void);
 void test_dying_sandbox_is_replaced(void);
+void test_helper_is_started_again(void);
 /* test_ends.c */
 void test_exit_status_and_signals(void);
 void test_kill_reaches_orphans(void);
