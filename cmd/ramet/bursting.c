@@ -114,10 +114,11 @@ static void print_summary_json(const struct ramet_summary *s)
 static void print_summary(const struct ramet_summary *s)
 {
 	char total[24];
-	printf("%u instances on %u nodes in %s: %u warm, %u local-fork, %u remote-fork, %u cold; "
+	printf("%u instance%s on %u node%s in %s: %u warm, %u local-fork, %u remote-fork, %u cold; "
 	       "%u failed\n",
-		s->n, s->nodes, table_us(total, s->total_us), s->warm, s->local_fork,
-		s->remote_fork, s->cold, s->failed);
+		s->n, s->n == 1 ? "" : "s", s->nodes, s->nodes == 1 ? "" : "s",
+		table_us(total, s->total_us), s->warm, s->local_fork, s->remote_fork, s->cold,
+		s->failed);
 }
 
 static int run(struct ramet *ramet, const char *function, const struct call_data *data,

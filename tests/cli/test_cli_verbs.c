@@ -139,7 +139,7 @@ static void test_burst(void)
 	CHECK_INT(lines, 4);
 	cli_check(&cli, 0, "burst", "echo", "-n", "2");
 	check_out("RANK");
-	check_out("2 instances on 1 nodes in 5.0 ms");
+	check_out("2 instances on 1 node in 5.0 ms");
 	cli_check(&cli, 1, "burst", "raise", "-n", "4");
 	check_out("EUSER: rank one fails");
 	cli_check(&cli, 4, "burst", "missing", "-n", "4");
