@@ -14,6 +14,7 @@
 #include "rfork/descriptor_build.h"
 #include "rfork/safepoint.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
@@ -30,14 +31,22 @@
 static int await_ready(const struct capture_request *r, struct ramet_err *err)
 {
 	struct pollfd pfd = {.fd = r->ready_fd, .events = POLLIN};
-	char byte;
-	int n = poll(&pfd, 1, (int)r->timeout_ms);
-	if (n == 0)
-		return err_set(err, RAMET_ETIMEOUT, "capture: the shadow was not ready in %u ms",
-			r->timeout_ms);
-	if (read(r->ready_fd, &byte, 1) != 1)
-		return err_set(err, RAMET_EIO, "capture: the shadow died before it was ready");
-	return 0;
+	const uint64_t deadline = now_ns() + r->timeout_ms * NSEC_PER_MSEC;
+	for (;;) { /* nothing is read: the descriptor is the tenant's, and reading could wait */
+		uint64_t now = now_ns();
+		int n = now < deadline ? poll(&pfd, 1, (int)((deadline - now) / NSEC_PER_MSEC) + 1)
+				       : 0;
+		if (n == 0)
+			return err_set(err, RAMET_ETIMEOUT,
+				"capture: the shadow was not ready in %u ms", r->timeout_ms);
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, RAMET_EIO, "capture: wait for the shadow");
+		if (n > 0 && (pfd.revents & POLLIN))
+			return 0;
+		if (n > 0)
+			return err_set(
+				err, RAMET_EIO, "capture: the shadow died before it was ready");
+	}
 }
 
 static int refuse_vma(const struct capture_vma *vma, const char *what, struct ramet_err *err)
@@ -117,27 +126,57 @@ static int add_maps(struct capture_pages *pages, pid_t pid, struct ramet_err *er
 static int open_inside(pid_t pid, const char *path, struct ramet_err *err)
 {
 	char root_path[32];
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	struct open_how how = {
+		.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
 	snprintf(root_path, sizeof(root_path), "/proc/%d/root", (int)pid);
 	auto_close int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	return fd < 0 ? err_errno(err, RAMET_EIO, "open the mapped file %s", path) : fd;
 }
 
+/* The file that is mapped, whatever has become of its path since: the kernel's own link leads to
+ * it. Without the right to follow that, the path, as the captured process sees it. */
+static int open_mapped(pid_t pid, const struct capture_vma *vmas, uint32_t count, const char *path,
+	struct ramet_err *err)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct capture_vma *vma = &vmas[i];
+		char link[96];
+		if (!vma->inode || vma->deleted || strcmp(vma->path, path) != 0)
+			continue;
+		snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid,
+			vma->start, vma->end);
+		int fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+		break;
+	}
+	return open_inside(pid, path, err);
+}
+
 /* what each file is, so that another node can tell whether it has the same */
 static int hash_files(struct descriptor_build *b, pid_t pid, struct ramet_err *err)
 {
+	auto_free struct capture_vma *vmas = NULL;
+	uint32_t count = 0;
+	int rc = capture_maps_read(pid, &vmas, &count, err);
+	if (rc < 0)
+		return rc;
 	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
 	for (size_t i = 0; i < b->files.len / sizeof(*files); i++) {
 		const char *path = (const char *)b->strings.data + files[i].path;
 		struct stat st;
 		struct sha256 sum;
-		auto_close int fd = open_inside(pid, path, err);
+		auto_close int fd = open_mapped(pid, vmas, count, path, err);
 		if (fd < 0)
 			return fd;
 		if (fstat(fd, &st) < 0)
 			return err_errno(err, RAMET_EIO, "look at the mapped file %s", path);
-		int rc = sha256_fd(fd, &sum, err);
+		if (!S_ISREG(st.st_mode))
+			return err_set(err, RAMET_EREFUSED,
+				"capture refused: %s was mapped and is no regular file any more",
+				path);
+		rc = sha256_fd(fd, &sum, err);
 		if (rc < 0)
 			return rc;
 		files[i].size = (uint64_t)st.st_size;

@@ -127,11 +127,14 @@ static int files_check(const struct descriptor_view *v, struct ramet_err *err)
 		if (rc < 0)
 			return rc;
 	}
+	int32_t before = 3; /* what clones get in any case */
 	for (uint32_t i = 0; i < v->nfds; i++) {
-		if (v->fds[i].fd < 0 || v->fds[i].fd >= 63)
+		if (v->fds[i].fd <= before || v->fds[i].fd >= 63)
 			return err_set(err, RAMET_EPROTO,
-				"descriptor: open file %u has descriptor %d, at most 62", i,
-				v->fds[i].fd);
+				"descriptor: open file %u has descriptor %d, not in order from 4 "
+				"to 62",
+				i, v->fds[i].fd);
+		before = v->fds[i].fd;
 		int rc = string_check(v, v->fds[i].path, "open file", err);
 		if (rc < 0)
 			return rc;

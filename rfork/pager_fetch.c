@@ -216,8 +216,8 @@ static bool wanted(const struct pager_seed *seed, uint64_t page)
 		seed->wanted[page / 64] >> (page % 64) & 1;
 }
 
-/* Whether the child reads through an array: then what comes next is fetched along. Anything less than a row of
- * faults is no reason to: fetching ahead blindly makes interpreters slower. */
+/* Whether the child reads through an array: then what comes next is fetched along. Anything less
+ * than a row of faults is no reason to: fetching ahead blindly makes interpreters slower. */
 static bool streams(struct pager_child *child, uint64_t page)
 {
 	child->stream = page > 0 && page == child->stream_next ? child->stream + 1 : 0;

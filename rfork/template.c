@@ -147,11 +147,14 @@ static int stub_wait(struct template *tmpl, uint32_t op, struct stub_reply *ret_
 		.msg_controllen = sizeof(control)};
 	struct pollfd pfd = {.fd = tmpl->fd, .events = POLLIN};
 
-	int ready = poll(&pfd, 1, TEMPLATE_TIMEOUT_MS);
+	int ready;
+	do
+		ready = poll(&pfd, 1, TEMPLATE_TIMEOUT_MS);
+	while (ready < 0 && errno == EINTR);
 	if (ready == 0)
 		return err_set(err, RAMET_ETIMEOUT, "template %d did not answer in %d ms",
 			tmpl->pid, TEMPLATE_TIMEOUT_MS);
-	ssize_t n = recvmsg(tmpl->fd, &msg, MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(tmpl->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n <= 0)
 		return err_set(err, RAMET_EPEER, "template %d died", tmpl->pid);
 	auto_close int fd = -1;

@@ -52,7 +52,7 @@ int stub_uffd(
 
 /* arch: stub_entry.S */
 long stub_fork(unsigned long flags, void *stack, void *tid_address, void (*fn)(void *), void *arg);
-void stub_resume(const struct arch_context *ctx) __attribute__((noreturn));
+void stub_resume(const struct arch_context *ctx, const uint64_t *sigmask) __attribute__((noreturn));
 
 static inline const void *stub_section(
 	const struct descriptor_header *h, const struct descriptor_section *s)

@@ -215,6 +215,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 	if (at != (long)DESCRIPTOR_AT)
 		return failed(reply, STUB_STEP_MAP_DESCRIPTOR, 0, at < 0 ? at : -EEXIST);
 	const struct descriptor_header *h = (const void *)DESCRIPTOR_AT;
+	if (b.nfiles != h->files.count)
+		return failed(reply, STUB_STEP_FILES, b.nfiles, -EINVAL);
 
 	rc = (int)sys2(__NR_munmap, 0x10000, RFORK_GAP_START - 0x10000);
 	if (rc == 0)

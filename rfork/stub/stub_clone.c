@@ -105,8 +105,7 @@ static void become(void *arg)
 		sys4(__NR_rseq, handover->rseq, handover->rseq_len, 0, handover->rseq_sig);
 	}
 	populate(c);
-	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &handover->sigmask, 0, 8);
-	stub_resume(&handover->context);
+	stub_resume(&handover->context, &handover->sigmask);
 }
 
 /* what is the same for all clones */

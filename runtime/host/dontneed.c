@@ -1,10 +1,11 @@
-/* The interposed madvise(): ranges that map the seed become anonymous instead. */
+/* The interposed madvise() and mremap(): ranges that map the seed become anonymous instead. */
 #include "runtime/host/dontneed.h"
 
 #include "runtime/host/host.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +18,12 @@
 #endif
 #define SEED_NAME "/memfd:ramet-seed-"
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
 RAMET_HOST_EXPORT int madvise(void *addr, size_t len, int advice);
+RAMET_HOST_EXPORT void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...);
 
 static bool in_clone;
 
@@ -133,4 +139,27 @@ int madvise(void *addr, size_t len, int advice)
 		errno = error;
 	}
 	return rc;
+}
+
+void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)
+{
+	void *to = NULL;
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
+		va_list args;
+		va_start(args, flags);
+		to = va_arg(args, void *);
+		va_end(args);
+	}
+	long rc = syscall(SYS_mremap, addr, old_len, new_len, flags, to);
+	if (rc == -1)
+		return MAP_FAILED;
+	const uint64_t page = 4095;
+	uint64_t start = (uint64_t)rc + ((old_len + page) & ~page);
+	uint64_t end = (uint64_t)rc + ((new_len + page) & ~page);
+	int error = errno;
+	/* better no memory there than the seed's */
+	if (in_clone && old_len > 0 && end > start && renew_range(start, end) < 0)
+		(void)munmap((void *)(uintptr_t)start, end - start);
+	errno = error;
+	return (void *)rc;
 }

@@ -20,6 +20,7 @@
 #define MAKE_TIMEOUT_MS 10000
 #define RETRY_NS (500 * NSEC_PER_MSEC) /* after a helper that did not start */
 #define USED_MAX 128 /* that wait to be thrown away */
+#define USED_NS (20 * NSEC_PER_MSEC) /* and how long: what an instance left in one still runs */
 #define ASK_MAX 64 /* sandboxes asked for and not answered: their answers fit the socket */
 
 struct sandbox_pool {
@@ -99,6 +100,7 @@ void sandbox_discard(struct sandbox *sandbox)
 		return;
 	struct sandbox_pool *pool = sandbox->pool;
 	sandbox->discarded = true;
+	sandbox->discarded_ns = now_ns();
 	if (!sandbox->init.pid) {
 		sandbox_free(sandbox);
 		return;
@@ -194,8 +196,12 @@ static void refill_later(struct sandbox_pool *pool)
 	bool urgent = pool->nready + pool->asked < pool->target / 4;
 	if (pool->destroyed || (urgent && pool->refill.heap_pos))
 		return;
-	(void)loop_timer_set(
-		pool->loop, &pool->refill, now_ns() + (urgent ? 0 : REFILL_QUIET_NS), refill_now);
+	uint64_t due = now_ns() + (urgent ? 0 : REFILL_QUIET_NS);
+	if (!list_empty(&pool->used)) {
+		const struct sandbox *oldest = list_first(&pool->used, struct sandbox, link);
+		due = MIN(due, oldest->discarded_ns + USED_NS);
+	}
+	(void)loop_timer_set(pool->loop, &pool->refill, due, refill_now);
 }
 
 static void on_readable(struct loop_watch *watch, uint32_t events)

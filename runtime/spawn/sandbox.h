@@ -19,6 +19,7 @@ struct sandbox {
 	struct sandbox_pool *pool;
 	struct list link; /* in the pool while it is ready */
 	bool discarded;
+	uint64_t discarded_ns;
 };
 
 /* its strings must live as long as the pool */
@@ -46,7 +47,8 @@ struct sandbox *sandbox_spare(struct sandbox_pool *pool);
 bool sandbox_alive(const struct sandbox *sandbox);
 /* sandbox_kill - SIGKILL to every process in it, now; it is still the caller's */
 void sandbox_kill(const struct sandbox *sandbox);
-/* sandbox_discard - the same, and it must not be touched any more; NULL is fine */
+/* sandbox_discard - the same, but within 20 ms, when clones are made on and on; it must not be
+ * touched any more; NULL is fine */
 void sandbox_discard(struct sandbox *sandbox);
 DEFINE_CLEANUP(struct sandbox, sandbox_discard)
 unsigned sandbox_pool_ready(const struct sandbox_pool *pool);

@@ -129,6 +129,13 @@ static int clone_into_sandbox(struct spawn_template_record *record, struct templ
 		timing->begin_ns = now_ns();
 		timing->sandbox_ns = timing->begin_ns - before;
 		rc = clone_once(record, clone, inst, ret_pid, err);
+		if (rc == RAMET_ETIMEOUT || rc == RAMET_EPROTO || rc == RAMET_EPEER) {
+			/* its next answer would be taken for another's */
+			child_kill(&record->child);
+			if (inst->sandbox)
+				sandbox_kill(inst->sandbox);
+			break;
+		}
 		if (rc == 0 || !inst->sandbox || (err->sys != ENOMEM && err->sys != ESRCH))
 			break;
 	}

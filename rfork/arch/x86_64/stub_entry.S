@@ -26,7 +26,8 @@ stub_fork:
 	call	*%r9
 	ud2
 
-/* void stub_resume(const struct arch_context *ctx): become the captured thread; arch_context_save() returns 1 */
+/* void stub_resume(const struct arch_context *ctx, const uint64_t *sigmask): become the captured thread;
+ * arch_context_save() returns 1. Signals come through once its own stack is there: the stub's has no room for them. */
 	.globl	stub_resume
 	.type	stub_resume, @function
 stub_resume:
@@ -39,8 +40,14 @@ stub_resume:
 	movq	32(%rdi), %r14
 	movq	40(%rdi), %r15
 	movq	48(%rdi), %rsp
+	movq	56(%rdi), %r9
+	movl	$2, %edi	/* SIG_SETMASK; the set is in rsi */
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	movl	$14, %eax	/* rt_sigprocmask; it keeps r9, and so does a handler that runs at its end */
+	syscall
 	movl	$1, %eax
-	jmpq	*56(%rdi)
+	jmpq	*%r9
 
 	.bss
 	.balign	4096
