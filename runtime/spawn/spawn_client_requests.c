@@ -2,6 +2,7 @@
 #include "rfork/template.h"
 #include "runtime/spawn/spawn_client.h"
 #include "runtime/spawn/spawn_client_internal.h"
+#include "runtime/spawn_proto.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,12 @@ static int send_message(
 	int rc = wire_end(&client->out, err);
 	if (rc < 0)
 		return rc;
+	if (client->out.len > SPAWN_MAX_FRAME) /* it would be ramet-spawn's end */
+		return err_set(err, RAMET_ELIMIT,
+			"the environment, or the names of mapped files, have %zu bytes together: "
+			"%u "
+			"are allowed",
+			client->out.len, SPAWN_MAX_FRAME);
 	rc = frame_send(client->conn, client->out.data, client->out.len, fds, nfds);
 	return rc < 0 ? err_set(err, rc, "request to ramet-spawn: %s", err_text(rc)) : 0;
 }

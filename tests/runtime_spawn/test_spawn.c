@@ -44,6 +44,31 @@ void test_start_of_a_missing_program_is_told(void)
 	CHECK_INT(suite_count_fds(), fds);
 }
 
+/* and ramet-spawn lives on */
+void test_request_that_is_too_large_is_refused(void)
+{
+	struct fixture f;
+	struct host h;
+	struct ramet_err err = {0};
+	const size_t len = 2u << 20;
+	auto_free char *large = malloc(len);
+	REQUIRE(large && fixture_start(&f, 2));
+	memset(large, 'x', len - 1);
+	large[len - 1] = '\0';
+	const char *const argv[] = {"/bin/true", NULL};
+	const char *const env[] = {large, NULL};
+	const struct spawn_host host = {.inst = 1,
+		.argv = argv,
+		.env = env,
+		.tenant = {TEST_UID, TEST_UID, "test"},
+		.control_fd = STDIN_FILENO,
+		.log_fd = STDERR_FILENO};
+	CHECK_INT(spawn_host(f.client, &host, NULL, NULL, NULL, &err), RAMET_ELIMIT);
+	REQUIRE(host_run(&f, &h, &(struct host_options){.what = "look"}));
+	host_close(&h);
+	fixture_stop(&f);
+}
+
 void test_exec_failure_is_told(void)
 {
 	static const char *const argv[] = {"/nonexistent/host", NULL};

@@ -6,6 +6,7 @@
 void test_hello_tells_what_the_machine_can(void);
 void test_start_of_a_missing_program_is_told(void);
 void test_exec_failure_is_told(void);
+void test_request_that_is_too_large_is_refused(void);
 void test_many_requests_in_flight(void);
 void test_forgotten_host_is_killed_silently(void);
 void test_store_paths_go_both_ways(void);
