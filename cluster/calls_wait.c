@@ -7,6 +7,7 @@
 #include "cluster/client_proto.h"
 #include "cluster/node.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,22 +69,29 @@ static void kept_free(struct call *call)
 	call_free(call);
 }
 
+/* Telling may end the client that is told, and with it others of these waits: each is looked for
+ * anew, in a list that they leave by themselves. */
 static void give_out(struct call *call)
 {
-	struct call_wait *wait = list_first(&call->waits, struct call_wait, call_link);
-	list_remove(&wait->call_link);
-	while (!list_empty(&call->waits)) { /* once: the others came too late */
-		struct ramet_err err = {0};
-		err_set(&err, RAMET_ENOTFOUND, "the result of call %s was given to another",
-			call->id);
-		struct call_wait *late = list_first(&call->waits, struct call_wait, call_link);
-		list_remove(&late->call_link);
-		wait_tell_err(late, &err);
-	}
 	struct call_result result = call->kept;
+	struct list waits;
 	memset(&call->kept, 0, sizeof(call->kept));
+	list_insert(&call->waits, &waits);
+	list_remove(&call->waits);
 	kept_free(call);
-	wait_tell(wait, &result);
+	bool given = false;
+	while (!list_empty(&waits)) {
+		struct call_wait *wait = list_first(&waits, struct call_wait, call_link);
+		list_remove(&wait->call_link);
+		struct ramet_err late = {0};
+		err_set(&late, RAMET_ENOTFOUND, "the result of call %s was given to another",
+			wait->id);
+		if (given)
+			wait_tell_err(wait, &late);
+		else
+			wait_tell(wait, &result);
+		given = true;
+	}
 	call_result_fini(&result);
 }
 

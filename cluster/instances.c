@@ -63,8 +63,10 @@ static int make_channels(
 	auto_close int theirs = sockets[1];
 	int rc = frame_conn_create(loop, sockets[0], HOST_MAX_FRAME, QUEUE_MAX, &frame_handler,
 		inst, &inst->conn, err);
-	if (rc < 0)
+	if (rc < 0) {
+		close(sockets[0]);
 		return rc;
+	}
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		return err_errno(err, RAMET_EIO, "log pipe of an instance");
 	auto_close int log = pipes[1];
@@ -270,21 +272,24 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 	if (rc == 0 && b.len > HOST_MAX_FRAME)
 		rc = err_set(err, RAMET_ELIMIT, "the input of %s is too large", call->function);
 	if (rc == 0) {
+		/* before it can print anything */
+		if (strcmp(inst->tag.function, call->function) != 0)
+			snprintf(inst->tag.function, sizeof(inst->tag.function), "%s",
+				call->function);
+		tag_call(inst, call->id, call->rank);
 		rc = frame_send(inst->conn, b.data, b.len, NULL, 0);
 		if (rc < 0)
 			err_set(err, rc, "instance %llu does not take the call",
 				(unsigned long long)inst->id);
 	}
 	if (rc < 0) {
+		tag_call(inst, "", 0);
 		inst->call = 0;
 		return rc;
 	}
 	inst->state = INSTANCE_BUSY;
 	inst->max_output = call->max_output;
 	inst->call_began_ns = now_ns();
-	if (strcmp(inst->tag.function, call->function) != 0)
-		snprintf(inst->tag.function, sizeof(inst->tag.function), "%s", call->function);
-	tag_call(inst, call->id, call->rank);
 	return 0;
 }
 

@@ -113,6 +113,8 @@ static void spawn_never_told(struct loop_timer *timer)
 	log_warn("instance.unreaped", "instance=%llu pid=%d", (unsigned long long)inst->id,
 		(int)inst->pid);
 	frame_conn_close(steal_ptr(&inst->conn));
+	if (inst->request != 0) /* its answer may still come, and finds nobody then */
+		spawn_forget(inst->owner->node->spawn, inst->request);
 	inst->request = 0;
 	inst->failed = true;
 	instance_maybe_gone(inst);

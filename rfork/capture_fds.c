@@ -37,7 +37,7 @@ static int refuse_fd(int fd, const char *target, const char *what, struct ramet_
 	return err_set(err, RAMET_EREFUSED,
 		"capture refused: descriptor %d is %s (%s), which a fork cannot carry to another "
 		"node; close it before the "
-		"function is initialised, or open it in the handler",
+		"import ends, or open it in the handler",
 		fd, what, target);
 }
 

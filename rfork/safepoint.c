@@ -59,7 +59,7 @@ static int refuse(struct ramet_err *err, int code, int sys, const char *what)
 /* "thread 1234 (OpenBLAS)": the first that is not ours */
 static int refuse_threads(struct ramet_err *err)
 {
-	char what[200] = "capture refused: the process has other threads";
+	char what[256] = "capture refused: the process has other threads";
 	DIR *dir = opendir("/proc/self/task");
 	struct dirent *e;
 	while (dir && (e = readdir(dir))) {
@@ -73,8 +73,8 @@ static int refuse_threads(struct ramet_err *err)
 			close(fd);
 		name[n > 0 ? n - 1 : 0] = '\0';
 		snprintf(what, sizeof(what),
-			"capture refused: thread %.16s (%s) is running; finish it before the "
-			"safepoint, or keep the library that "
+			"capture refused: thread %.16s (%s) is running; end it before the "
+			"import ends, start it in the handler, or keep the library that "
 			"made it single-threaded (OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1)",
 			e->d_name, name);
 		break;

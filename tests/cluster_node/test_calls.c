@@ -338,6 +338,49 @@ static void test_a_detached_result_is_given_once(void)
 	world_fini(&w);
 }
 
+/* who waits twice, and hangs up when told for the first time */
+struct two_waits {
+	struct call_wait *wait[2];
+	struct outcome outcome[2];
+};
+
+static void on_one_waited(struct two_waits *two, unsigned which, const struct call_result *result)
+{
+	outcome_set(&two->outcome[which], result);
+	two->wait[which] = NULL;
+	calls_wait_cancel(two->wait[!which]);
+	two->wait[!which] = NULL;
+}
+
+static void on_first_waited(void *user, const struct call_result *result)
+{
+	on_one_waited(user, 0, result);
+}
+
+static void on_second_waited(void *user, const struct call_result *result)
+{
+	on_one_waited(user, 1, result);
+}
+
+static void test_who_is_told_ends_another_wait(void)
+{
+	BEGIN(w, &one_node, &(struct world_app){0});
+	struct calls *calls = w.nodes[0]->calls;
+	char id[CALL_ID_MAX];
+	struct two_waits two = {0};
+	struct ramet_err err = {0};
+	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
+	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_first_waited, &two, &two.wait[0], &err),
+		&err);
+	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_second_waited, &two, &two.wait[1], &err),
+		&err);
+	REQUIRE(world_until(&w, &two.outcome[0].done, 1));
+	CHECK_STR(two.outcome[0].result.output, "7");
+	CHECK_INT(two.outcome[1].done, 0);
+	outcome_fini(&two.outcome[0]);
+	world_fini(&w);
+}
+
 static void test_a_detached_result_is_kept_for_its_owner(void)
 {
 	BEGIN(w, &one_node, &(struct world_app){0});
@@ -449,6 +492,7 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
 	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
 	TEST(test_fresh_functions_never_reuse), TEST(test_a_detached_result_is_given_once),
+	TEST(test_who_is_told_ends_another_wait),
 	TEST(test_a_detached_result_is_kept_for_its_owner), TEST(test_a_wait_ends_before_its_call),
 	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version),
 	TEST(test_calls_accepted_before_a_newer_version))
