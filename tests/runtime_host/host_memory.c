@@ -23,6 +23,7 @@
 
 static unsigned char *area, *block;
 static unsigned char *pieces[PIECES];
+static unsigned char *twins; /* two blocks side by side, one mapping to the kernel */
 static int kept[2] = {-1, -1};
 
 int ramet_init(void)
@@ -30,8 +31,10 @@ int ramet_init(void)
 	area = mmap(NULL, AREA_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		-1, 0);
 	block = malloc(BLOCK);
-	if (area == MAP_FAILED || !block)
+	twins = mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED || twins == MAP_FAILED || !block)
 		return 1;
+	memset(twins, 0xee, 2 * BLOCK);
 	memset(area, 0xaa, AREA_PAGES * PAGE);
 	memset(block, 0xbb, BLOCK);
 	for (unsigned i = 0; i < PIECES; i++) {
@@ -92,6 +95,16 @@ HANDLER(grow)
 	memset(block + BLOCK, 0xdd, 7 * BLOCK);
 	return ramet_answerf(
 		call, "%zu %zu", old / BLOCK, count(block + BLOCK, 7 * BLOCK, 0xdd) / BLOCK);
+}
+
+/* what a block grows by is zero, though its twin's bytes lie behind it */
+HANDLER(twin)
+{
+	unsigned char *grown = mremap(twins, BLOCK, 2 * BLOCK, MREMAP_MAYMOVE);
+	if (grown == MAP_FAILED)
+		return ramet_fail(call, "OSError", "mremap: %s", strerror(errno));
+	return ramet_answerf(call, "%zu %zu %zu", count(grown, BLOCK, 0xee) / BLOCK,
+		count(grown + BLOCK, BLOCK, 0) / BLOCK, count(twins + BLOCK, BLOCK, 0xee) / BLOCK);
 }
 
 /* what free() gives back to the system, calloc() must not take for zeros */

@@ -26,7 +26,8 @@ static const char *const all_handlers[] = {"libhost_functions.so:echo",
 	"libhost_functions.so:dontneed", "libhost_functions.so:refuse",
 	"libhost_functions.so:inherited", "libhost_memory.so:madvise_free",
 	"libhost_memory.so:madvise_hole", "libhost_memory.so:madvise_odd", "libhost_memory.so:grow",
-	"libhost_memory.so:heap", "libhost_memory.so:deep", "libhost_memory.so:keep", NULL};
+	"libhost_memory.so:twin", "libhost_memory.so:heap", "libhost_memory.so:deep",
+	"libhost_memory.so:keep", NULL};
 
 /* --- processes --- */
 

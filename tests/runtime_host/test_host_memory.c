@@ -37,6 +37,11 @@ static void test_inherited_blocks_can_grow(void)
 	check_everywhere("grow", "1 7");
 }
 
+static void test_a_part_of_a_mapping_can_grow(void)
+{
+	check_everywhere("twin", "1 1 1");
+}
+
 static void test_calloc_is_zero_in_an_inherited_heap(void)
 {
 	check_everywhere("heap", "512");
@@ -89,6 +94,7 @@ static void test_file_open_for_writing_is_refused_by_name(void)
 
 SUITE_MAIN("host_memory", TEST(test_madv_free_keeps_working),
 	TEST(test_dontneed_reaches_beyond_a_hole), TEST(test_advice_within_a_page_does_nothing),
-	TEST(test_inherited_blocks_can_grow), TEST(test_calloc_is_zero_in_an_inherited_heap),
-	TEST(test_stack_has_its_room), TEST(test_connected_socket_is_refused_by_name),
-	TEST(test_pipe_is_refused_by_name), TEST(test_file_open_for_writing_is_refused_by_name))
+	TEST(test_inherited_blocks_can_grow), TEST(test_a_part_of_a_mapping_can_grow),
+	TEST(test_calloc_is_zero_in_an_inherited_heap), TEST(test_stack_has_its_room),
+	TEST(test_connected_socket_is_refused_by_name), TEST(test_pipe_is_refused_by_name),
+	TEST(test_file_open_for_writing_is_refused_by_name))
