@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -69,8 +70,9 @@ ssize_t fdpass_recv(int sock, void *data, size_t cap, int *fds, unsigned *ret_nf
 		return n;
 	unsigned nfds = msg.msg_controllen ? take_fds(&msg, fds) : 0;
 	if (msg.msg_flags & MSG_CTRUNC) {
+		bool sent_more = nfds == FDPASS_MAX; /* else there was no room for them here */
 		fdpass_close(fds, nfds);
-		errno = EPROTO;
+		errno = sent_more ? EPROTO : EMFILE;
 		return -1;
 	}
 	*ret_nfds = nfds;

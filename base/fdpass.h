@@ -17,7 +17,8 @@
 ssize_t fdpass_send(int sock, const struct iovec *iov, size_t iov_count, const int *fds,
 	unsigned nfds, int flags);
 /* fdpass_recv - fds has room for FDPASS_MAX; those received are close-on-exec and the caller's. -1
- * and EPROTO, with nothing leaked, when the peer sent more. */
+ * with nothing leaked, and EPROTO when the peer sent more, EMFILE when this process may have no
+ * more. */
 ssize_t fdpass_recv(int sock, void *data, size_t cap, int *fds, unsigned *ret_nfds, int flags);
 void fdpass_close(int *fds, unsigned nfds); /* closes those that are not -1 and sets them to -1 */
 

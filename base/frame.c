@@ -176,6 +176,8 @@ static int read_failed(const struct frame_conn *conn, ssize_t n, struct ramet_er
 	if (errno == EPROTO)
 		return err_set(
 			err, RAMET_EPROTO, "peer sent more than %d descriptors", FRAME_MAX_FDS);
+	if (errno == EMFILE)
+		return err_errno(err, RAMET_EIO, "receive descriptors (raise the limit on them)");
 	return err_errno(err, RAMET_EPEER, "receive");
 }
 

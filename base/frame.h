@@ -18,7 +18,7 @@ struct frame_conn;
 struct frame_handler {
 	/* a whole frame; data is valid during the call; fds not taken (set to -1) are closed after it */
 	void (*on_frame)(void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds);
-	/* peer closed or failed (err->code RAMET_EPEER), broke the protocol (RAMET_EPROTO), or memory ran out; called at
+	/* peer closed or failed (err->code RAMET_EPEER), broke the protocol (RAMET_EPROTO), or memory or descriptors (RAMET_EIO) ran out; called at
 	 * most once, never after frame_conn_close(); the connection is still to be closed by its owner */
 	void (*on_closed)(void *user, const struct ramet_err *err);
 };

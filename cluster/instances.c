@@ -33,7 +33,7 @@ static void on_frame(void *user, const unsigned char *data, size_t len, int *fds
 static void on_closed(void *user, const struct ramet_err *err)
 {
 	struct instance *inst = user;
-	if (err->code == RAMET_EPROTO || err->code == RAMET_ENOMEM)
+	if (err->code != RAMET_EPEER)
 		instance_kill(inst, err);
 	instance_on_hangup(inst);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -334,6 +335,23 @@ static void test_too_many_descriptors(void)
 	close_pair(&p);
 }
 
+static void test_no_room_for_descriptors(void)
+{
+	struct pair p;
+	struct rlimit limit;
+	int fd = STDIN_FILENO;
+	open_pair(&p, true);
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	CHECK_INT(frame_send(p.a.conn, "x", 1, &fd, 1), 0);
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	turn(&p);
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK_INT(p.b.closed, RAMET_EIO);
+	CHECK_INT(p.b.frames, 0);
+	close_pair(&p);
+}
+
 static void test_not_a_descriptor(void)
 {
 	struct pair p;
@@ -355,4 +373,5 @@ SUITE_MAIN("frame", TEST(test_a_frame_arrives), TEST(test_descriptors_stay_with_
 	TEST(test_the_queue_is_bounded), TEST(test_frames_byte_by_byte),
 	TEST(test_closing_ends_it_once_after_what_was_sent), TEST(test_sending_to_a_closed_peer),
 	TEST(test_a_peer_that_goes_while_we_have_a_queue), TEST(test_closing_within_a_frame),
-	TEST(test_protocol_errors), TEST(test_too_many_descriptors), TEST(test_not_a_descriptor))
+	TEST(test_protocol_errors), TEST(test_too_many_descriptors),
+	TEST(test_no_room_for_descriptors), TEST(test_not_a_descriptor))
