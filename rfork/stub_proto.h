@@ -17,6 +17,7 @@
 	63 /* the highest that keeps the stub's descriptor table small: every clone copies the \
 	      table */
 #define STUB_CONTROL_FD 3
+#define STUB_HOME_FD 61 /* the mount namespace it started in, to return to from a used sandbox */
 #define STUB_FILES_PER_MSG 64
 #define STUB_MAX_POPULATE 64
 
@@ -88,7 +89,7 @@ struct stub_reply {
 	X(UFFD, "open userfaultfd") \
 	X(UFFD_REGISTER, "register userfaultfd at") \
 	X(SECCOMP, "load the system-call filter") \
-	X(SANDBOX, "join the sandbox's PID namespace") \
+	X(SANDBOX, "join the sandbox") \
 	X(CLONE, "clone")
 enum stub_step {
 #define STUB_STEP_ENUM(name, text) STUB_STEP_##name,

@@ -18,7 +18,7 @@ extern char stub_handover[], stub_own[], stub_end[];
 struct stub_seed {
 	const struct descriptor_header *header; /* mapped read-only in the gap */
 	int built;
-	int prepared; /* a sandbox whose PID namespace the next child is born into; -1: none */
+	int prepared; /* a sandbox that the stub has joined for its next child; -1: none */
 };
 
 struct stub_message {

@@ -253,6 +253,10 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		*ret_uffd = 62;
 	}
 	sys3(__NR_close_range, first, *ret_uffd >= 0 ? 61 : 62, 0);
+	long home = sys4(__NR_openat, -100, "/proc/self/ns/mnt", 02000000 /* O_CLOEXEC */, 0);
+	if (home < 0 || sys3(__NR_dup3, home, STUB_HOME_FD, 02000000) < 0)
+		return failed(reply, STUB_STEP_NAMESPACES, 1, home < 0 ? home : -EBADF);
+	sys1(__NR_close, home);
 	sys3(__NR_close_range, 64, ~0u, 0);
 	seed->header = h;
 	seed->built = 1;

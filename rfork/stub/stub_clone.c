@@ -22,7 +22,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 /* At the start of the handover page; the clone's stack is the rest of it. */
 struct handover {
 	const struct descriptor_header *header; /* not read by most clones: a fault less */
-	int sandbox; /* descriptor, or -1 */
+	uint32_t sandboxed;
 	uint32_t nfds; /* of the descriptor */
 	char cwd[CWD_MAX]; /* "": too long, see the descriptor */
 	struct arch_context context;
@@ -77,7 +77,7 @@ static void enter_directory(const struct handover *handover)
 {
 	const struct descriptor_header *h = handover->header;
 	const char *cwd = handover->cwd[0] ? handover->cwd : stub_section(h, &h->strings);
-	if (cwd[1] != '\0' || handover->sandbox < 0)
+	if (cwd[1] != '\0' || !handover->sandboxed)
 		sys1(__NR_chdir, cwd);
 }
 
@@ -85,10 +85,7 @@ static void become(void *arg)
 {
 	const struct handover *handover = arg;
 	const struct stub_clone *c = &handover->clone;
-	const int sandbox = handover->sandbox;
 
-	if (sandbox >= 0 && sys2(__NR_setns, sandbox, CLONE_NEWNS) < 0)
-		stub_exit(CLONE_FAILED);
 	sys3(__NR_close_range, STUB_CONTROL_FD + 1, ~0u, 0);
 	sys3(__NR_fcntl, STUB_CONTROL_FD, F_SETFD, FD_CLOEXEC); /* not for programs it runs */
 	if (c->flags & STUB_DROP)
@@ -132,6 +129,13 @@ static void prepare(struct handover *handover, const struct descriptor_header *h
 			MADV_DONTFORK);
 }
 
+/* its PID namespace for the next child, its mounts for the stub too, from which the child has them
+ */
+static int join(int sandbox)
+{
+	return (int)sys2(__NR_setns, sandbox, CLONE_NEWPID | CLONE_NEWNS);
+}
+
 int stub_clone(
 	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply)
 {
@@ -145,18 +149,16 @@ int stub_clone(
 		return -EPROTO;
 	if (!handover->header)
 		prepare(handover, seed->header);
-	handover->sandbox = c->flags & STUB_SANDBOX ? msg->fds[3]
-		: c->flags & STUB_PREPARED	    ? seed->prepared
-						    : -1;
+	handover->sandboxed = c->flags & (STUB_SANDBOX | STUB_PREPARED);
 	memcpy(&handover->clone, c,
 		offsetof(struct stub_clone, populate) + c->npopulate * sizeof(c->populate[0]));
 	reply->step = STUB_STEP_SANDBOX;
-	if ((c->flags & STUB_PREPARED) && handover->sandbox < 0)
+	if ((c->flags & STUB_PREPARED) && seed->prepared < 0)
 		return -ESRCH;
 	if (c->flags & STUB_SANDBOX) {
-		long rc = sys2(__NR_setns, handover->sandbox, CLONE_NEWPID);
+		int rc = join(msg->fds[3]);
 		if (rc < 0)
-			return (int)rc;
+			return rc;
 	}
 	reply->step = STUB_STEP_CLONE;
 	return (int)stub_fork(CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
@@ -176,8 +178,11 @@ void stub_clone_done(const struct stub_message *msg, struct stub_seed *seed)
 	}
 	if (next >= 0)
 		seed->prepared = next;
-	if (seed->prepared >= 0 && sys2(__NR_setns, seed->prepared, CLONE_NEWPID) < 0) {
+	if (seed->prepared >= 0 && join(seed->prepared) < 0) {
 		sys1(__NR_close, seed->prepared); /* it has died: the next clone is told */
 		seed->prepared = -1;
 	}
+	/* what a used sandbox has in its own /tmp is not to stay because of us */
+	if (seed->prepared < 0 && flags & (STUB_SANDBOX | STUB_PREPARED))
+		sys2(__NR_setns, STUB_HOME_FD, CLONE_NEWNS);
 }
