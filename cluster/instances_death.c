@@ -107,26 +107,37 @@ void instance_on_exited(struct instance *inst, int status, int signal)
 	instance_maybe_gone(inst);
 }
 
-static void spawn_never_told(struct loop_timer *timer)
+static void give_up(struct loop_timer *timer)
 {
 	struct instance *inst = container_of(timer, struct instance, timer);
-	log_warn("instance.unreaped", "instance=%llu pid=%d", (unsigned long long)inst->id,
-		(int)inst->pid);
 	frame_conn_close(steal_ptr(&inst->conn));
-	if (inst->request != 0) /* its answer may still come, and finds nobody then */
-		spawn_forget(inst->owner->node->spawn, inst->request);
-	inst->request = 0;
 	inst->failed = true;
 	instance_maybe_gone(inst);
 }
 
-/* SIGKILL; the answer is its exited event, for which we do not wait for ever */
+static void spawn_never_told(struct loop_timer *timer)
+{
+	const struct instance *inst = container_of(timer, struct instance, timer);
+	log_warn("instance.unreaped", "instance=%llu pid=%d", (unsigned long long)inst->id,
+		(int)inst->pid);
+	give_up(timer);
+}
+
+/* SIGKILL; the answer is its exited event, for which we do not wait for ever, and not at all if it
+ * was not made yet: ramet-spawn does first what it was asked first */
 static void kill_now(struct instance *inst)
 {
 	struct node *node = inst->owner->node;
-	if (inst->reaped)
+	if (inst->reaped || inst->failed)
 		return;
 	spawn_kill(node->spawn, inst->id);
+	if (inst->request != 0) { /* its answer may still come, and finds nobody then */
+		spawn_forget(node->spawn, inst->request);
+		inst->request = 0;
+		inst->failed = true;
+		(void)loop_timer_set(node->loop, &inst->timer, now_ns(), give_up);
+		return;
+	}
 	(void)loop_timer_set(node->loop, &inst->timer, now_ns() + INSTANCE_START_MS * NSEC_PER_MSEC,
 		spawn_never_told);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "cluster/members.h"
+#include "runtime/spawn/spawn_client.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -101,6 +102,46 @@ static void test_impostor_for_a_shadow(void)
 	CHECK(strstr(made.seed.error.err.msg, "another process") != NULL);
 	call_error_fini(&made.seed.error);
 	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	world_fini(&w);
+}
+
+static void count_gone(void *user, struct instance *inst, const struct call_error *cause)
+{
+	(void)inst;
+	CHECK_INT(cause->err.code, RAMET_ECLOSED);
+	(*(unsigned *)user)++;
+}
+
+/* while ramet-spawn does not answer, nobody waits for what it might make, and nobody is told later
+ */
+static void test_given_up_before_it_was_made(void)
+{
+	static const char *const argv[] = {"/bin/true", NULL};
+	static const char *const env[] = {NULL};
+	static const struct instance_handler handler = {.on_gone = count_gone};
+	struct world w;
+	struct instance *inst = NULL;
+	struct ramet_err err = {0};
+	unsigned count = 0;
+	REQUIRE(world_init(&w, &(struct world_options){0}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	pid_t spawn = spawn_client_pid(w.nodes[0]->spawn);
+	REQUIRE(kill(spawn, SIGSTOP) == 0);
+	const struct instance_host host = {.app = w.app, .argv = argv, .env = env, .dir = "/"};
+	uint64_t begin = now_ns();
+	REQUIRE_OK(instance_start_host(w.nodes[0]->instances, &host, &handler, &count, &inst, &err),
+		&err);
+	instance_end(inst);
+	CHECK(world_until(&w, &count, 1));
+	CHECK(now_ns() - begin < NSEC_PER_SEC);
+	REQUIRE(kill(spawn, SIGCONT) == 0);
+	struct outcome o = world_call(&w, 0, "pid", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	o = world_call(&w, 0, "sum", 0); /* behind the answer that nobody wants */
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	CHECK_INT(count, 1);
 	world_fini(&w);
 }
 
@@ -238,4 +279,5 @@ static void test_nothing_is_left_after_many(void)
 SUITE_MAIN("nodes with real processes", TEST(test_one_node), TEST(test_many_at_once),
 	TEST(test_deadline_kills), TEST(test_remote_forks), TEST(test_burst_over_three_nodes),
 	TEST(test_copy_outlives_its_source), TEST(test_false_crash),
-	TEST(test_impostor_for_a_shadow), TEST(test_nothing_is_left_after_many))
+	TEST(test_impostor_for_a_shadow), TEST(test_given_up_before_it_was_made),
+	TEST(test_nothing_is_left_after_many))
