@@ -31,6 +31,7 @@ ON(on_bundle_push, bundles_on_push, bundles)
 ON(on_file_read, file_transfer_on_read, files)
 ON(on_seed_get, seeds_on_get, seeds)
 ON(on_seed_set, seeds_on_set, seeds)
+ON(on_seed_files, seeds_on_files, seeds)
 ON(on_call_run, calls_on_run, calls)
 ON(on_call_cancel, calls_on_cancel, calls)
 ON(on_call_wait, calls_on_wait, calls)
@@ -75,6 +76,7 @@ const struct bus_handler node_bus_handlers[] = {
 	{"file.read", on_file_read},
 	{"seed.get", on_seed_get},
 	{"seed.set", on_seed_set},
+	{"seed.files", on_seed_files},
 	{"call.run", on_call_run},
 	{"call.cancel", on_call_cancel},
 	{"call.wait", on_call_wait},

@@ -79,13 +79,17 @@ void seeds_publish(struct seeds *seeds);
 /* the local path of a file that a seed held here names: for file_transfer. 0, or RAMET_ENOTFOUND */
 int seeds_find_file(const struct seeds *seeds, const uint8_t sha256[32], char *path, size_t cap);
 
+/* clang-format off */
 /* Between daemons:
- *   seed.get  {version, uid: uint}
- *             → {descriptor: bin, image: {id, key}, addr: str, token: bin, mono: uint, boot: uint
- * (the seed's clocks now), boot_id: str (of the kernel they are of), copy: bool, set?: bin
- * (working_set_encode), pack?: {id, key, pages} (its pages, in order)} seed.set  {version, uid,
- * set: bin}      notice: the working set as a cold peer saw it; used if there is none yet */
+ *   seed.get    {version, uid: uint}
+ *               → {descriptor: bin, image: {id, key}, addr: str, token: bin, mono: uint, boot: uint (the seed's clocks
+ *                  now), boot_id: str (of the kernel they are of), copy: bool, set?: bin (working_set_encode),
+ *                  pack?: {id, key, pages} (its pages, in order)}
+ *   seed.set    {version, uid, set: bin}      notice: the working set as a cold peer saw it; used if there is none yet
+ *   seed.files  {files: [str]}                notice: paths that a seed made here maps, to be hashed before they are needed */
+/* clang-format on */
 void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_files(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 /* an event of ramet-spawn */
 void seeds_on_template_gone(struct seeds *seeds, uint64_t tmpl, const struct ramet_err *why);

@@ -30,6 +30,8 @@ static void on_exposed(void *user, const struct ramet_err *err)
 					cold */
 			seeds_publish(seed->seeds);
 			members_flush(node->members);
+			if (seed->origin)
+				seed_foretell(seed);
 		}
 	}
 	seed_makers_done(seed);

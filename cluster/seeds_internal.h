@@ -149,6 +149,7 @@ struct seeds {
 	struct loop_thread *pager_thread;
 	struct pager *pager;
 	bool eager, timens, record;
+	bool foresees; /* a worker hashes files that a peer named */
 	uint64_t next_template;
 	char boot_id[SEEDS_BOOT_ID_MAX];
 };
@@ -162,6 +163,8 @@ void seed_makers_done(struct seed *seed); /* tells deployments that it is ready 
 void seed_failed(
 	struct seed *seed, const struct call_error *error); /* tells all who wait, frees it */
 void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
+/* seeds_foresee.c: the peers hash its files before they need them */
+void seed_foretell(const struct seed *seed);
 /* seeds_wait.c */
 void want_fail(struct seed_want *want, const struct call_error *error);
 void want_grant_later(struct seed_want *want);

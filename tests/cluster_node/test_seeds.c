@@ -3,9 +3,13 @@
 
 #include "base/clock.h"
 #include "base/topo.h"
+#include "cluster/bus.h"
 #include "cluster/members.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct world_options one_node;
 static const struct world_options three_nodes = {.nodes = 3};
@@ -279,8 +283,70 @@ static void test_detached_result_from_another_node(void)
 	world_fini(&w);
 }
 
-SUITE_MAIN("seeds and nodes", TEST(test_making_a_seed),
-	TEST(test_what_cannot_be_made_leaves_nothing),
+/* --- files named beforehand --- */
+
+struct told {
+	unsigned count;
+	int code;
+};
+
+static void on_told(void *user, const struct wire_value *body, const struct ramet_err *error)
+{
+	struct told *told = user;
+	(void)body;
+	told->count++;
+	told->code = error ? error->code : 0;
+}
+
+/* what node 2 says of a list of these paths; NULL ends it; a number where a path is "7" */
+static int name_files(struct world *w, const char *const *paths)
+{
+	struct buf b = {0};
+	struct told told = {0};
+	struct ramet_err err = {0};
+	uint32_t count = 0;
+	while (paths[count])
+		count++;
+	wire_map(&b, 1);
+	wire_key(&b, "files");
+	wire_array(&b, count);
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(paths[i], "7") == 0)
+			wire_uint(&b, 7);
+		else
+			wire_str(&b, paths[i]);
+	}
+	int rc = bus_call(w->nodes[0]->bus, 2, "seed.files", &b, 0, on_told, &told, NULL, &err);
+	CHECK_INT(rc, 0);
+	CHECK(rc < 0 || world_until(w, &told.count, 1));
+	return told.code;
+}
+
+/* whatever they are, nothing waits for them */
+static void test_files_of_a_seed_are_named_beforehand(void)
+{
+	struct world w;
+	char fifo[128];
+	REQUIRE(world_init(&w, &three_nodes));
+	snprintf(fifo, sizeof(fifo), "/tmp/ramet-seeds-%d.fifo", (int)getpid());
+	REQUIRE(mkfifo(fifo, 0600) == 0);
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	CHECK_INT(name_files(&w,
+			  (const char *const[]){"/nonexistent", fifo, "/tmp", "/dev/zero",
+				  "relative", "/proc/self/exe", NULL}),
+		0);
+	CHECK_INT(name_files(&w, (const char *const[]){NULL}), 0);
+	CHECK_INT(name_files(&w, (const char *const[]){"", NULL}), RAMET_EPROTO);
+	CHECK_INT(name_files(&w, (const char *const[]){"/bin/sh", "7", NULL}), RAMET_EPROTO);
+	struct outcome o = world_call(&w, 1, "echo", 0);
+	CHECK_INT(o.result.error.err.code, 0);
+	outcome_fini(&o);
+	world_fini(&w);
+	unlink(fifo);
+}
+
+SUITE_MAIN("seeds and nodes", TEST(test_files_of_a_seed_are_named_beforehand),
+	TEST(test_making_a_seed), TEST(test_what_cannot_be_made_leaves_nothing),
 	TEST(test_samples_are_called_before_the_capture), TEST(test_cancelled_while_it_loads),
 	TEST(test_remote_fork_then_a_complete_copy), TEST(test_many_wait_for_one_fetch),
 	TEST(test_without_userfaultfd_all_comes_first),
