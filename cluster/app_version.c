@@ -194,6 +194,9 @@ static int parse_limits(
 	if (rc == 0)
 		rc = wire_get_uint_or(from, "output", CLIENT_MAX_PAYLOAD, CLIENT_MAX_PAYLOAD,
 			&limits->output, err);
+	if (rc == 0 && limits->cpu_ms > 0)
+		rc = err_set(err, RAMET_ENOTSUP,
+			"limits.cpu_ms: this version does not limit the CPU time of a call; set a deadline");
 	return rc;
 }
 

@@ -26,6 +26,8 @@ struct bus_peer {
 	struct bus *bus;
 	uint32_t node;
 	struct bus_socket dealer, monitor;
+	/* as the monitor told: for a moment after a loss ZeroMQ still takes messages, for nobody */
+	bool connected;
 };
 
 /* a request of a peer that waits for our answer */
@@ -116,7 +118,12 @@ int bus_call(struct bus *bus, uint32_t node, const char *type, struct buf *body,
 		buf_fini(&own);
 		return rc;
 	}
-	rc = send_message(bus, &peer->dealer, NULL, type, id, false, body ? &own : NULL);
+	if (peer->connected) {
+		rc = send_message(bus, &peer->dealer, NULL, type, id, false, body ? &own : NULL);
+	} else {
+		buf_fini(&own);
+		rc = RAMET_EPEER;
+	}
 	if (rc < 0) {
 		bus_pending_drop(&bus->pending, id);
 		return err_set(err, rc, "send %s to node %u: %s", type, node,
@@ -135,7 +142,7 @@ void bus_forget(struct bus *bus, uint64_t id)
 void bus_notify(struct bus *bus, uint32_t node, const char *type, struct buf *body)
 {
 	struct bus_peer *peer = find_peer(bus, node);
-	if (peer)
+	if (peer && peer->connected)
 		send_message(bus, &peer->dealer, NULL, type, 0, true, body);
 	else if (body)
 		buf_fini(body);
@@ -327,6 +334,7 @@ static void on_monitor(struct bus_socket *socket)
 	int told;
 	socket->check = false;
 	while ((told = bus_monitor_recv(socket)) != 0) {
+		peer->connected = told > 0;
 		if (told < 0)
 			bus_peer_down(bus, peer->node);
 		if (bus->options.on_link)
