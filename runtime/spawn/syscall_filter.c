@@ -68,7 +68,7 @@ static int add_rules(scmp_filter_ctx ctx)
 			SCMP_A0(SCMP_CMP_MASKED_EQ, namespace_flags[i], namespace_flags[i]));
 	if (rc == 0) /* asking is fine */
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(personality), 1,
-			SCMP_A0_32(SCMP_CMP_NE, 0xffffffffu));
+			SCMP_A0_32(SCMP_CMP_NE, 0xffffffffu, 0));
 	return rc < 0 ? rc : add_refused(ctx);
 }
 
