@@ -60,9 +60,11 @@ static int drop_caps(void)
 int privileges_drop(uid_t uid, gid_t gid, bool groups)
 {
 	struct caps none = {.header = {.version = _LINUX_CAPABILITY_VERSION_3}};
-	if (drop_caps() < 0 || (groups && setgroups(0, NULL) < 0))
+	if (drop_caps() < 0 || (groups && syscall(SYS_setgroups, 0, NULL) < 0))
 		return -1;
-	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	/* The C library would change all threads that it believes to be there, and after a raw
+	 * clone wait for them for ever. */
+	if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
 		return -1;
 	if (syscall(SYS_capset, &none.header, none.data) < 0)
 		return -1;
