@@ -126,7 +126,7 @@ static int native_argv(struct command *c, struct ramet_err *err)
 }
 
 /* The interpreter that the app names runs the engine. Preloaded, libramet-host's madvise() comes
- * before libc's for every library of the process (runtime/host/dontneed.h). */
+ * before libc's for every library of the process (runtime/host/interpose.h). */
 static int python_argv(
 	struct command *c, const struct app_version *app, const char *python, struct ramet_err *err)
 {

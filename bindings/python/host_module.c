@@ -180,7 +180,7 @@ static void python_wait_end(struct engine *e)
 }
 
 /* Memory that is given back must read as zeros in a clone, for every library of the process: so
- * libramet-host's madvise() has to come before libc's (runtime/host/dontneed.h). */
+ * libramet-host's madvise() has to come before libc's (runtime/host/interpose.h). */
 static bool is_preloaded(void)
 {
 	Dl_info info;

@@ -6,7 +6,7 @@
 #include "rfork/arch/syscall.h"
 #include "rfork/safepoint.h"
 #include "runtime/host/crash.h"
-#include "runtime/host/dontneed.h"
+#include "runtime/host/interpose.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -50,7 +50,7 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 {
 	unsigned char seed[ENGINE_SEED_BYTES];
 	struct ramet_err err;
-	dontneed_in_clone();
+	interpose_in_clone();
 	crash_in_clone((pid_t)sys0(__NR_getpid));
 	channel_forget(&host->channel);
 	host->clone = true;

@@ -1,5 +1,5 @@
 /* The interposed madvise() and mremap(): ranges that map the seed become anonymous instead. */
-#include "runtime/host/dontneed.h"
+#include "runtime/host/interpose.h"
 
 #include "runtime/host/host.h"
 
@@ -27,7 +27,7 @@ RAMET_HOST_EXPORT void *mremap(void *addr, size_t old_len, size_t new_len, int f
 
 static bool in_clone;
 
-void dontneed_in_clone(void)
+void interpose_in_clone(void)
 {
 	in_clone = true;
 }

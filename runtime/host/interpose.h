@@ -9,11 +9,11 @@
  * malloc_trim(); stacks of ended threads are reused as they are; posix_madvise() ignores
  * POSIX_MADV_DONTNEED. Programs that make the system call themselves (Go's runtime) are not seen.
  */
-#ifndef RUNTIME_HOST_DONTNEED_H
-#define RUNTIME_HOST_DONTNEED_H
+#ifndef RUNTIME_HOST_INTERPOSE_H
+#define RUNTIME_HOST_INTERPOSE_H
 
-/* dontneed_in_clone - from now on the process is a clone; before that only MADV_DONTFORK is
+/* interpose_in_clone - from now on the process is a clone; before that only MADV_DONTFORK is
  * ignored, since what is not forked could not be captured */
-void dontneed_in_clone(void);
+void interpose_in_clone(void);
 
 #endif
