@@ -6,6 +6,7 @@
 #include "bench/report.h"
 
 #include <getopt.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,21 @@ static unsigned choose(const struct bench_case *cases, size_t count, char *names
 	return chosen;
 }
 
+static int run_case(const struct bench_case *one, struct ramet_err *err)
+{
+	cpu_set_t before, first;
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (!one->pinned)
+		return one->fn(err);
+	if (sched_getaffinity(0, sizeof(before), &before) < 0 ||
+		sched_setaffinity(0, sizeof(first), &first) < 0)
+		return err_errno(err, RAMET_EIO, "pin to CPU 0");
+	int rc = one->fn(err);
+	(void)sched_setaffinity(0, sizeof(before), &before);
+	return rc;
+}
+
 int cases_main(
 	const char *bench, const struct bench_case *cases, size_t count, int argc, char **argv)
 {
@@ -58,7 +74,7 @@ int cases_main(
 	log_init("bench", LOG_WARN, STDERR_FILENO);
 	report_begin(bench, json);
 	for (size_t i = 0; i < count; i++) {
-		if ((chosen & 1u << i) && cases[i].fn(&err) < 0) {
+		if ((chosen & 1u << i) && run_case(&cases[i], &err) < 0) {
 			fprintf(stderr, "bench %s, %s: %s\n", bench, cases[i].name, err.msg);
 			return 1;
 		}

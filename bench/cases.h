@@ -4,11 +4,13 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct bench_case {
 	const char *name;
 	int (*fn)(struct ramet_err *err);
+	bool pinned; /* to CPU 0, with all that it starts */
 };
 
 /* cases_main - parses [--json] [--only CASE,…] and runs what was asked for, in the table's order;

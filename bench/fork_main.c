@@ -46,7 +46,8 @@ static int sizes(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"rate", fork_rate}, {"local", local},
-		{"capture", capture}, {"remote", remote}, {"sizes", sizes}};
+	static const struct bench_case cases[] = {{"rate", fork_rate, true},
+		{"local", local, false}, {"capture", capture, false}, {"remote", remote, false},
+		{"sizes", sizes, false}};
 	return cases_main("fork", cases, ARRAY_LEN(cases), argc, argv);
 }

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "bench/report.h"
 
-#include <sched.h>
 #include <stdio.h>
 
 #define SANDBOXES 64 /* as rametd keeps by default */
@@ -80,12 +79,6 @@ static int rates(struct node *node, struct python_seed *seed, struct ramet_err *
 
 int fork_rate(struct ramet_err *err)
 {
-	cpu_set_t before, one;
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_getaffinity(0, sizeof(before), &before) < 0 ||
-		sched_setaffinity(0, sizeof(one), &one) < 0)
-		return err_errno(err, RAMET_EIO, "pin to CPU 0");
 	struct node node;
 	struct python_seed seed = {0};
 	int rc = node_open(&node, SANDBOXES, err);
@@ -95,6 +88,5 @@ int fork_rate(struct ramet_err *err)
 		rc = rates(&node, &seed, err);
 	python_seed_end(&seed);
 	node_close(&node);
-	(void)sched_setaffinity(0, sizeof(before), &before);
 	return rc;
 }

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,12 +186,6 @@ static int rounds(struct node *node, const char *provider, const char *name, str
 
 int page_fault(struct ramet_err *err)
 {
-	cpu_set_t before, one;
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_getaffinity(0, sizeof(before), &before) < 0 ||
-		sched_setaffinity(0, sizeof(one), &one) < 0)
-		return err_errno(err, RAMET_EIO, "pin to CPU 0");
 	struct node node;
 	struct proc *host = NULL;
 	struct image *image = NULL;
@@ -206,6 +199,5 @@ int page_fault(struct ramet_err *err)
 	proc_free(host);
 	image_put(image);
 	node_close(&node);
-	(void)sched_setaffinity(0, sizeof(before), &before);
 	return rc;
 }

@@ -52,6 +52,7 @@ static int sibling(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"fault", page_fault}, {"sibling", sibling}};
+	static const struct bench_case cases[] = {
+		{"fault", page_fault, true}, {"sibling", sibling, false}};
 	return cases_main("page", cases, ARRAY_LEN(cases), argc, argv);
 }
