@@ -83,14 +83,15 @@ static void give_out(struct call *call)
 	while (!list_empty(&waits)) {
 		struct call_wait *wait = list_first(&waits, struct call_wait, call_link);
 		list_remove(&wait->call_link);
-		struct ramet_err late = {0};
-		err_set(&late, RAMET_ENOTFOUND, "the result of call %s was given to another",
-			wait->id);
-		if (given)
+		if (given) {
+			struct ramet_err late = {0};
+			err_set(&late, RAMET_ENOTFOUND,
+				"the result of call %s was given to another", wait->id);
 			wait_tell_err(wait, &late);
-		else
+		} else {
+			given = true;
 			wait_tell(wait, &result);
-		given = true;
+		}
 	}
 	call_result_fini(&result);
 }

@@ -121,8 +121,8 @@ void seeds_on_files(struct seeds *seeds, struct bus_request *request, const stru
 		f = calloc(1, sizeof(*f) + count * sizeof(f->paths[0]));
 		rc = f ? read_paths(seeds, array, count, f, &err) : err_nomem(&err);
 	}
-	if (rc == 0 &&
-		!seeds->foresees) { /* one at a time; what is left out is hashed when needed */
+	/* one at a time; what is left out is hashed when it is needed */
+	if (rc == 0 && !seeds->foresees) {
 		seeds->foresees = true;
 		f->node = seeds->node;
 		f->work.run = hash_all;

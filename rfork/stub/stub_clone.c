@@ -16,8 +16,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 
 #define CWD_MAX 256
 #define MADV_POPULATE_WRITE_NR 23
-#define CLONE_FAILED \
-	120 /* exit status of a clone that could not be set up: ramet-spawn reports it */
+#define CLONE_FAILED 120 /* exit status of a clone that could not be set up */
 
 /* At the start of the handover page; the clone's stack is the rest of it. */
 struct handover {
