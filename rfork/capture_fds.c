@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "rfork/capture_socket.h"
 
 #include <dirent.h>
@@ -69,7 +70,8 @@ static int capture_fd(pid_t pid, int fd, struct descriptor_build *b, struct rame
 		return refuse_fd(fd, target, "a file that was deleted", err);
 	if (fd > MAX_KEPT_FD)
 		return refuse_fd(fd, target, "numbered higher than 62", err);
-	descriptor_build_fd(b, fd, flags, pos, target);
+	if (!fault_hit("capture.fds"))
+		descriptor_build_fd(b, fd, flags, pos, target);
 	return 0;
 }
 

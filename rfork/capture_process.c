@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -97,6 +98,8 @@ int capture_process_begin(pid_t pid, const struct safepoint_state *state,
 	snprintf(path, sizeof(path), "/proc/%d/cwd", pid);
 	ssize_t n = readlink(path, cwd, sizeof(cwd) - 1);
 	cwd[n > 0 ? n : 0] = '\0';
+	if (fault_hit("capture.cwd"))
+		cwd[0] = '\0';
 	descriptor_build_init(b, n > 0 && cwd[0] == '/' ? cwd : "/");
 	struct descriptor_header *h = &b->header;
 	memcpy(h->seed_id, request->seed_id, sizeof(h->seed_id));
@@ -106,6 +109,8 @@ int capture_process_begin(pid_t pid, const struct safepoint_state *state,
 	h->mono_ns = clock_ns(CLOCK_MONOTONIC);
 	h->boot_ns = clock_ns(CLOCK_BOOTTIME);
 	h->process = state->process;
+	if (fault_hit("capture.umask"))
+		h->process.umask = 0;
 	int rc = read_layout(pid, &h->mm, err);
 	h->mm.brk = state->brk;
 	return rc < 0 ? rc : read_auxv(pid, b, err);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "rfork/stub_proto.h"
 
 #include <errno.h>
@@ -210,6 +211,8 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 		.mono_offset_ns = setup->mono_offset_ns,
 		.boot_offset_ns = setup->boot_offset_ns};
 	auto_close int filter = -1;
+	if (fault_hit("template.clocks"))
+		build.mono_offset_ns = build.boot_offset_ns = 0;
 	int rc = template_await_ready(tmpl, err);
 	if (rc == 0 && setup->seccomp)
 		rc = filter_memfd(setup, &filter, err);

@@ -128,6 +128,10 @@ int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struc
 		.nfiles = d->nfiles,
 		.uffd = setup->uffd,
 		.record = setup->record,
+		.mono_offset_ns = setup->clocks_ahead_ns,
+		.boot_offset_ns = setup->clocks_ahead_ns,
+		.seccomp = setup->filter,
+		.seccomp_len = setup->filter_len,
 		.ns_pidfd = -1};
 	int rc = template_start(program("ramet-stub"), &w->tmpl, err);
 	if (rc == 0)

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sock_filter;
+
 struct fork_world {
 	pid_t pid; /* the host */
 	int control; /* our end of its control socket */
@@ -29,6 +31,9 @@ int fork_world_capture(struct fork_world *w, struct ramet_err *err);
 struct fork_setup {
 	const struct image *image; /* NULL: the world's own */
 	bool uffd, record;
+	int64_t clocks_ahead_ns; /* of its clones, of ours */
+	const struct sock_filter *filter; /* NULL: none */
+	uint32_t filter_len;
 };
 int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struct ramet_err *err);
 void fork_world_unbuild(struct fork_world *w); /* ends the template */

@@ -31,21 +31,23 @@ static const char *const all_handlers[] = {"libhost_functions.so:echo",
 
 /* --- processes --- */
 
-static _Noreturn void child(int control, int output)
+static _Noreturn void child(const struct host_program *program, int control, int output)
 {
 	char path[512];
 	const char *dir = getenv("RAMET_BIN");
 	int null = open("/dev/null", O_RDONLY);
-	snprintf(path, sizeof(path), "%s/ramet-host", dir ? dir : ".");
+	snprintf(path, sizeof(path), "%s/%s", dir ? dir : ".", program->name);
+	if (program->before_exec && program->before_exec(program->arg) < 0)
+		_exit(125);
 	if (null < 0 || dup2(control, 10) < 0 || dup2(output, 1) < 0 || dup2(1, 2) < 0 ||
 		dup2(null, 0) < 0 || dup2(10, HOST_CONTROL_FD) < 0)
 		_exit(126);
 	close_range(HOST_CONTROL_FD + 1, ~0u, 0);
-	execl(path, "ramet-host", NULL);
+	execl(path, program->name, NULL);
 	_exit(127);
 }
 
-int host_spawn(struct host_world *w, struct ramet_err *err)
+int host_spawn(struct host_world *w, const struct host_program *program, struct ramet_err *err)
 {
 	int pair[2];
 	int out[2];
@@ -60,14 +62,15 @@ int host_spawn(struct host_world *w, struct ramet_err *err)
 	auto_close int their_output = out[1];
 	w->pid = fork();
 	if (w->pid == 0)
-		child(theirs, their_output);
+		child(program, theirs, their_output);
 	return w->pid < 0 ? err_errno(err, RAMET_EIO, "fork") : 0;
 }
 
-int host_start(struct host_world *w, struct ramet_err *err)
+int host_start_program(
+	struct host_world *w, const struct host_program *program, struct ramet_err *err)
 {
 	struct host_answer answer;
-	int rc = host_spawn(w, err);
+	int rc = host_spawn(w, program, err);
 	if (rc < 0)
 		return rc;
 	rc = host_read(w->control, &answer, err);
@@ -75,6 +78,11 @@ int host_start(struct host_world *w, struct ramet_err *err)
 		CHECK_STR(answer.type, "ready");
 	host_answer_fini(&answer);
 	return rc;
+}
+
+int host_start(struct host_world *w, struct ramet_err *err)
+{
+	return host_start_program(w, &(struct host_program){.name = "ramet-host"}, err);
 }
 
 int host_end(struct host_world *w)

@@ -22,8 +22,16 @@ struct host_world {
 /* host_start - the program beside the tests with its control socket as descriptor 3; its `ready`
  * was read */
 int host_start(struct host_world *w, struct ramet_err *err);
+struct host_program {
+	const char *name; /* beside the tests */
+	int (*before_exec)(const void *arg); /* in the new process; may be NULL */
+	const void *arg;
+};
+/* host_start_program - the same of another host */
+int host_start_program(
+	struct host_world *w, const struct host_program *program, struct ramet_err *err);
 /* host_spawn - the same without waiting for anything */
-int host_spawn(struct host_world *w, struct ramet_err *err);
+int host_spawn(struct host_world *w, const struct host_program *program, struct ramet_err *err);
 /* host_end - its wait status after our end of the socket was closed; closes everything */
 int host_end(struct host_world *w);
 

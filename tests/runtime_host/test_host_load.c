@@ -15,7 +15,7 @@ static void test_ready_names_the_engine(void)
 	struct host_world w;
 	struct host_answer answer;
 	char engine[32] = "";
-	REQUIRE_OK(host_spawn(&w, &err), &err);
+	REQUIRE_OK(host_spawn(&w, &(struct host_program){.name = "ramet-host"}, &err), &err);
 	REQUIRE_OK(host_read(w.control, &answer, &err), &err);
 	CHECK_STR(answer.type, "ready");
 	CHECK_INT(wire_get_str(answer.body, "engine", engine, sizeof(engine), &err), 0);

@@ -1,0 +1,109 @@
+/* A host whose functions are the cases of state.h: its load sets them up, a call checks one. Loads
+ * libramet-host as the engines do, so that captures and clones are the real ones. */
+#include "tests/rfork/state.h"
+
+#include "runtime/host/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_CASES 256
+
+struct engine {
+	const struct state_case *cases[MAX_CASES];
+	bool absent[MAX_CASES]; /* not on this kernel */
+	bool clone;
+};
+static struct engine engine;
+static char message[512];
+
+static int fail(struct engine_error *error, const char *what, const char *name)
+{
+	int n = snprintf(message, sizeof(message), "%s: \"%s\" (%s)", what, name, strerror(errno));
+	*error = (struct engine_error){
+		.code = RAMET_EUSER, .kind = ENGINE_USER, .message = {message, (size_t)n}};
+	return RAMET_EUSER;
+}
+
+static int state_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
+	struct ramet_err *err)
+{
+	(void)deadline_signal;
+	(void)err;
+	snprintf(detail, cap, "cases of process state");
+	*ret_engine = &engine;
+	return 0;
+}
+
+static int state_load(struct engine *e, const struct engine_load *load, struct engine_error *error)
+{
+	for (unsigned i = 0; i < load->nfunctions; i++) {
+		const struct state_case *c =
+			i < MAX_CASES ? state_find(load->functions[i].name) : NULL;
+		if (!c)
+			return fail(error, "no such case", load->functions[i].name);
+		int rc = c->setup ? c->setup() : STATE_OK;
+		if (rc < 0)
+			return fail(error, "set-up failed", c->name);
+		e->cases[i] = c;
+		e->absent[i] = rc == STATE_NOT_HERE;
+	}
+	return 0;
+}
+
+/* "": all is well, "absent", or what is wrong */
+static int state_call(struct engine *e, const struct engine_call *call,
+	struct engine_result *ret_result, struct engine_error *ret_error)
+{
+	(void)ret_error;
+	const struct state_case *c = e->cases[call->function];
+	const char *(*check)(void) = e->clone ? c->check_child : c->check_parent;
+	const char *text = e->absent[call->function] ? "absent" : check ? check() : NULL;
+	text = text ? text : "";
+	*ret_result = (struct engine_result){text, strlen(text), false};
+	return 0;
+}
+
+static void state_nothing(struct engine *e)
+{
+	(void)e;
+}
+
+static int state_before_snapshot(struct engine *e, struct ramet_err *err)
+{
+	(void)e;
+	(void)err;
+	return 0;
+}
+
+static int state_after_clone(
+	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+{
+	(void)seed;
+	(void)err;
+	e->clone = true;
+	return 0;
+}
+
+int main(void)
+{
+	static const struct engine_ops ops = {
+		.name = "state",
+		.abi = ENGINE_ABI,
+		.init = state_init,
+		.load = state_load,
+		.call = state_call,
+		.done = state_nothing,
+		.interrupt = state_nothing,
+		.before_snapshot = state_before_snapshot,
+		.after_clone = state_after_clone,
+	};
+	struct ramet_err err = {0};
+	if (ramet_host_register(&ops, &err) < 0) {
+		fprintf(stderr, "state_host: %s\n", err.msg);
+		return 1;
+	}
+	_exit(ramet_host_run());
+}
