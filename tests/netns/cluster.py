@@ -17,6 +17,8 @@ SOURCE = pathlib.Path(os.environ.get("RAMET_SRC", ".")).resolve()
 NATIVE = BIN.parent / "tests" / "netns" / "libnetns.so"
 RAMET = str(BIN / "ramet")
 
+MODULES = {"numpy", "pandas", "PIL"}
+
 OK, FAILED, USAGE, NO_CLUSTER, REFUSED, DEADLINE, LOST, CANCELLED = range(8)
 
 
@@ -36,9 +38,9 @@ def _lacks_netns():
     return f"needs network namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
-def _lacks_numpy():
-    tried = subprocess.run(["/usr/bin/python3", "-c", "import numpy"], capture_output=True)
-    return "needs numpy for /usr/bin/python3" if tried.returncode else None
+def _lacks_module(name):
+    tried = subprocess.run(["/usr/bin/python3", "-c", f"import {name}"], capture_output=True)
+    return f"needs {name} for /usr/bin/python3" if tried.returncode else None
 
 
 def _lacks_program(name):
@@ -47,9 +49,12 @@ def _lacks_program(name):
 
 def lacks(*needs):
     """Why the test cannot run here, or None."""
-    known = {"root": _lacks_root, "netns": _lacks_netns, "numpy": _lacks_numpy}
+    known = {"root": _lacks_root, "netns": _lacks_netns}
     for need in needs:
-        reason = known[need]() if need in known else _lacks_program(need)
+        if need in known:
+            reason = known[need]()
+        else:
+            reason = _lacks_module(need) if need in MODULES else _lacks_program(need)
         if reason:
             return reason
     return None
