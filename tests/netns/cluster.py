@@ -181,15 +181,16 @@ class Ran:
 
 
 class Cli:
-    """Verbs of the command line against one client socket."""
+    """Verbs of the command line against one client socket, as this user or another."""
 
-    def __init__(self, env):
+    def __init__(self, env, uid=None):
         self.env = env
+        self.prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
 
     def run(self, *args, code=OK, timeout=120):
         """Runs a verb; AssertionError unless it ends with this exit code (None: with any)."""
         args = [str(a) for a in args]
-        done = subprocess.run([RAMET, *args], env=self.env, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run([*self.prefix, RAMET, *args], env=self.env, capture_output=True, text=True, timeout=timeout)
         ran = Ran(args, done)
         if code is not None and done.returncode != code:
             raise AssertionError(f"exit code {code} expected: {ran}")
@@ -197,7 +198,7 @@ class Cli:
 
     def start(self, *args):
         """A verb that goes on by itself."""
-        return subprocess.Popen([RAMET, *map(str, args)], env=self.env, stdout=subprocess.PIPE,
+        return subprocess.Popen([*self.prefix, RAMET, *map(str, args)], env=self.env, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
     def deploy(self, path, *options, code=OK):
