@@ -40,7 +40,8 @@ struct raw_limits {
 /* the file as it is written; what it leaves out is NULL or 0 */
 struct raw {
 	uint32_t node;
-	char *name, *dir, *client_socket, *listen, *data, *transport, *pager, *log_level, *python;
+	char *name, *dir, *hide, *client_socket, *listen, *data, *transport, *pager, *log_level,
+		*python;
 	struct raw_pools pools;
 	struct raw_limits limits;
 	struct raw_peer *peers;
@@ -82,6 +83,7 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_UINT("node", CYAML_FLAG_DEFAULT, struct raw, node),
 	OPTIONAL_TEXT(struct raw, name),
 	OPTIONAL_TEXT(struct raw, dir),
+	OPTIONAL_TEXT(struct raw, hide),
 	OPTIONAL_TEXT(struct raw, client_socket),
 	OPTIONAL_TEXT(struct raw, listen),
 	OPTIONAL_TEXT(struct raw, data),
@@ -172,7 +174,33 @@ static int duration(const struct reading *reading, const char *key, const char *
 	return 0;
 }
 
-/* name, dir, socket */
+static bool is_below(const char *dir, const char *path)
+{
+	size_t len = strlen(dir);
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+/* An instance acts as its user: with the socket in sight it could call what that user may call. */
+static int check_hidden(const struct reading *reading, const struct node_config *config)
+{
+	static const char *const own[] = {"/run", "/tmp", "/var/run"}; /* of each sandbox */
+	if (strcmp(config->hide, "/") == 0)
+		return bad(reading, "hide", "is the root: instances would see nothing");
+	if (strcmp(config->dir, config->hide) != 0 && !is_below(config->hide, config->dir))
+		return bad(reading, "hide", "\"%s\" does not contain dir: instances would see it",
+			config->hide);
+	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+		if (is_below(own[i], config->client_socket))
+			return 0;
+	}
+	if (!is_below(config->hide, config->client_socket))
+		return bad(reading, "client_socket",
+			"\"%s\": instances would see it; it must be below dir, /run or /tmp",
+			config->client_socket);
+	return 0;
+}
+
+/* name, dir, hide, socket */
 static int check_self(
 	const struct reading *reading, const struct raw *raw, struct node_config *config)
 {
@@ -189,11 +217,15 @@ static int check_self(
 	if (rc == 0)
 		rc = path(reading, "dir", raw->dir ? raw->dir : DEFAULT_DIR, config->dir,
 			sizeof(config->dir));
+	if (rc == 0)
+		rc = path(reading, "hide", raw->hide ? raw->hide : config->dir, config->hide,
+			sizeof(config->hide));
 	if (rc < 0)
 		return rc;
 	snprintf(socket, sizeof(socket), "%s/rametd.sock", config->dir);
-	return path(reading, "client_socket", raw->client_socket ? raw->client_socket : socket,
+	rc = path(reading, "client_socket", raw->client_socket ? raw->client_socket : socket,
 		config->client_socket, sizeof(config->client_socket));
+	return rc < 0 ? rc : check_hidden(reading, config);
 }
 
 static int check_addresses(

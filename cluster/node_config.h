@@ -25,6 +25,7 @@ struct node_config {
 	uint32_t node;
 	char name[MEMBER_NAME_MAX + 1]; /* default: the host's name */
 	char dir[NODE_PATH_MAX]; /* default /var/lib/ramet */
+	char hide[NODE_PATH_MAX]; /* instances see nothing below it; default: dir */
 	char client_socket[108]; /* default <dir>/rametd.sock */
 	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
 	char data[TRANSPORT_ADDR_MAX]; /* transport */

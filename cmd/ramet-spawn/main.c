@@ -24,16 +24,18 @@
 static const char usage[] =
 	"usage: ramet-spawn [options]   (started by rametd, connected to it by descriptor 3)\n"
 	"  --store DIR      show DIR read-only as /ramet in sandboxes\n"
+	"  --hide DIR       show nothing of DIR in sandboxes\n"
 	"  --node NAME      name of this node's cgroups (default: node)\n"
 	"  --stub PATH      the template stub (default: ramet-stub next to this program)\n"
 	"  --sandboxes N    sandboxes to keep ready\n"
 	"  --stubs N        stubs to keep ready\n"
 	"  --log LEVEL      error, warn, info or debug\n";
 
-enum { OPT_STORE = 1, OPT_NODE, OPT_STUB, OPT_SANDBOXES, OPT_STUBS, OPT_LOG, OPT_HELP };
+enum { OPT_STORE = 1, OPT_HIDE, OPT_NODE, OPT_STUB, OPT_SANDBOXES, OPT_STUBS, OPT_LOG, OPT_HELP };
 
 static const struct option options[] = {
 	{"store", required_argument, NULL, OPT_STORE},
+	{"hide", required_argument, NULL, OPT_HIDE},
 	{"node", required_argument, NULL, OPT_NODE},
 	{"stub", required_argument, NULL, OPT_STUB},
 	{"sandboxes", required_argument, NULL, OPT_SANDBOXES},
@@ -58,6 +60,9 @@ static int set_option(
 	switch (option) {
 	case OPT_STORE:
 		config->store_dir = value;
+		return value[0] == '/' && strcmp(value, "/") != 0 ? 0 : -1;
+	case OPT_HIDE:
+		config->hide_dir = value;
 		return value[0] == '/' && strcmp(value, "/") != 0 ? 0 : -1;
 	case OPT_NODE:
 		config->node = value;

@@ -41,16 +41,19 @@ static int serve(const int ready[2])
 
 int main(int argc, char **argv)
 {
-	if (argc > 2 || (argc == 2 && argv[1][0] != '/')) {
-		fprintf(stderr, "usage: ramet-sandbox [STORE]   (started by ramet-spawn)\n");
+	if (argc != 3) {
+		fprintf(stderr,
+			"usage: ramet-sandbox STORE HIDE   (started by ramet-spawn; \"\": none)\n");
 		return 2;
 	}
+	const char *store = argv[1][0] ? argv[1] : NULL;
+	const char *hidden = argv[2][0] ? argv[2] : NULL;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGCHLD, SIG_IGN);
 
 	struct sandbox_reply reply = {0};
 	int ready[2] = {-1, -1};
-	int rc = sandbox_root_enter(argc == 2 ? argv[1] : NULL, &reply);
+	int rc = sandbox_root_enter(store, hidden, &reply);
 	if (rc == 0 && pipe2(ready, O_CLOEXEC) < 0)
 		rc = sandbox_fail(&reply, "create", "a pipe");
 	if (answer(&reply) < 0 || rc < 0)

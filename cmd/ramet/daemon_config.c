@@ -19,6 +19,7 @@ static void write_config(FILE *f, const struct cluster *c, unsigned node)
 	fprintf(f, "node: %u\nname: n%u-%s\n", node, node, c->tag);
 	cluster_path(c, node, "", path);
 	quoted(f, "dir", path);
+	quoted(f, "hide", c->dir);
 	cluster_path(c, node, "client.sock", path);
 	quoted(f, "client_socket", path);
 	cluster_host(c, node, host);

@@ -119,6 +119,7 @@ static int start_spawn(
 		.spawn_path = spawn,
 		.stub_path = stub,
 		.store_dir = store,
+		.hide_dir = daemon->config.hide,
 		.node_name = name,
 		.sandboxes = daemon->config.pool_sandboxes,
 		.stubs = daemon->config.pool_stubs,

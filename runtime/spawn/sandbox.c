@@ -277,7 +277,8 @@ static int start_helper(struct sandbox_pool *pool, struct ramet_err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	pool->socket = sockets[0];
-	const char *argv[] = {pool->options.helper, pool->options.store_dir, NULL};
+	const char *store = pool->options.store_dir, *hidden = pool->options.hide_dir;
+	const char *argv[] = {pool->options.helper, store ? store : "", hidden ? hidden : "", NULL};
 	pid_t pid;
 	int rc = exec_helper(argv, sockets[1], &pid, err);
 	close(sockets[1]);

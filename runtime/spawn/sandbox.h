@@ -26,6 +26,7 @@ struct sandbox {
 struct sandbox_options {
 	const char *helper; /* path of ramet-sandbox */
 	const char *store_dir; /* shown as /ramet; NULL: none */
+	const char *hide_dir; /* not shown; NULL: none */
 	unsigned target; /* sandboxes to keep ready */
 };
 

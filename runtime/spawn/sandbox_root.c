@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -135,6 +136,58 @@ static int show_machine(struct sandbox_reply *reply)
 	return 0;
 }
 
+static int make_dirs(char *path, size_t from, struct sandbox_reply *reply)
+{
+	for (char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		int rc = slash == path + from ? 0 : make_dir(path, 0755, reply);
+		*slash = '/';
+		if (rc < 0)
+			return rc;
+	}
+	return make_dir(path, 0755, reply);
+}
+
+/* What is the daemons' alone is hidden: sockets, configurations. The store, if it is there, stays
+ * at its own path too, by which profilers look for the files that are mapped from it. */
+static int hide(const char *dir, const char *store_dir, struct sandbox_reply *reply)
+{
+	char target[sizeof(BASE) + PATH_MAX], inside[sizeof(BASE) + PATH_MAX];
+	struct stat st;
+	snprintf(target, sizeof(target), BASE "%s", dir);
+	if (lstat(target, &st) < 0) /* below what is not shown anyhow */
+		return errno == ENOENT ? 0 : sandbox_fail(reply, "look at", target);
+	size_t len = strlen(dir);
+	bool holds = store_dir && strncmp(store_dir, dir, len) == 0 && store_dir[len] == '/';
+	auto_close int store = holds ? tree_clone(store_dir) : -1;
+	if (holds && store < 0)
+		return sandbox_fail(reply, "clone the mount of", store_dir);
+	if (mount("ramet", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") <
+		0)
+		return sandbox_fail(reply, "hide", dir);
+	if (holds) {
+		snprintf(inside, sizeof(inside), BASE "%s", store_dir);
+		if (make_dirs(inside, strlen(target), reply) < 0 ||
+			attach_readonly(store, inside, reply) < 0)
+			return -1;
+	}
+	if (mount(NULL, target, NULL,
+		    MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return sandbox_fail(reply, "make read-only", target);
+	return 0;
+}
+
+/* Symbolic links on the way would lead past what is hidden. */
+static int resolve(const char **dir, char real[PATH_MAX], struct sandbox_reply *reply)
+{
+	if (!*dir)
+		return 0;
+	if (!realpath(*dir, real))
+		return sandbox_fail(reply, "resolve", *dir);
+	*dir = real;
+	return 0;
+}
+
 /* --- /dev --- */
 
 static int make_device(
@@ -233,9 +286,12 @@ static int enter_base(struct sandbox_reply *reply)
 	return chdir("/") < 0 ? sandbox_fail(reply, "enter", "/") : 0;
 }
 
-int sandbox_root_enter(const char *store_dir, struct sandbox_reply *reply)
+int sandbox_root_enter(const char *store_dir, const char *hide_dir, struct sandbox_reply *reply)
 {
+	char real_store[PATH_MAX], real_hide[PATH_MAX];
 	umask(0);
+	if (resolve(&store_dir, real_store, reply) < 0 || resolve(&hide_dir, real_hide, reply) < 0)
+		return -1;
 	if (unshare(CLONE_NEWNS) < 0)
 		return sandbox_fail(reply, "unshare", "the mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -248,6 +304,8 @@ int sandbox_root_enter(const char *store_dir, struct sandbox_reply *reply)
 		return sandbox_fail(reply, "mount tmpfs on", BASE);
 	if (make_own(reply) < 0 || show_topology(topology, reply) < 0 || show_machine(reply) < 0 ||
 		show_proc(reply) < 0)
+		return -1;
+	if (hide_dir && hide(hide_dir, store_dir, reply) < 0)
 		return -1;
 	if (store_dir && attach_readonly(store, BASE "/ramet", reply) < 0)
 		return -1;

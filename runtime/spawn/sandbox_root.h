@@ -7,9 +7,9 @@
 struct sandbox_reply;
 
 /* sandbox_root_enter - leave the machine's mount namespace for one that shows: the top-level
- * directories read-only, few devices, empty /proc, /tmp and /run, and store_dir (may be NULL) as
- * /ramet. -1 with *reply filled in. */
-int sandbox_root_enter(const char *store_dir, struct sandbox_reply *reply);
+ * directories read-only, few devices, empty /proc, /tmp and /run, nothing of what is below
+ * hide_dir, and store_dir as /ramet; either may be NULL. -1 with *reply filled in. */
+int sandbox_root_enter(const char *store_dir, const char *hide_dir, struct sandbox_reply *reply);
 /* sandbox_fail - say in *reply what failed, from errno; returns -1 */
 int sandbox_fail(struct sandbox_reply *reply, const char *what, const char *on);
 /* sandbox_readonly - make target and every mount below it read-only and private, without set-uid

@@ -151,6 +151,7 @@ static void command_build(struct command *command, const struct spawn_options *o
 	snprintf(command->sandboxes, sizeof(command->sandboxes), "%u", options->sandboxes);
 	snprintf(command->stubs, sizeof(command->stubs), "%u", options->stubs);
 	command_add(command, "--store", options->store_dir);
+	command_add(command, "--hide", options->hide_dir);
 	command_add(command, "--node", options->node_name);
 	command_add(command, "--stub", options->stub_path);
 	command_add(command, "--log", options->log_level);

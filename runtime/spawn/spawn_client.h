@@ -51,6 +51,7 @@ struct spawn_options {
 	const char *stub_path; /* ramet-stub */
 	const char
 		*store_dir; /* absolute; instances see it read-only as SPAWN_INSIDE. NULL: none */
+	const char *hide_dir; /* absolute; instances see nothing of it. NULL: none */
 	const char *node_name; /* names cgroups: letters, digits, '.', '_', '-' */
 	unsigned sandboxes; /* kept ready; 0: the default */
 	unsigned stubs; /* kept ready; 0: the default */

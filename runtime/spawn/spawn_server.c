@@ -75,6 +75,7 @@ static int set_up_sandboxes(struct spawn_server *server, struct ramet_err *err)
 	struct sandbox_options options = {
 		.helper = server->config.sandbox_path,
 		.store_dir = server->config.store_dir,
+		.hide_dir = server->config.hide_dir,
 		.target = server->config.sandboxes,
 	};
 	struct ramet_err why = {0};

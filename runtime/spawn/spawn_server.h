@@ -10,6 +10,7 @@
 
 struct spawn_config {
 	const char *store_dir; /* NULL: none */
+	const char *hide_dir; /* NULL: none */
 	const char *node;
 	const char *stub_path;
 	const char *sandbox_path; /* ramet-sandbox */

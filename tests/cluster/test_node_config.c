@@ -27,6 +27,7 @@ static void test_defaults(void)
 	CHECK_INT(config.node, 3);
 	CHECK(config.name[0] != 0);
 	CHECK_STR(config.dir, "/var/lib/ramet");
+	CHECK_STR(config.hide, "/var/lib/ramet");
 	CHECK_STR(config.client_socket, "/var/lib/ramet/rametd.sock");
 	CHECK_STR(config.listen, "127.0.0.1:0");
 	CHECK_STR(config.data, "127.0.0.1:0");
@@ -45,6 +46,7 @@ static void test_everything(void)
 	static const char text[] = "node: 2\n"
 				   "name: n2\n"
 				   "dir: /srv/ramet/\n"
+				   "hide: /srv\n"
 				   "client_socket: /run/ramet.sock\n"
 				   "listen: \"10.0.0.2:7400\"\n"
 				   "data: \"[fd00::2]:7401\"\n"
@@ -66,6 +68,7 @@ static void test_everything(void)
 	struct ramet_err err = {0};
 	REQUIRE_OK(load(text, &config, &err), &err);
 	CHECK_STR(config.dir, "/srv/ramet");
+	CHECK_STR(config.hide, "/srv");
 	CHECK_STR(config.client_socket, "/run/ramet.sock");
 	CHECK_STR(config.listen, "10.0.0.2:7400");
 	CHECK_STR(config.data, "[fd00::2]:7401");
@@ -102,6 +105,10 @@ static void test_errors_name_the_key(void)
 		{"node: 1\nliten: a:1\n", "liten"},
 		{"node: 1\nname: \"a b\"\n", ": name: "},
 		{"node: 1\ndir: relative\n", ": dir: "},
+		{"node: 1\nhide: /\n", ": hide: "},
+		{"node: 1\ndir: /srv/ramet\nhide: /srv/other\n", ": hide: "},
+		{"node: 1\ndir: /srv/ramet\nhide: /srv/ram\n", ": hide: "},
+		{"node: 1\nclient_socket: /srv/ramet.sock\n", ": client_socket: "},
 		{"node: 1\nlisten: nowhere\n", ": listen: "},
 		{"node: 1\nlisten: \"host:99999\"\n", ": listen: "},
 		{"node: 1\nlisten: \"fd00::1:80\"\n", ": listen: "},

@@ -35,7 +35,7 @@
 #pragma weak ramet_fail
 
 #define EXPORT __attribute__((visibility("default")))
-#define OUTPUT_MAX 32768
+#define OUTPUT_MAX 65536
 
 static char input_text[OUTPUT_MAX], output_text[OUTPUT_MAX];
 
@@ -192,8 +192,8 @@ static long raise_limit(const char *v)
 	struct rlimit limit;
 	if (getrlimit((__rlimit_resource_t)resource, &limit) < 0)
 		return -1;
-	if (limit.rlim_max == RLIM_INFINITY) { /* nothing is above it */
-		errno = EPERM;
+	if (limit.rlim_max == RLIM_INFINITY) {
+		errno = ENODATA; /* nothing is above it */
 		return -1;
 	}
 	limit.rlim_max++;
@@ -228,6 +228,11 @@ static long trace(const char *pid)
 	return ptrace(PTRACE_ATTACH, (pid_t)atoi(pid), NULL, NULL);
 }
 static long read_memory(const char *pid)
+{
+	return in_proc(pid, "mem", O_RDONLY);
+}
+
+static long write_memory(const char *pid)
 {
 	return in_proc(pid, "mem", O_RDWR);
 }
@@ -324,10 +329,11 @@ static long open_mapped(int flags)
 	long rc = -1;
 	errno = ENOENT;
 	while (maps && fgets(line, sizeof(line), maps)) {
-		char path[64], range[40];
-		if (!strstr(line, "memfd:") || sscanf(line, "%39s", range) != 1)
+		char path[64];
+		unsigned long start, end;
+		if (!strstr(line, "memfd:") || sscanf(line, "%lx-%lx", &start, &end) != 2)
 			continue;
-		snprintf(path, sizeof(path), "/proc/self/map_files/%s", range);
+		snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", start, end);
 		rc = opened(open(path, flags | O_CLOEXEC));
 		break;
 	}
@@ -383,11 +389,13 @@ static const struct {
 	{"pid", "signal", signal_it},
 	{"pid", "trace", trace},
 	{"pid", "read_memory", read_memory},
+	{"pid", "write_memory", write_memory},
 	{"pid", "see_root", see_root},
 	{"pid", "read_vm", read_vm},
 	{"pid", "take_fd", take_fd},
 	{"init", "trace", trace},
 	{"init", "read_memory", read_memory},
+	{"init", "write_memory", write_memory},
 	{"init", "see_root", see_root},
 	{"init", "read_vm", read_vm},
 	{"init", "take_fd", take_fd},
