@@ -47,7 +47,7 @@ void seed_expose(struct seed *seed)
 		return;
 	}
 	if (segments_add(seed->seeds->node->segments, seed->app->uid, seed->image->base,
-		    seed->image->npages * RFORK_PAGE, on_exposed, seed, &seed->segment, &err) < 0)
+		    image_bytes(seed->image), on_exposed, seed, &seed->segment, &err) < 0)
 		log_err(LOG_WARN, "seed.expose", &err);
 }
 

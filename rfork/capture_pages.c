@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/hash.h"
 #include "rfork/descriptor.h"
 
 #include <fcntl.h>
@@ -180,6 +181,8 @@ static void take_pages(struct capture_pages *pages, struct cut *c, struct copy_b
 			cut_take(c, page, zero);
 		if (zero)
 			continue;
+		descriptor_build_sum(c->build, c->image_page + page - c->first,
+			hash64(batch->bytes + at * RFORK_PAGE, RFORK_PAGE));
 		batch_add(batch, at, c->offset + (page - c->first) * RFORK_PAGE);
 		pages->stored_pages++;
 	}

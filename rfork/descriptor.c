@@ -113,6 +113,9 @@ static int pieces_check(const struct descriptor_view *v, struct ramet_err *err)
 		if (rc < 0)
 			return rc;
 	}
+	if (v->header->sums_offset && v->header->sums_offset < image_end)
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: its checksums lie within its image pieces");
 	if (image_page != v->header->image_pages)
 		return err_set(err, RAMET_EPROTO,
 			"descriptor: its pieces hold %llu image pages, its header says %llu",
@@ -140,6 +143,20 @@ static int files_check(const struct descriptor_view *v, struct ramet_err *err)
 			return rc;
 	}
 	return string_check(v, 0, "working directory", err);
+}
+
+/* where checksums that are not in the descriptor lie in the image file */
+static int sums_check(const struct descriptor_header *h, struct ramet_err *err)
+{
+	uint64_t blocks = descriptor_sum_blocks(h);
+	if (h->sums.count != (blocks ? blocks : h->image_pages))
+		return err_set(err, RAMET_EPROTO, "descriptor: %u checksums for %llu pages",
+			h->sums.count, (unsigned long long)h->image_pages);
+	if (h->sums_offset % RFORK_PAGE || h->sums_offset > h->image_file_bytes ||
+		blocks * RFORK_PAGE > h->image_file_bytes - h->sums_offset)
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: its checksums lie outside the image file");
+	return 0;
 }
 
 static int header_check(const struct descriptor_header *h, uint64_t len, struct ramet_err *err)
@@ -196,6 +213,7 @@ int descriptor_open(
 		{&h->fds, sizeof(struct seed_fd), 64, "open files"},
 		{&h->auxv, 16, 64, "auxv pairs"},
 		{&h->zeros, 8, words, "words of zero pages"},
+		{&h->sums, 8, DESCRIPTOR_MAX_SUMS, "checksums"},
 		{&h->strings, 1, DESCRIPTOR_MAX_BYTES, "bytes of strings"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
@@ -208,6 +226,9 @@ int descriptor_open(
 		return err_set(err, RAMET_EPROTO,
 			"descriptor: %u words of zero pages for %llu pages", h->zeros.count,
 			(unsigned long long)h->image_pages);
+	rc = sums_check(h, err);
+	if (rc < 0)
+		return rc;
 	const char *base = bytes;
 	struct descriptor_view v = {.header = h,
 		.pieces = (const void *)(base + h->pieces.offset),
@@ -215,6 +236,7 @@ int descriptor_open(
 		.fds = (const void *)(base + h->fds.offset),
 		.auxv = (const void *)(base + h->auxv.offset),
 		.zeros = (const void *)(base + h->zeros.offset),
+		.sums = (const void *)(base + h->sums.offset),
 		.strings = base + h->strings.offset,
 		.npieces = h->pieces.count,
 		.nfiles = h->files.count,

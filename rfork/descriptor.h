@@ -11,11 +11,17 @@
 #include <stdint.h>
 
 #define DESCRIPTOR_MAGIC "RAMETSD"
-#define DESCRIPTOR_VERSION 1u
-#define DESCRIPTOR_MAX_BYTES (16u << 20)
+#define DESCRIPTOR_VERSION 2u
+#define DESCRIPTOR_MAX_BYTES (48u << 20)
 #define DESCRIPTOR_MAX_PIECES 65536u
 #define DESCRIPTOR_MAX_FILES 4096u
 #define DESCRIPTOR_MAX_IMAGE_PAGES (1ull << 28) /* 1 TiB */
+
+/* Checksums of up to so many pages (4 GiB of image) are in the descriptor itself. Larger images have
+ * them in the image's memfd, in blocks of a page that are read when they are needed; then the
+ * descriptor has those blocks' checksums. */
+#define DESCRIPTOR_MAX_SUMS (1u << 20)
+#define DESCRIPTOR_BLOCK_SUMS 512u /* checksums in a block */
 
 #define SEED_ID_BYTES 16
 #define RFORK_PAGE 4096ull
@@ -127,6 +133,10 @@ struct descriptor_header {
 	struct descriptor_section auxv; /* uint64_t pairs, at most 64 */
 	struct descriptor_section
 		zeros; /* uint64_t words: bit set = image page is all zeros and never fetched */
+	/* uint64_t, XXH3: of each page of the image (0 for pages of zeros); or of each block of such
+	 * checksums, if sums_offset says where in the memfd those are, behind every piece */
+	struct descriptor_section sums;
+	uint64_t sums_offset; /* 0: in `sums` */
 	struct descriptor_section strings; /* bytes, each string terminated; cwd is at offset 0 */
 };
 
@@ -138,9 +148,18 @@ struct descriptor_view {
 	const struct seed_fd *fds;
 	const uint64_t *auxv;
 	const uint64_t *zeros;
+	const uint64_t *sums;
 	const char *strings;
 	uint32_t npieces, nfiles, nfds, nauxv, nstrings;
 };
+
+/* descriptor_sum_blocks - blocks of checksums behind the image's pages; 0: they are in `sums` */
+static inline uint64_t descriptor_sum_blocks(const struct descriptor_header *header)
+{
+	return header->sums_offset
+		       ? (header->image_pages + DESCRIPTOR_BLOCK_SUMS - 1) / DESCRIPTOR_BLOCK_SUMS
+		       : 0;
+}
 
 struct ramet_err;
 /* RAMET_EPROTO (malformed), RAMET_EVERSION, RAMET_ECHECKSUM; the message names the field. bytes:

@@ -1,7 +1,9 @@
 /* The writing half of the descriptor's format; descriptor.c is the reading half. */
 #include "rfork/descriptor_build.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/hash.h"
 
 #include <stdbool.h>
@@ -23,7 +25,8 @@ void descriptor_build_init(struct descriptor_build *b, const char *cwd)
 
 void descriptor_build_fini(struct descriptor_build *b)
 {
-	struct buf *all[] = {&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->strings};
+	struct buf *all[] = {&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->sums,
+		&b->strings};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		buf_fini(all[i]);
 }
@@ -98,6 +101,39 @@ void descriptor_build_zero(struct descriptor_build *b, uint64_t page)
 		((uint64_t *)(void *)b->zeros.data)[page / 64] |= 1ull << (page % 64);
 }
 
+static void sums_extend(struct descriptor_build *b, uint64_t count)
+{
+	size_t len = count * sizeof(uint64_t);
+	if (b->sums.oom || b->sums.len >= len)
+		return;
+	size_t from = b->sums.len;
+	void *room = buf_extend(&b->sums, len - from);
+	if (room)
+		memset(room, 0, len - from);
+}
+
+void descriptor_build_sum(struct descriptor_build *b, uint64_t page, uint64_t sum)
+{
+	sums_extend(b, page);
+	buf_append(&b->sums, &sum, sizeof(sum));
+}
+
+/* checksums that are too many become the end of the image, in whole blocks; *roots: the blocks' */
+static void sums_apart(struct descriptor_build *b, struct buf *roots)
+{
+	struct descriptor_header *h = &b->header;
+	uint64_t blocks = (h->image_pages + DESCRIPTOR_BLOCK_SUMS - 1) / DESCRIPTOR_BLOCK_SUMS;
+	sums_extend(b, blocks * DESCRIPTOR_BLOCK_SUMS);
+	if (b->sums.oom)
+		return;
+	h->sums_offset = b->next_offset;
+	h->image_file_bytes = h->sums_offset + blocks * RFORK_PAGE;
+	for (uint64_t i = 0; i < blocks; i++) {
+		uint64_t sum = hash64(b->sums.data + i * RFORK_PAGE, RFORK_PAGE);
+		buf_append(roots, &sum, sizeof(sum));
+	}
+}
+
 uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uint32_t flags)
 {
 	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
@@ -136,16 +172,22 @@ static void append_section(
 int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ramet_err *err)
 {
 	struct descriptor_header *h = &b->header;
+	CLEANUP(buf_fini) struct buf roots = {0};
 	zeros_extend(b, h->image_pages);
+	sums_extend(b, h->image_pages);
+	if (h->image_pages > DESCRIPTOR_MAX_SUMS ||
+		(h->image_pages > 0 && fault_hit("descriptor.sums_apart")))
+		sums_apart(b, &roots);
 	buf_append(out, h, sizeof(*h));
 	append_section(out, &b->pieces, sizeof(struct seed_piece), &h->pieces);
 	append_section(out, &b->files, sizeof(struct seed_file), &h->files);
 	append_section(out, &b->fds, sizeof(struct seed_fd), &h->fds);
 	append_section(out, &b->auxv, 16, &h->auxv);
 	append_section(out, &b->zeros, 8, &h->zeros);
+	append_section(out, h->sums_offset ? &roots : &b->sums, 8, &h->sums);
 	append_section(out, &b->strings, 1, &h->strings);
 	if (out->oom || b->pieces.oom || b->files.oom || b->fds.oom || b->auxv.oom ||
-		b->zeros.oom || b->strings.oom)
+		b->zeros.oom || b->sums.oom || roots.oom || b->strings.oom)
 		return err_nomem(err);
 	if (out->len > DESCRIPTOR_MAX_BYTES)
 		return err_set(err, RAMET_ELIMIT, "the descriptor would have %zu bytes, at most %u",

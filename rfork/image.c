@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +24,13 @@ static void image_destroy(struct image *image)
 	if (!image)
 		return;
 	if (image->base)
-		munmap(image->base, image->npages * RFORK_PAGE);
+		munmap(image->base, image_bytes(image));
 	if (image->desc_bytes)
 		munmap(image->desc_bytes, image->desc.header->total_len);
 	close_keep_errno(image->desc_fd);
 	close_keep_errno(image->fd);
 	free(image->present);
+	free(image->blocks);
 	free(image);
 }
 DEFINE_CLEANUP(struct image, image_destroy)
@@ -106,7 +108,7 @@ static int image_map_dense(struct image *image, int fd, struct ramet_err *err)
 {
 	if (image->npages == 0)
 		return 0;
-	void *base = mmap(NULL, image->npages * RFORK_PAGE, PROT_NONE,
+	void *base = mmap(NULL, image_bytes(image), PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return err_errno(err, RAMET_ENOMEM, "reserve %llu pages of image",
@@ -122,6 +124,22 @@ static int image_map_dense(struct image *image, int fd, struct ramet_err *err)
 			return err_errno(err, errno == ENOMEM ? RAMET_ENOMEM : RAMET_EIO,
 				"map image piece %u of %u", i, image->desc.npieces);
 	}
+	if (image->nblocks > 0 &&
+		mmap(image->base + image->npages * RFORK_PAGE, image->nblocks * RFORK_PAGE,
+			PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, fd,
+			(off_t)image->desc.header->sums_offset) == MAP_FAILED)
+		return err_errno(err, RAMET_ENOMEM, "map the checksums of an image");
+	return 0;
+}
+
+static int image_init_blocks(struct image *image, bool all, struct ramet_err *err)
+{
+	uint64_t words = image->nblocks / 64 + 1;
+	image->blocks = calloc(words, sizeof(*image->blocks));
+	if (!image->blocks)
+		return err_nomem(err);
+	for (uint64_t i = 0; i < words; i++)
+		atomic_init(&image->blocks[i], all ? UINT64_MAX : 0);
 	return 0;
 }
 
@@ -169,12 +187,15 @@ static int image_make(const void *descriptor, uint64_t len, int fd, struct image
 	if (rc < 0)
 		return rc;
 	image->npages = image->desc.header->image_pages;
+	image->nblocks = descriptor_sum_blocks(image->desc.header);
 	int pages = fd < 0 ? image->fd : fd;
 	rc = image_size_file(image, pages, err);
 	if (rc == 0)
 		rc = image_map_dense(image, pages, err);
 	if (rc == 0)
 		rc = image_init_present(image, fd >= 0, err);
+	if (rc == 0)
+		rc = image_init_blocks(image, fd >= 0, err);
 	if (rc < 0)
 		return rc;
 	*ret_image = steal_ptr(&image);
@@ -225,11 +246,11 @@ bool image_mark(struct image *image, uint64_t page)
 	return true;
 }
 
-static int store_bytes(const struct image *image, const void *src, uint64_t len, uint64_t offset)
+static int store_bytes(int fd, const void *src, uint64_t len, uint64_t offset)
 {
 	for (uint64_t done = 0; done < len;) {
 		ssize_t n = pwrite(
-			image->fd, (const char *)src + done, len - done, (off_t)(offset + done));
+			fd, (const char *)src + done, len - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -237,6 +258,13 @@ static int store_bytes(const struct image *image, const void *src, uint64_t len,
 		done += (uint64_t)n;
 	}
 	return 0;
+}
+
+int image_write(int fd, const void *bytes, uint64_t len, uint64_t offset, struct ramet_err *err)
+{
+	return store_bytes(fd, bytes, len, offset) < 0
+		       ? err_errno(err, RAMET_EIO, "write to an image")
+		       : 0;
 }
 
 int image_store(struct image *image, uint64_t first, uint64_t count, const void *src)
@@ -251,7 +279,7 @@ int image_store(struct image *image, uint64_t first, uint64_t count, const void 
 			return RAMET_EIO;
 		uint64_t skip = first - piece->image_page;
 		uint64_t n = MIN(count, piece->pages - skip);
-		int rc = store_bytes(image, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
+		int rc = store_bytes(image->fd, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
 		if (rc < 0)
 			return rc;
 		for (uint64_t page = first; page < first + n; page++)
@@ -273,6 +301,49 @@ int image_fill_zero(struct image *image, uint64_t page)
 		if (errno != EINTR)
 			return RAMET_EIO;
 	return 0;
+}
+
+/* --- checksums --- */
+
+static unsigned char *block_bytes(const struct image *image, uint64_t block)
+{
+	return image->base + (image->npages + block) * RFORK_PAGE;
+}
+
+uint64_t image_sum_missing(const struct image *image, uint64_t page)
+{
+	uint64_t block = page / DESCRIPTOR_BLOCK_SUMS;
+	if (image->nblocks == 0 || image_page_is_zero(image, page) ||
+		atomic_load_explicit(&image->blocks[block / 64], memory_order_acquire) >>
+				(block % 64) &
+			1)
+		return 0;
+	return image->npages + block;
+}
+
+int image_sum_store(struct image *image, uint64_t page, const void *bytes)
+{
+	uint64_t block = page - image->npages;
+	if (hash64(bytes, RFORK_PAGE) != image->desc.sums[block])
+		return RAMET_ECHECKSUM;
+	uint64_t offset = image->desc.header->sums_offset + block * RFORK_PAGE;
+	int rc = store_bytes(image->fd, bytes, RFORK_PAGE, offset);
+	if (rc == 0)
+		atomic_fetch_or_explicit(&image->blocks[block / 64], 1ull << (block % 64),
+			memory_order_acq_rel);
+	return rc;
+}
+
+bool image_sum_ok(const struct image *image, uint64_t page, const void *bytes)
+{
+	const uint64_t *sums = image->desc.sums;
+	if (image_page_is_zero(image, page))
+		return true; /* its bytes are never used */
+	if (image->nblocks > 0) {
+		sums = (const void *)block_bytes(image, page / DESCRIPTOR_BLOCK_SUMS);
+		page %= DESCRIPTOR_BLOCK_SUMS;
+	}
+	return hash64(bytes, RFORK_PAGE) == sums[page];
 }
 
 uint64_t image_resident(const struct image *image)

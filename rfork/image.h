@@ -18,8 +18,10 @@ struct image {
 	void *desc_bytes; /* read-only mapping of desc_fd */
 	int desc_fd; /* sealed memfd */
 	int fd; /* the pages; sealed against shrinking */
-	unsigned char *base; /* dense: image_pages * 4096 bytes, or NULL when image_pages is 0 */
+	unsigned char *base; /* dense: image_bytes(), or NULL when image_pages is 0 */
 	uint64_t npages;
+	uint64_t nblocks; /* of checksums, after the pages in the dense mapping; 0: see descriptor.h */
+	_Atomic uint64_t *blocks; /* bitmap: which of those are there */
 	_Atomic uint64_t *present; /* bitmap by image page: valid in the memfd */
 	atomic_uint_fast64_t npresent;
 	atomic_uint refs;
@@ -35,11 +37,18 @@ int image_memfd(const uint8_t seed_id[SEED_ID_BYTES], int *ret_fd, struct ramet_
  * from image_memfd(), is taken when it returns 0. */
 int image_adopt(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
 	struct ramet_err *err);
+/* image_write - len bytes to offset of an image's memfd */
+int image_write(int fd, const void *bytes, uint64_t len, uint64_t offset, struct ramet_err *err);
 struct image *image_get(struct image *image);
 void image_put(struct image *image); /* NULL is fine; the last put unmaps and closes */
 DEFINE_CLEANUP(struct image, image_put)
 #define auto_image AUTO(image_put)
 
+/* what peers may read: pages, then blocks of checksums, which count as pages npages, npages + 1 … */
+static inline uint64_t image_bytes(const struct image *image)
+{
+	return (image->npages + image->nblocks) * RFORK_PAGE;
+}
 static inline bool image_has(const struct image *image, uint64_t page)
 {
 	return atomic_load_explicit(&image->present[page / 64], memory_order_acquire) >>
@@ -60,6 +69,13 @@ bool image_page_is_zero(const struct image *image, uint64_t page);
 /* image_fill_zero - makes such a hole an ordinary page of zeros, so that faults on it end in the
  * kernel; any page that is there already stays as it is. 0, or RAMET_EIO */
 int image_fill_zero(struct image *image, uint64_t page);
+/* image_sum_missing - the block of checksums that a page cannot be checked without, as a page
+ * number; 0: it is here (page 0 is never one) */
+uint64_t image_sum_missing(const struct image *image, uint64_t page);
+/* image_sum_store - the bytes of such a block; RAMET_ECHECKSUM if they are not */
+int image_sum_store(struct image *image, uint64_t page, const void *bytes);
+/* image_sum_ok - whether these are the bytes of the page; its checksum is here */
+bool image_sum_ok(const struct image *image, uint64_t page, const void *bytes);
 /* bytes of memory the memfd really holds */
 uint64_t image_resident(const struct image *image);
 

@@ -17,7 +17,7 @@ struct page_source;
 /* One read: the bytes of pages[0 … count) to dst, one after the other. It belongs to the source
  * from read() until done(). */
 struct page_read {
-	uint32_t pages[PAGE_READ_MAX]; /* of the image; in any order */
+	uint32_t pages[PAGE_READ_MAX]; /* of the image; in any order; see image_bytes() */
 	unsigned count;
 	bool urgent; /* somebody is stopped until it is done */
 	/* the same pages are at this index of the source's pack; PAGE_READ_NO_PACK: not known */
@@ -25,7 +25,7 @@ struct page_read {
 	unsigned char *dst; /* in the pager's staging memory */
 
 	/* done - exactly once, never from within read(): 0, or why not. EIO, ENOMEM, EAGAIN,
-	 * ETIMEOUT and ECHECKSUM may pass; after any other error the source is not used again. */
+	 * ETIMEOUT may pass; after any other error the source is not used again. */
 	void (*done)(struct page_read *read, int status);
 
 	/* the source's own */
@@ -54,6 +54,7 @@ struct page_source {
 	/* a copy that may go at any time: RAMET_EREVOKED from it means that this copy has gone, not
 	 * that the seed is revoked */
 	bool copy;
+	unsigned rank; /* lower ones are asked first */
 	uint64_t pack_pages; /* pages of its pack; 0: it has none */
 };
 

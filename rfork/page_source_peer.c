@@ -276,6 +276,7 @@ int page_source_peer_create(struct page_peers *peers, const struct page_peer_spe
 	source->base.ops = &peer_source_ops;
 	source->base.name = peer->addr;
 	source->base.copy = spec->copy;
+	source->base.rank = spec->rank;
 	source->base.pack_pages = spec->pack_pages;
 	source->image = spec->image;
 	source->pack = spec->pack;

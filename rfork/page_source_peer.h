@@ -32,6 +32,7 @@ void page_peers_poll(struct page_peers *peers);
 struct page_peer_spec {
 	uint32_t tenant;
 	bool copy; /* see struct page_source */
+	unsigned rank;
 	char addr[TRANSPORT_ADDR_MAX];
 	uint8_t token[TRANSPORT_TOKEN_MAX]; /* used only if there is no connection yet */
 	size_t token_len;

@@ -76,6 +76,8 @@ static int pager_init_slots(
 	if (nfault > SLOTS_MAX || nbulk > SLOTS_MAX)
 		return err_set(err, RAMET_EINVAL, "pager with more than %u slots", SLOTS_MAX);
 	pager->drain_left = MIN(ndrain, nbulk);
+	pager->unchecked = options->unchecked;
+	pager->nslots = nfault + nbulk;
 	size_t pages = nfault * (size_t)PAGER_FAULT_PAGES + nbulk * (size_t)PAGE_READ_MAX;
 	pager->staging_len = pages * RFORK_PAGE;
 	pager->slots = calloc(nfault + nbulk, sizeof(*pager->slots));
@@ -91,7 +93,7 @@ static int pager_init_slots(
 	for (unsigned i = 0; i < nfault + nbulk; i++) {
 		struct pager_slot *slot = &pager->slots[i];
 		bool fault = i < nfault;
-		slot->read.dst = at;
+		slot->read.dst = slot->sums.dst = at;
 		pager_slot_init(slot);
 		list_append(fault ? &pager->fault_free : &pager->bulk_free, &slot->link);
 		at += (fault ? PAGER_FAULT_PAGES : PAGE_READ_MAX) * RFORK_PAGE;

@@ -36,6 +36,7 @@ struct pager_options {
 	unsigned fault_slots; /* reads for faults in flight at a time, of 16 pages; default 32 */
 	unsigned bulk_slots; /* the same for fetching ahead, of 64 pages; default 16 */
 	unsigned drain_slots; /* how many of those a drain may use; default 2 */
+	bool unchecked; /* pages are believed: their checksums are not compared */
 };
 
 /* pager_create - blocks until the pager's loop, which must be running in another thread, has opened
@@ -54,8 +55,12 @@ struct pager_seed_handler {
 	/* A source said that the seed is revoked: nothing more is fetched, and every child that
 	 * needs a page fails. Once. */
 	void (*on_revoked)(void *user, const struct ramet_err *err);
-	/* A source has ended (its peer died, its copy went); the others are used. Once a source. */
+	/* A source has ended (its peer died, its copy went, its bytes were wrong); the others are
+	 * used. Once a source. */
 	void (*on_source_lost)(void *user, const char *name, const struct ramet_err *err);
+	/* Pages are needed that every source has failed to give. They wait until a source is added,
+	 * or pager_seed_give_up() is called. If this is NULL, they fail at once. */
+	void (*on_starved)(void *user);
 };
 /* pager_seed_add - takes its own reference to image; handler outlives the seed */
 int pager_seed_add(struct pager *pager, struct image *image,
@@ -66,7 +71,12 @@ int pager_seed_add(struct pager *pager, struct image *image,
 void pager_seed_remove(struct pager_seed *seed);
 /* pager_seed_revoke - as if a source had said so; on_revoked is called too */
 void pager_seed_revoke(struct pager_seed *seed);
-/* Sources are tried in the order they were added. add_source takes the source when it returns 0; it
+/* pager_seed_give_up - there is no other source: what waits since on_starved fails, with what its last
+ * source said. Children that need such a page later make it starve again. */
+void pager_seed_give_up(struct pager_seed *seed);
+/* Sources are tried by rank, those of one rank in the order they were added; at any time. A page
+ * fails when all have failed to give it. One that is lost is not used again, but may be added anew.
+ * RAMET_ELIMIT: there are PAGER_SOURCES_MAX that are not lost. add_source takes the source when it returns 0; it
  * is used and destroyed on the pager's thread. */
 int pager_seed_add_peer(
 	struct pager_seed *seed, const struct page_peer_spec *spec, struct ramet_err *err);

@@ -83,6 +83,8 @@ static bool bulk_read(struct pager_bulk *bulk)
 	slot->seed = seed;
 	slot->bulk = bulk;
 	slot->owned = 0;
+	slot->tried = 0;
+	slot->failed = 0;
 	slot->read.count = 0;
 	slot->read.urgent = false;
 	slot->read.pack_first = PAGE_READ_NO_PACK;

@@ -6,6 +6,7 @@
 #include "rfork/pager.h"
 #include "rfork/pager_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
@@ -20,12 +21,15 @@ static void set_outstanding(struct pager_seed *seed, uint64_t page, bool on)
 /* --- slots --- */
 
 static void slot_on_done(struct page_read *read, int status);
+static void slot_on_sums(struct page_read *read, int status);
 
 void pager_slot_init(struct pager_slot *slot)
 {
 	list_init(&slot->link);
 	list_init(&slot->read.link);
+	list_init(&slot->sums.link);
 	slot->read.done = slot_on_done;
+	slot->sums.done = slot_on_sums;
 }
 
 void pager_slot_own(struct pager_slot *slot, uint32_t page)
@@ -100,22 +104,11 @@ static int slot_store(struct pager_slot *slot)
 	return 0;
 }
 
-static struct pager_source *next_source(struct pager_seed *seed, struct pager_source *after)
-{
-	struct list *link = after ? after->link.next : seed->sources.next;
-	for (; link != &seed->sources; link = link->next) {
-		struct pager_source *source = list_entry(link, struct pager_source, link);
-		if (!source->lost)
-			return source;
-	}
-	return NULL;
-}
-
 /* whether the same source may still do another read */
 static bool is_passing(int code)
 {
 	return code == RAMET_EIO || code == RAMET_ENOMEM || code == RAMET_EAGAIN ||
-		code == RAMET_ETIMEOUT || code == RAMET_ECHECKSUM;
+		code == RAMET_ETIMEOUT;
 }
 
 /* those who wait for pages of a pack wait for reads of the image instead */
@@ -128,70 +121,170 @@ static void slot_give_up_pack(struct pager_slot *slot)
 	slot_end(slot);
 }
 
+static void slot_fail_starved(struct pager_slot *slot)
+{
+	struct ramet_err err = {0};
+	if (slot->failed)
+		err_set(&err, slot->failed, "page %u of the seed: no source is left; the last, %s: %s",
+			slot->read.pages[0], slot->failed_by, err_text(slot->failed));
+	else
+		err_set(&err, RAMET_EPEER, "page %u of the seed: there is no source for it",
+			slot->read.pages[0]);
+	slot_fail(slot, &err);
+}
+
+static void seed_on_starved(struct loop_task *task) /* control */
+{
+	struct pager_seed *seed = container_of(task, struct pager_seed, starved_task);
+	atomic_store(&seed->starved_queued, false);
+	if (!seed->pager->gone && !seed->gone)
+		seed->handler->on_starved(seed->user);
+}
+
+void pager_slots_starved(struct pager_seed *seed, bool give_up)
+{
+	struct list slots;
+	list_init(&slots);
+	while (!list_empty(&seed->starved)) {
+		struct pager_slot *slot = list_first(&seed->starved, struct pager_slot, link);
+		list_remove(&slot->link);
+		list_append(&slots, &slot->link);
+	}
+	seed->reads++; /* the seed stays until the end of this function */
+	while (!list_empty(&slots)) {
+		struct pager_slot *slot = list_first(&slots, struct pager_slot, link);
+		list_remove(&slot->link);
+		if (seed->removed || seed->revoked)
+			slot_end(slot);
+		else if (give_up)
+			slot_fail_starved(slot);
+		else
+			pager_fetch_slot(slot);
+	}
+	seed->reads--;
+}
+
+/* every source has failed: control may know another */
+static void slot_starve(struct pager_slot *slot)
+{
+	struct pager_seed *seed = slot->seed;
+	if (!seed->handler || !seed->handler->on_starved) {
+		slot_fail_starved(slot);
+		return;
+	}
+	list_append(&seed->starved, &slot->link);
+	if (!seed->starving && !atomic_exchange(&seed->starved_queued, true))
+		pager_post_control(seed->pager, &seed->starved_task, seed_on_starved);
+	seed->starving = true;
+}
+
 /* a read that its source did not do */
 static void slot_go_on(struct pager_slot *slot, int code)
 {
 	struct pager_seed *seed = slot->seed;
 	struct pager_source *source = slot->source;
 	struct ramet_err err = {0};
-	if (seed->removed || seed->revoked) {
-		slot_end(slot);
-		return;
-	}
+	slot->source = NULL;
+	slot->failed = code;
+	snprintf(slot->failed_by, sizeof(slot->failed_by), "%s", source->name);
+	slot->tried |= 1u << source->index;
 	pager_count(&seed->counters, STAT_FAILED_READS, 1);
-	if (slot->read.pack_first != PAGE_READ_NO_PACK) {
-		source->packless = true; /* it may have been replaced: the image tells */
-		slot_give_up_pack(slot);
-		return;
-	}
-	if (code == RAMET_EREVOKED && !source->source->copy) {
+	bool packed = slot->read.pack_first != PAGE_READ_NO_PACK;
+	bool revoked = code == RAMET_EREVOKED && !source->source->copy && !packed;
+	if (revoked) {
 		err_set(&err, code, "the seed was revoked by %s", source->name);
+	} else if (packed) {
+		source->packless = true; /* it may have been replaced: the image tells */
+	} else if (!is_passing(code)) {
+		err_set(&err, code, "pages from %s: %s", source->name, err_text(code));
+		pager_source_set_lost(source, &err);
+	}
+	pager_source_done(source);
+	if (revoked)
 		pager_seed_set_revoked(seed, &err);
+	if (revoked)
 		slot_end(slot);
-		return;
-	}
-	if (!is_passing(code))
-		pager_source_set_lost(source, code);
-	slot->source = next_source(seed, source);
-	if (slot->source) {
+	else if (packed)
+		slot_give_up_pack(slot);
+	else
 		pager_fetch_slot(slot);
-		return;
-	}
-	err_set(&err, code, "page %u of the seed: no source is left; the last, %s: %s",
-		slot->read.pages[0], source->name, err_text(code));
-	slot_fail(slot, &err);
+}
+
+/* bytes that are not the seed's: the source is not believed again */
+static void slot_mismatched(struct pager_slot *slot, uint32_t page)
+{
+	const uint8_t *id = slot->seed->image->desc.header->seed_id;
+	struct ramet_err err = {0};
+	err_set(&err, RAMET_ECHECKSUM,
+		"pages from %s: page %u of seed %02x%02x%02x%02x differs from its checksum",
+		slot->source->name, page, id[0], id[1], id[2], id[3]);
+	pager_source_set_lost(slot->source, &err);
+	slot_go_on(slot, RAMET_ECHECKSUM);
 }
 
 void pager_fetch_slot(struct pager_slot *slot)
 {
 	struct pager_source *source = slot->source;
 	if (!source)
-		source = slot->source = next_source(slot->seed, NULL);
+		source = slot->source = pager_source_next(slot);
 	if (!source) {
-		struct ramet_err err = {0};
-		err_set(&err, RAMET_EPEER, "page %u of the seed: there is no source for it",
-			slot->read.pages[0]);
-		slot_fail(slot, &err);
+		slot_starve(slot);
 		return;
 	}
+	struct page_read *read = pager_verify_sums(slot) ? &slot->sums : &slot->read;
+	source->reads++;
 	int rc = fault_hit("pager.read") ? RAMET_EIO
-					 : source->source->ops->read(source->source, &slot->read);
+					 : source->source->ops->read(source->source, read);
 	if (rc < 0)
 		slot_go_on(slot, rc);
+}
+
+/* whether what has come is of use; else the slot has gone on */
+static bool slot_arrived(struct pager_slot *slot, int status)
+{
+	struct pager_source *source = slot->source;
+	if (slot->seed->removed || slot->seed->revoked) {
+		slot->source = NULL;
+		pager_source_done(source);
+		slot_end(slot); /* nobody is served after a revocation */
+		return false;
+	}
+	if (status < 0)
+		slot_go_on(slot, status);
+	return status == 0;
+}
+
+static void slot_on_sums(struct page_read *read, int status)
+{
+	struct pager_slot *slot = container_of(read, struct pager_slot, sums);
+	uint32_t page = 0;
+	if (!slot_arrived(slot, status))
+		return;
+	int rc = pager_verify_take_sums(slot, &page);
+	if (rc == RAMET_ECHECKSUM) {
+		slot_mismatched(slot, page);
+	} else if (rc < 0) {
+		slot_go_on(slot, rc);
+	} else {
+		slot->source->reads--;
+		pager_fetch_slot(slot); /* from the same source */
+	}
 }
 
 static void slot_on_done(struct page_read *read, int status)
 {
 	struct pager_slot *slot = container_of(read, struct pager_slot, read);
 	struct pager_seed *seed = slot->seed;
-	if (seed->removed || seed->revoked) {
-		slot_end(slot); /* nobody is served after a revocation */
+	uint32_t page = 0;
+	if (!slot_arrived(slot, status))
+		return;
+	if (pager_verify_pages(slot, &page) < 0) {
+		slot_mismatched(slot, page);
 		return;
 	}
-	if (status < 0) {
-		slot_go_on(slot, status);
-		return;
-	}
+	struct pager_source *source = slot->source;
+	slot->source = NULL;
+	pager_source_done(source);
 	if (slot_store(slot) < 0) {
 		struct ramet_err err = {0};
 		err_set(&err, RAMET_EIO, "no memory for page %u of the seed", read->pages[0]);
@@ -270,6 +363,8 @@ static void fetch_page(struct pager_seed *seed, uint32_t page, struct pager_chil
 	slot->seed = seed;
 	slot->bulk = NULL;
 	slot->source = NULL;
+	slot->tried = 0;
+	slot->failed = 0;
 	slot->owned = 0;
 	slot->read.count = 0;
 	slot->read.urgent = true;

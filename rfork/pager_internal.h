@@ -42,10 +42,14 @@ static inline void pager_count(struct pager_counters *counters, enum pager_stat 
 /* A part of the staging memory, and the read that uses it. */
 struct pager_slot {
 	struct page_read read;
-	struct list link; /* in a free list */
+	struct list link; /* in a free list, or pager_seed.starved */
 	struct pager_seed *seed;
 	struct pager_bulk *bulk; /* NULL: for a fault */
 	struct pager_source *source;
+	struct page_read sums; /* comes first, where checksums are missing */
+	uint32_t tried; /* bits by index of sources: they have failed to do the read */
+	int failed; /* how the last of them did */
+	char failed_by[TRANSPORT_ADDR_MAX];
 	uint64_t owned; /* bits by index in read.pages: those whose `outstanding` it has set */
 };
 
@@ -56,6 +60,7 @@ struct pager {
 	size_t staging_len;
 	struct pager_slot *slots;
 	struct list fault_free, bulk_free;
+	unsigned nslots;
 	unsigned drain_left; /* bulk slots that drains may still take */
 	unsigned faults_inflight;
 	struct list seeds;
@@ -64,6 +69,7 @@ struct pager {
 	struct list bulks; /* in the order they were asked for */
 	bool pending_running, bulks_running, bulks_again;
 	struct loop_timer sweep;
+	bool unchecked;
 	bool closing;
 	bool gone; /* control: destroyed, no callback any more */
 	struct loop_task free_task;
@@ -84,7 +90,9 @@ struct pager_source {
 	struct pager_seed *seed;
 	struct page_peer_spec spec; /* if source is NULL when it is added */
 	struct page_source *source;
-	struct loop_task add_task, lost_task;
+	struct loop_task add_task, lost_task, free_task;
+	unsigned rank, index;
+	unsigned reads; /* in flight: it cannot be destroyed */
 	bool lost, packless;
 	struct ramet_err err; /* why it was lost */
 	char name[TRANSPORT_ADDR_MAX];
@@ -95,6 +103,10 @@ struct pager_seed {
 	struct pager *pager;
 	struct image *image;
 	struct list sources, children;
+	struct list starved; /* struct pager_slot.link: no source is left for them */
+	bool starving; /* control was told, or is being told */
+	atomic_bool starved_queued; /* starved_task is on its way */
+	uint32_t indexes; /* bits: in use by sources */
 	uint64_t *outstanding; /* bitmap: a read is under way that will store the page */
 	uint64_t *wanted; /* bitmap of the working set, or NULL */
 	struct list buckets[PAGER_BUCKETS];
@@ -105,7 +117,7 @@ struct pager_seed {
 	bool removed, revoked;
 	struct ramet_err revoked_err;
 	struct pager_counters counters;
-	struct loop_task add_task, remove_task, revoke_task, revoked_task, free_task;
+	struct loop_task add_task, remove_task, revoke_task, revoked_task, starved_task, free_task;
 
 	/* control */
 	const struct pager_seed_handler *handler;
@@ -179,7 +191,14 @@ void pager_seed_set_revoked(struct pager_seed *seed, const struct ramet_err *err
 void pager_seed_close(struct pager_seed *seed); /* ends what it has, but for the reads in flight */
 void pager_seed_release(struct pager_seed *seed); /* after close, when no read is left */
 void pager_seed_free(struct pager_seed *seed); /* control */
-void pager_source_set_lost(struct pager_source *source, int code);
+
+/* pager_source.c */
+struct pager_source *pager_source_next(const struct pager_slot *slot); /* NULL: all have failed */
+/* pager_source_done - a read of it is over; it may go if it is lost */
+void pager_source_done(struct pager_source *source);
+void pager_source_set_lost(struct pager_source *source, const struct ramet_err *err);
+void pager_sources_close(struct pager_seed *seed); /* no read is left */
+void pager_sources_free(struct pager_seed *seed); /* control */
 
 /* pager_child.c */
 void pager_child_fail(struct pager_child *child, const struct ramet_err *err);
@@ -212,6 +231,16 @@ void pager_fetch_poll(struct pager *pager); /* what was begun leaves now, and ma
 void pager_fetch_slot(struct pager_slot *slot);
 void pager_slot_own(struct pager_slot *slot, uint32_t page); /* adds a page to the slot's read */
 void pager_slot_init(struct pager_slot *slot);
+/* pager_slots_starved - the slots that no source is left for: are asked for once more, or fail (give_up); if the seed is removed or revoked, they end */
+void pager_slots_starved(struct pager_seed *seed, bool give_up);
+
+/* pager_verify.c */
+/* pager_verify_sums - describes in slot->sums the read of checksums that must come first; false:
+ * they are all here */
+bool pager_verify_sums(struct pager_slot *slot);
+/* what came is stored, or is what the image must hold; else RAMET_ECHECKSUM and which page it was */
+int pager_verify_take_sums(struct pager_slot *slot, uint32_t *ret_page);
+int pager_verify_pages(const struct pager_slot *slot, uint32_t *ret_page);
 
 /* pager_bulk.c */
 void pager_bulks_run(struct pager *pager); /* goes on with what there is room for */

@@ -1,94 +1,8 @@
-/* Seeds of a pager: adding and removing them, their sources, and revocation. */
-#include "base/clock.h"
+/* Seeds of a pager: adding and removing them, and revocation. Their sources: pager_source.c. */
 #include "rfork/pager.h"
 #include "rfork/pager_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* --- sources --- */
-
-static void source_on_lost(struct loop_task *task) /* control */
-{
-	struct pager_source *source = container_of(task, struct pager_source, lost_task);
-	struct pager_seed *seed = source->seed;
-	if (!seed->pager->gone && !seed->gone && seed->handler && seed->handler->on_source_lost)
-		seed->handler->on_source_lost(seed->user, source->name, &source->err);
-}
-
-static void source_tell_lost(struct pager_source *source)
-{
-	source->lost = true;
-	pager_post_control(source->seed->pager, &source->lost_task, source_on_lost);
-}
-
-void pager_source_set_lost(struct pager_source *source, int code)
-{
-	if (source->lost)
-		return;
-	err_set(&source->err, code, "pages from %s: %s", source->name, err_text(code));
-	source_tell_lost(source);
-}
-
-static void source_on_add(struct loop_task *task)
-{
-	struct pager_source *source = container_of(task, struct pager_source, add_task);
-	struct pager_seed *seed = source->seed;
-	list_append(&seed->sources, &source->link);
-	if (!source->source) {
-		struct page_peers *peers = seed->pager->peers;
-		int rc = peers ? page_source_peer_create(
-					 peers, &source->spec, &source->source, &source->err)
-			       : err_set(&source->err, RAMET_ENOTSUP,
-					 "pages from %s: the pager has no transport", source->name);
-		if (rc < 0)
-			source_tell_lost(source);
-	}
-	pager_bulks_run(seed->pager);
-}
-
-static int source_add(struct pager_seed *seed, struct pager_source *source, struct ramet_err *err)
-{
-	if (seed->nsources == PAGER_SOURCES_MAX)
-		return err_set(err, RAMET_ELIMIT, "seed with more than %u sources of pages",
-			PAGER_SOURCES_MAX);
-	seed->nsources++;
-	source->seed = seed;
-	pager_post(seed->pager, &source->add_task, source_on_add);
-	return 0;
-}
-
-int pager_seed_add_peer(
-	struct pager_seed *seed, const struct page_peer_spec *spec, struct ramet_err *err)
-{
-	if (spec->token_len > sizeof(spec->token))
-		return err_set(err, RAMET_EINVAL, "token of %zu bytes", spec->token_len);
-	auto_free struct pager_source *source = calloc(1, sizeof(*source));
-	if (!source)
-		return err_nomem(err);
-	source->spec = *spec;
-	source->spec.addr[sizeof(spec->addr) - 1] = '\0';
-	snprintf(source->name, sizeof(source->name), "%s", source->spec.addr);
-	int rc = source_add(seed, source, err);
-	if (rc == 0)
-		steal_ptr(&source);
-	return rc;
-}
-
-int pager_seed_add_source(
-	struct pager_seed *seed, struct page_source *page_source, struct ramet_err *err)
-{
-	auto_free struct pager_source *source = calloc(1, sizeof(*source));
-	if (!source)
-		return err_nomem(err);
-	source->source = page_source;
-	snprintf(source->name, sizeof(source->name), "%s", page_source->name);
-	int rc = source_add(seed, source, err);
-	if (rc == 0)
-		steal_ptr(&source);
-	return rc;
-}
 
 /* --- revocation --- */
 
@@ -107,6 +21,7 @@ void pager_seed_set_revoked(struct pager_seed *seed, const struct ramet_err *err
 	err_copy(&seed->revoked_err, err);
 	pager_waiters_fail(seed, err);
 	pager_bulks_fail(seed, err);
+	pager_slots_starved(seed, true);
 	pager_post_control(seed->pager, &seed->revoked_task, seed_on_revoked);
 }
 
@@ -132,8 +47,7 @@ void pager_seed_revoke(struct pager_seed *seed)
 void pager_seed_free(struct pager_seed *seed)
 {
 	list_remove(&seed->link);
-	list_for_each_safe (source, &seed->sources, struct pager_source, link)
-		free(source);
+	pager_sources_free(seed);
 	list_for_each_safe (child, &seed->children, struct pager_child, link)
 		free(child);
 	image_put(seed->image);
@@ -156,13 +70,12 @@ void pager_seed_close(struct pager_seed *seed)
 	struct ramet_err err = {0};
 	err_set(&err, RAMET_ECANCELED, "the seed was removed");
 	pager_bulks_fail(seed, &err);
+	pager_slots_starved(seed, true);
 }
 
 void pager_seed_release(struct pager_seed *seed)
 {
-	list_for_each (source, &seed->sources, struct pager_source, link)
-		if (source->source)
-			source->source->ops->destroy(steal_ptr(&source->source));
+	pager_sources_close(seed);
 	if (seed->pager->closing)
 		return; /* goes with the pager */
 	list_remove(&seed->link);
@@ -178,9 +91,10 @@ static void seed_on_add(struct loop_task *task)
 static void seed_on_remove(struct loop_task *task)
 {
 	struct pager_seed *seed = container_of(task, struct pager_seed, remove_task);
+	seed->reads++; /* it stays until the end of this function */
 	pager_seed_close(seed);
 	pager_bulks_run(seed->pager); /* those that failed now have ended: they are the seed's */
-	if (seed->reads == 0)
+	if (--seed->reads == 0)
 		pager_seed_release(seed);
 }
 
@@ -194,6 +108,7 @@ int pager_seed_add(struct pager *pager, struct image *image,
 	list_init(&seed->link);
 	list_init(&seed->sources);
 	list_init(&seed->children);
+	list_init(&seed->starved);
 	for (unsigned i = 0; i < PAGER_BUCKETS; i++)
 		list_init(&seed->buckets[i]);
 	seed->outstanding = calloc(image->npages / 64 + 1, sizeof(*seed->outstanding));

@@ -37,9 +37,12 @@ static void script_finish(struct script_source *script, int code)
 		struct page_read *read = list_first(&due, struct page_read, link);
 		list_remove(&read->link);
 		int status = code ? code : atomic_load(&script->fail);
-		for (unsigned i = 0; status == 0 && i < read->count; i++)
+		for (unsigned i = 0; status == 0 && i < read->count; i++) {
 			memcpy(read->dst + i * RFORK_PAGE,
 				script->origin->base + read->pages[i] * RFORK_PAGE, RFORK_PAGE);
+			if (read->pages[i] + 1 == atomic_load(&script->wrong))
+				read->dst[i * RFORK_PAGE + 77] ^= 4;
+		}
 		atomic_fetch_sub(&script->inflight, 1);
 		read->done(read, status);
 	}
@@ -96,7 +99,8 @@ bool world_add_script(struct world *world, struct script_source *script)
 {
 	struct ramet_err err = {0};
 	script->base.ops = &script_ops;
-	script->base.name = "script";
+	if (!script->base.name)
+		script->base.name = "script";
 	script->loop = loop_thread_loop(world->thread);
 	script->origin = world->origin;
 	list_init(&script->waiting);
@@ -153,7 +157,7 @@ static int server_start(struct world *world, const char *provider, struct ramet_
 		rc = transport_domain_create(world->server, &world->domain, err);
 	if (rc == 0)
 		rc = transport_segment_add(world->domain, world->origin->base,
-			world->origin->npages * RFORK_PAGE, 0, &world->segment, err);
+			image_bytes(world->origin), 0, &world->segment, err);
 	if (rc == 0)
 		rc = transport_listen(world->server, mem ? "mem:origin" : "127.0.0.1:0",
 			server_on_accept, world, &world->listener, err);
@@ -197,6 +201,18 @@ static const struct pager_seed_handler world_handler = {
 	.on_source_lost = world_on_source_lost,
 };
 
+static void world_on_starved(void *user)
+{
+	((struct world *)user)->starved++;
+}
+
+const struct pager_seed_handler world_starving = {
+	.on_revoked = world_on_revoked,
+	.on_source_lost = world_on_source_lost,
+	.on_starved = world_on_starved,
+};
+const struct pager_seed_handler *world_seed_handler;
+
 static bool world_begin(struct world *world, const struct pager_options *options)
 {
 	static const struct pager_options mem = {.provider = "mem"};
@@ -212,7 +228,9 @@ static bool world_begin(struct world *world, const struct pager_options *options
 			options ? options : &mem, &world->pager, &err);
 	if (rc == 0)
 		rc = pager_seed_add(
-			world->pager, world->image, &world_handler, world, &world->seed, &err);
+			world->pager, world->image,
+			world_seed_handler ? world_seed_handler : &world_handler, world,
+			&world->seed, &err);
 	if (rc < 0)
 		printf("  no world: %s\n", err.msg);
 	return rc == 0;

@@ -20,6 +20,7 @@ struct script_source {
 	const struct image *origin;
 	atomic_int fail; /* a RAMET_E… that every read ends with; 0: the bytes */
 	atomic_int refuse; /* the same, from read() itself */
+	atomic_uint wrong; /* a page, plus 1, whose bytes it gets wrong */
 	atomic_bool hold; /* reads wait for script_release() */
 	atomic_bool destroyed;
 	atomic_uint reads, inflight, max_inflight;
@@ -46,7 +47,7 @@ struct world {
 	struct transport_segment *segment;
 	struct transport_conn *server_conn;
 
-	unsigned revoked, lost; /* callbacks so far */
+	unsigned revoked, lost, starved; /* callbacks so far */
 	char lost_name[64];
 	struct ramet_err revoked_err, lost_err;
 	unsigned fds;
@@ -60,6 +61,11 @@ bool world_init(
 void world_fini(struct world *world);
 /* world_init_of - the same, of an image that there is already; takes its own reference */
 bool world_init_of(struct world *world, struct image *origin, const struct pager_options *options);
+/* world_seed_handler - the seed of the worlds that are made next; NULL: the usual one, which knows of
+ * no starving */
+extern const struct pager_seed_handler *world_seed_handler;
+/* the usual one, and it counts starving */
+extern const struct pager_seed_handler world_starving;
 bool world_can_fault(void); /* false: skipped, userfaultfd is refused here */
 struct page_peer_spec world_peer_spec(struct world *world);
 bool world_add_peer(struct world *world); /* the origin, by the transport */

@@ -46,6 +46,47 @@ static uint32_t lay_pieces(const struct fixture *fixture, struct seed_piece *pie
 	return fixture->npieces;
 }
 
+#define BLOCK DESCRIPTOR_BLOCK_SUMS
+
+/* one for each page, up to whole blocks */
+static uint64_t *page_sums(uint64_t pages)
+{
+	uint64_t words[RFORK_PAGE / 8];
+	uint64_t *sums = calloc((pages / BLOCK + 1) * BLOCK, sizeof(*sums));
+	for (uint64_t page = 0; sums && page < pages; page++) {
+		fixture_fill(page, words);
+		sums[page] = hash64(words, sizeof(words));
+	}
+	return sums;
+}
+
+static void lay_sums(
+	const struct fixture *fixture, struct descriptor_header *header, struct layout *layout)
+{
+	auto_free uint64_t *sums = page_sums(header->image_pages);
+	uint32_t count = (uint32_t)header->image_pages;
+	if (!sums)
+		abort();
+	if (fixture->apart) {
+		header->sums_offset = header->image_file_bytes;
+		count = (uint32_t)((header->image_pages + BLOCK - 1) / BLOCK);
+		header->image_file_bytes += count * RFORK_PAGE;
+		for (uint32_t i = 0; i < count; i++)
+			sums[i] = hash64(sums + (size_t)i * BLOCK, RFORK_PAGE);
+	}
+	header->sums = put(layout, sums, sizeof(*sums), count);
+}
+
+/* the blocks of an image that has its checksums apart */
+static bool store_sums(struct image *image)
+{
+	auto_free uint64_t *sums = page_sums(image->npages);
+	for (uint64_t i = 0; sums && i < image->nblocks; i++)
+		if (image_sum_store(image, image->npages + i, sums + i * BLOCK) < 0)
+			return false;
+	return sums != NULL;
+}
+
 static void lay(const struct fixture *fixture, struct layout *layout)
 {
 	struct seed_piece pieces[FIXTURE_MAX_PIECES];
@@ -73,6 +114,7 @@ static void lay(const struct fixture *fixture, struct layout *layout)
 	header.fds = put(layout, NULL, sizeof(struct seed_fd), 0);
 	header.auxv = put(layout, auxv, 2 * sizeof(auxv[0]), 1);
 	header.zeros = put(layout, zeros, sizeof(zeros[0]), (uint32_t)words);
+	lay_sums(fixture, &header, layout);
 	header.strings = put(layout, "/", 1, 2);
 	header.total_len = (uint32_t)layout->len;
 	free(zeros);
@@ -135,6 +177,8 @@ struct image *fixture_image(const struct fixture *fixture, bool complete)
 		if (image_store(image, page, 1, words) < 0)
 			return NULL;
 	}
+	if (complete && !store_sums(image))
+		return NULL;
 	return steal_ptr(&image);
 }
 

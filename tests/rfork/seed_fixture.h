@@ -26,6 +26,7 @@ struct fixture_piece {
 struct fixture {
 	struct fixture_piece pieces[FIXTURE_MAX_PIECES];
 	unsigned npieces;
+	bool apart; /* checksums are in blocks behind the pages */
 	uint64_t zeros; /* bit n: page n of the image is all zeros; for the first 64 */
 };
 

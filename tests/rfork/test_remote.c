@@ -2,6 +2,7 @@
  * asks for zeros; or, where faults cannot be served, all of them fetched before a clone runs. */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "tests/lib/suite.h"
 #include "tests/rfork/fork_world.h"
 #include "tests/rfork/pager_world.h"
@@ -85,6 +86,32 @@ static void test_zeros_are_not_fetched(void)
 	nodes_close(&n);
 }
 
+#ifdef RAMET_FAULT_POINTS
+/* an image too large to have its checksums in the descriptor, but for its size */
+static void test_checksums_apart(void)
+{
+	struct nodes n;
+	struct fork_clone clone;
+	if (!world_can_fault())
+		return;
+	fault_set("descriptor.sums_apart", 0, 1);
+	bool opened = nodes_open(&n, "zeros", "64");
+	fault_set("descriptor.sums_apart", 0, 0);
+	REQUIRE(opened);
+	CHECK(n.pager.image->nblocks > 0);
+	REQUIRE(nodes_build(&n, true));
+	REQUIRE(nodes_clone(&n, NULL, 0, &clone));
+	CHECK_INT(memory_ask(clone.control, MEMORY_SUM, 0), MEMORY_VALUE);
+	CHECK_INT(memory_ask(clone.control, MEMORY_WRITE, 9000), MEMORY_VALUE);
+	CHECK_INT(fork_clone_end(&clone), 0);
+	CHECK_INT(world_stats(&n.pager).failed_reads, 0);
+	nodes_close(&n);
+}
+#define FAULT_TESTS TEST(test_checksums_apart),
+#else
+#define FAULT_TESTS
+#endif
+
 static void test_zeros_over_a_file_are_not_fetched(void)
 {
 	struct nodes n;
@@ -154,6 +181,6 @@ static void test_everything_is_fetched_before_a_clone_runs(void)
 	nodes_close(&n);
 }
 
-SUITE_MAIN("remote", TEST(test_zeros_are_not_fetched), TEST(test_zeros_over_a_file_are_not_fetched),
+SUITE_MAIN("remote", FAULT_TESTS TEST(test_zeros_are_not_fetched), TEST(test_zeros_over_a_file_are_not_fetched),
 	TEST(test_populating_pages_that_are_missing),
 	TEST(test_everything_is_fetched_before_a_clone_runs))
