@@ -55,8 +55,8 @@ static int add_segments(struct peer *peer, struct ramet_err *err)
 	int rc = transport_segment_add(peer->domain, image->desc_bytes,
 		image->desc.header->total_len, 0, &peer->descriptor, err);
 	if (rc == 0)
-		rc = transport_segment_add(peer->domain, image->base, image_bytes(image), 0,
-			&peer->pages, err);
+		rc = transport_segment_add(
+			peer->domain, image->base, image_bytes(image), 0, &peer->pages, err);
 	if (rc == 0 && peer->pack)
 		rc = transport_segment_add(peer->domain, peer->pack, peer->pack_pages * RFORK_PAGE,
 			0, &peer->packed, err);

@@ -17,7 +17,7 @@
  *               class_text, eager: bool, cores, mem, pid, started}
  *              → the same of the other side; or error EVERSION, EINVAL (a node number is used twice)
  *   ping       {alive: bool (you are, for me)}                              notice, each MEMBER_BEAT_MS
- *   holdings   {list: [{version, seed: bin 16, epoch, idle, origin: bool}]} notice, on change
+ *   holdings   {list: [{version, seed: bin 16, epoch, secret: bin 32, idle, origin: bool}]}  notice, on change
  *   bye        {}                                                           notice: I end now
  *
  * Registry (registry.c)

@@ -8,6 +8,7 @@
 #include "base/topo.h"
 #include "base/wire.h"
 #include "cluster/registry.h"
+#include "cluster/seed_key.h"
 #include "transport/transport.h"
 
 #include <stdbool.h>
@@ -55,8 +56,7 @@ struct member_load {
 /* One seed that a node holds and others may read. */
 struct holding {
 	char version[VERSION_HEX + 1];
-	uint8_t seed_id[16];
-	uint64_t epoch;
+	struct seed_key key;
 	uint32_t idle; /* instances of it that wait for a call */
 	bool origin; /* captured there; else a complete copy */
 };

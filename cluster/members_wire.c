@@ -140,10 +140,9 @@ void holdings_pack(const struct holding *holdings, uint32_t count, struct buf *b
 {
 	wire_array(b, count);
 	for (uint32_t i = 0; i < count; i++) {
-		wire_map(b, 5);
+		wire_map(b, 3 + SEED_KEY_PAIRS);
 		wire_kstr(b, "version", holdings[i].version);
-		wire_kbin(b, "seed", holdings[i].seed_id, sizeof(holdings[i].seed_id));
-		wire_kuint(b, "epoch", holdings[i].epoch);
+		seed_key_pack(&holdings[i].key, b);
 		wire_kuint(b, "idle", holdings[i].idle);
 		wire_kbool(b, "origin", holdings[i].origin);
 	}
@@ -151,22 +150,13 @@ void holdings_pack(const struct holding *holdings, uint32_t count, struct buf *b
 
 static int holding_parse(const struct wire_value *map, struct holding *ret, struct ramet_err *err)
 {
-	const void *seed = NULL;
-	size_t len = 0;
 	if (!map || !wire_is_map(map))
 		return err_set(err, RAMET_EPROTO, "list: a map was expected");
 	int rc = wire_get_str(map, "version", ret->version, sizeof(ret->version), err);
 	if (rc == 0 && !version_valid(ret->version))
 		rc = err_set(err, RAMET_EPROTO, "version: 64 hexadecimal digits were expected");
 	if (rc == 0)
-		rc = wire_get_bin(map, "seed", &seed, &len, err);
-	if (rc == 0 && len != sizeof(ret->seed_id))
-		rc = err_set(
-			err, RAMET_EPROTO, "seed: %zu bytes were expected", sizeof(ret->seed_id));
-	if (rc == 0)
-		memcpy(ret->seed_id, seed, len);
-	if (rc == 0)
-		rc = wire_get_uint(map, "epoch", UINT64_MAX, &ret->epoch, err);
+		rc = seed_key_parse(map, &ret->key, err);
 	if (rc == 0)
 		rc = get_u32(map, "idle", &ret->idle, err);
 	if (rc == 0)

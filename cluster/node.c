@@ -106,6 +106,8 @@ static void on_change(void *user, const struct member *member)
 	struct node *node = user;
 	versions_check(node, member);
 	clients_members_changed(node->clients);
+	if (node->seeds)
+		seeds_on_holdings(node->seeds);
 }
 
 static const struct members_handler members_handler = {

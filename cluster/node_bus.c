@@ -30,6 +30,8 @@ ON(on_bundle_read, bundles_on_read, bundles)
 ON(on_bundle_push, bundles_on_push, bundles)
 ON(on_file_read, file_transfer_on_read, files)
 ON(on_seed_get, seeds_on_get, seeds)
+ON(on_seed_source, seeds_on_source, seeds)
+ON(on_seed_pages, seeds_on_pages, seeds)
 ON(on_seed_set, seeds_on_set, seeds)
 ON(on_seed_files, seeds_on_files, seeds)
 ON(on_call_run, calls_on_run, calls)
@@ -75,6 +77,8 @@ const struct bus_handler node_bus_handlers[] = {
 	{"bundle.push", on_bundle_push},
 	{"file.read", on_file_read},
 	{"seed.get", on_seed_get},
+	{"seed.source", on_seed_source},
+	{"seed.pages", on_seed_pages},
 	{"seed.set", on_seed_set},
 	{"seed.files", on_seed_files},
 	{"call.run", on_call_run},

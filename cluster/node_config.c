@@ -40,8 +40,8 @@ struct raw_limits {
 /* the file as it is written; what it leaves out is NULL or 0 */
 struct raw {
 	uint32_t node;
-	char *name, *dir, *hide, *client_socket, *listen, *data, *transport, *pager, *log_level,
-		*python;
+	char *name, *dir, *hide, *client_socket, *listen, *data, *transport, *pager, *checksums,
+		*log_level, *python;
 	struct raw_pools pools;
 	struct raw_limits limits;
 	struct raw_peer *peers;
@@ -89,6 +89,7 @@ static const cyaml_schema_field_t fields[] = {
 	OPTIONAL_TEXT(struct raw, data),
 	OPTIONAL_TEXT(struct raw, transport),
 	OPTIONAL_TEXT(struct raw, pager),
+	OPTIONAL_TEXT(struct raw, checksums),
 	OPTIONAL_TEXT(struct raw, log_level),
 	OPTIONAL_TEXT(struct raw, python),
 	CYAML_FIELD_MAPPING("pools", CYAML_FLAG_OPTIONAL, struct raw, pools, pools_fields),
@@ -267,6 +268,10 @@ static int check_modes(
 	if (mode == ARRAY_LEN(pagers))
 		return bad(reading, "pager", "\"%s\" is none of auto, uffd, eager", pager);
 	config->pager = (enum pager_mode)mode;
+	const char *checksums = raw->checksums ? raw->checksums : "on";
+	config->checksums = strcmp(checksums, "on") == 0;
+	if (!config->checksums && strcmp(checksums, "off") != 0)
+		return bad(reading, "checksums", "\"%s\" is none of on, off", checksums);
 	config->log_level = LOG_INFO;
 	if (raw->log_level && log_level_from_name(raw->log_level, &config->log_level) < 0)
 		return bad(reading, "log_level", "\"%s\" is none of error, warn, info, debug",

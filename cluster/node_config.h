@@ -8,6 +8,7 @@
 #include "cluster/client_proto.h"
 #include "cluster/members.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NODE_MAX_PEERS 255
@@ -31,6 +32,7 @@ struct node_config {
 	char data[TRANSPORT_ADDR_MAX]; /* transport */
 	char transport[16]; /* "tcp" (auto resolves to it) */
 	enum pager_mode pager;
+	bool checksums; /* of pages that come from peers are compared; default true */
 	enum log_level log_level;
 	char python[NODE_PATH_MAX]; /* default /usr/bin/python3 */
 	uint32_t pool_sandboxes, pool_stubs; /* kept ready */

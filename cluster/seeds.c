@@ -29,7 +29,7 @@ static struct seed *seed_new(struct seeds *seeds, struct app_version *app)
 	seed->seeds = seeds;
 	seed->app = app_version_get(app);
 	struct list *lists[] = {&seed->wants, &seed->makers, &seed->packs, &seed->templates,
-		&seed->children, &seed->recorded};
+		&seed->children, &seed->recorded, &seed->suppliers, &seed->asks};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	list_append(&seeds->list, &seed->link);
@@ -43,6 +43,7 @@ static void seed_free(struct seed *seed)
 	cold_abandon(seed->cold);
 	fetch_abandon(seed->fetch);
 	seed_unexpose(seed);
+	seed_sources_fini(seed);
 	if (seed->pager)
 		pager_seed_remove(seed->pager);
 	list_for_each_safe (r, &seed->recorded, struct recorded_function, link)
@@ -255,11 +256,9 @@ void seeds_publish(struct seeds *seeds)
 	list_for_each (seed, &seeds->list, struct seed, link) {
 		if (!seed->exposed || seed->retired || n == MEMBER_MAX_HOLDINGS)
 			continue;
-		const struct descriptor_header *header = seed->image->desc.header;
 		struct holding *h = &holdings[n++];
 		snprintf(h->version, sizeof(h->version), "%s", seed->app->id);
-		memcpy(h->seed_id, header->seed_id, sizeof(h->seed_id));
-		h->epoch = header->epoch;
+		h->key = seed->key;
 		h->idle = calls_idle(node->calls, seed->app->id);
 		h->origin = seed->origin;
 	}
@@ -358,7 +357,8 @@ static int read_boot_id(char *dst, size_t cap, struct ramet_err *err)
 static int start_pager(struct seeds *seeds, struct ramet_err *err)
 {
 	struct node *node = seeds->node;
-	struct pager_options options = {.provider = node->config.transport};
+	struct pager_options options = {
+		.provider = node->config.transport, .unchecked = !node->config.checksums};
 	int rc = loop_thread_start("ramet-pager", &seeds->pager_thread, err);
 	if (rc == 0)
 		rc = pager_create(loop_thread_loop(seeds->pager_thread), node->loop, &options,
@@ -372,8 +372,8 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 	if (!seeds)
 		return err_nomem(err);
 	seeds->node = node;
-	struct list *lists[] = {
-		&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted, &seeds->made};
+	struct list *lists[] = {&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted,
+		&seeds->made, &seeds->epochs, &seeds->allowances};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
@@ -424,5 +424,9 @@ void seeds_destroy(struct seeds *seeds)
 		end_seed(seed);
 	pager_destroy(seeds->pager);
 	loop_thread_stop(seeds->pager_thread);
+	list_for_each_safe (e, &seeds->epochs, struct seed_epoch, link)
+		free(e);
+	list_for_each_safe (a, &seeds->allowances, struct seed_allowance, link)
+		free(a);
 	free(seeds);
 }

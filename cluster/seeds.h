@@ -80,17 +80,28 @@ void seeds_publish(struct seeds *seeds);
 int seeds_find_file(const struct seeds *seeds, const uint8_t sha256[32], char *path, size_t cap);
 
 /* clang-format off */
-/* Between daemons:
- *   seed.get    {version, uid: uint}
+/* Between daemons; KEY: version, uid: uint, seed: bin 16, epoch: uint, secret: bin 32. Errors: EREVOKED (of an epoch
+ * that is over, or another seed is here by now), EPERM (the secret), ENOTFOUND.
+ *   seed.get    {KEY}
  *               → {descriptor: bin, image: {id, key}, addr: str, token: bin, mono: uint, boot: uint (the seed's clocks
  *                  now), boot_id: str (of the kernel they are of), copy: bool, set?: bin (working_set_encode),
  *                  pack?: {id, key, pages} (its pages, in order)}
- *   seed.set    {version, uid, set: bin}      notice: the working set as a cold peer saw it; used if there is none yet
+ *   seed.source {KEY} → {image, addr, token, copy}: how to read pages of a seed that the asker knows
+ *   seed.pages  {KEY, pages: bin (uint32, little-endian, ≤ 64; see image_bytes())} → {data: bin}, or EAGAIN: too much
+ *               is asked for
+ *   seed.set    {KEY, set: bin}               notice: the working set as a cold peer saw it; used if there is none yet
  *   seed.files  {files: [str]}                notice: paths that a seed made here maps, to be hashed before they are needed */
 /* clang-format on */
 void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
-void seeds_on_files(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_source(
+	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_pages(
+	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_files(
+	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+/* seeds_on_holdings - a peer told what it holds: copies here may get another source */
+void seeds_on_holdings(struct seeds *seeds);
 /* an event of ramet-spawn */
 void seeds_on_template_gone(struct seeds *seeds, uint64_t tmpl, const struct ramet_err *why);
 

@@ -84,7 +84,8 @@ static void on_child_failed(void *user, uint64_t instance, const struct ramet_er
 {
 	struct seed_child *child = user;
 	struct ramet_err lost = {0};
-	err_set(&lost, RAMET_ELOST, "instance %llu needs a page that cannot be had: %s",
+	int code = err->code == RAMET_EREVOKED ? RAMET_EREVOKED : RAMET_ELOST;
+	err_set(&lost, code, "instance %llu needs a page that cannot be had: %s",
 		(unsigned long long)instance, err->msg);
 	instance_fail(child->inst, &lost);
 }
@@ -166,6 +167,9 @@ static void on_drained(void *user, const struct ramet_err *err)
 	seed->draining = false;
 	if (err->code < 0) {
 		log_err(LOG_WARN, "seed.drain", err);
+		if (seed->state == SEED_READY) /* what failed may pass */
+			(void)loop_timer_set(seed->seeds->node->loop, &seed->drain_timer,
+				now_ns() + DRAIN_NS, drain_after_a_while);
 		return;
 	}
 	log_debug("seed.complete", "version=%.12s pages=%llu", seed->app->id,
@@ -194,9 +198,7 @@ static void tell_set(struct seed *seed, const struct working_set *set)
 	size_t len = 0;
 	if (working_set_encode(set, &bytes, &len, NULL) < 0)
 		return;
-	wire_map(&b, 3);
-	wire_kstr(&b, "version", seed->app->id);
-	wire_kuint(&b, "uid", seed->app->uid);
+	seed_key_request(seed, 1, &b);
 	wire_kbin(&b, "set", bytes, len);
 	if (wire_end(&b, NULL) == 0)
 		bus_notify(seed->seeds->node->bus, seed->source_node, "seed.set", &b);

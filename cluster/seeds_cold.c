@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +26,7 @@ struct capture_job {
 	struct cold *cold; /* NULL: nobody waits any more */
 	struct capture_request request;
 	pid_t host;
+	struct seed_key key;
 	struct image *image;
 	struct capture_stats stats;
 	struct ramet_err err;
@@ -133,6 +133,7 @@ static void cold_captured(struct cold *cold, struct capture_job *job)
 	uint64_t now = now_ns();
 	instance_get_info(cold->inst, &info);
 	seed->image = steal_ptr(&job->image);
+	seed->key = job->key;
 	seed->origin = true;
 	snprintf(seed->boot_id, sizeof(seed->boot_id), "%s", seeds->boot_id);
 	seed->made.instance = info.id;
@@ -190,15 +191,17 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 		return err_nomem(err);
 	job->request = (struct capture_request){
 		.state = state,
-		.epoch = 1,
 		.class_id = topo->class_id,
 		.timeout_ms = SEEDS_CAPTURE_MS,
 	};
 	snprintf(job->request.class_text, sizeof(job->request.class_text), "%s", topo->class_text);
-	if (getrandom(job->request.seed_id, SEED_ID_BYTES, 0) != SEED_ID_BYTES) {
+	rc = seed_key_create(seeds_epoch(seeds, cold->seed->app->id), &job->key, err);
+	if (rc < 0) {
 		free(job);
-		return err_errno(err, RAMET_EIO, "random bytes for a seed");
+		return rc;
 	}
+	job->request.epoch = job->key.epoch;
+	memcpy(job->request.seed_id, job->key.seed_id, SEED_ID_BYTES);
 	job->request.pidfd = steal_fd(&fds[0]);
 	job->request.ready_fd = steal_fd(&fds[1]);
 	job->host = info.pid;

@@ -41,6 +41,14 @@ void seed_drop(struct seed *seed)
 	calls_touch(seeds->node->calls);
 }
 
+void seed_revoke(struct seed *seed)
+{
+	seeds_epoch_raise(seed->seeds, seed->app->id, seed->key.epoch + 1);
+	if (seed->pager)
+		pager_seed_revoke(seed->pager);
+	seed_drop(seed);
+}
+
 static bool is_wanted(const struct seed *seed)
 {
 	const struct seeds *seeds = seed->seeds;
@@ -59,7 +67,7 @@ static void retire_again(struct loop_timer *timer)
 	} else if (is_wanted(seed)) {
 		seed_retire(seed);
 	} else {
-		seed_drop(seed);
+		seed_revoke(seed);
 	}
 }
 
@@ -80,7 +88,7 @@ void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version, bool 
 	if (!seed || seed->app->uid != tenant)
 		return;
 	if (now)
-		seed_drop(seed);
+		seed_revoke(seed);
 	else
 		seed_retire(seed);
 }

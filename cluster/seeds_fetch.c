@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cluster/bundle.h"
 #include "cluster/bus.h"
+#include "cluster/members.h"
 #include "cluster/node.h"
 
 #include <stdio.h>
@@ -54,6 +55,7 @@ static void fetch_failed(struct fetch *fetch, const struct ramet_err *err)
 		fetch->node, err_name(err->code), err->msg);
 	seed->fetch = NULL;
 	fetch_abandon(fetch);
+	seed_sources_fini(seed);
 	if (seed->pager)
 		pager_seed_remove(steal_ptr(&seed->pager));
 	working_set_destroy(steal_ptr(&seed->set));
@@ -85,49 +87,13 @@ static void fetch_part_done(struct fetch *fetch)
 
 /* --- the answer --- */
 
-static int take_ref(const struct wire_value *body, const char *key, struct segment_ref *ret_ref,
-	uint64_t *ret_pages, struct ramet_err *err)
-{
-	const struct wire_value *map = NULL;
-	int rc = wire_get_map(body, key, &map, err);
-	if (rc == 0)
-		rc = wire_get_uint(map, "id", UINT64_MAX, &ret_ref->id, err);
-	if (rc == 0)
-		rc = wire_get_uint(map, "key", UINT64_MAX, &ret_ref->key, err);
-	if (rc == 0)
-		rc = wire_get_uint(map, "pages", DESCRIPTOR_MAX_IMAGE_PAGES, ret_pages, err);
-	return rc;
-}
-
-static int take_token(
-	const struct wire_value *body, struct page_peer_spec *spec, struct ramet_err *err)
-{
-	const void *token = NULL;
-	int rc = wire_get_bin(body, "token", &token, &spec->token_len, err);
-	if (rc < 0)
-		return rc;
-	if (spec->token_len > sizeof(spec->token))
-		return err_set(err, RAMET_EPROTO, "token: %zu bytes", spec->token_len);
-	memcpy(spec->token, token, spec->token_len);
-	return 0;
-}
-
 static int parse_answer(const struct wire_value *body, struct answer *a, struct ramet_err *err)
 {
-	uint64_t pages = 0;
 	int rc = wire_get_bin(body, "descriptor", &a->descriptor, &a->descriptor_len, err);
 	if (rc == 0 && a->descriptor_len > DESCRIPTOR_MAX_BYTES)
 		rc = err_set(err, RAMET_EPROTO, "descriptor: %zu bytes", a->descriptor_len);
 	if (rc == 0)
-		rc = take_ref(body, "image", &a->spec.image, &pages, err);
-	if (rc == 0 && wire_has(body, "pack"))
-		rc = take_ref(body, "pack", &a->spec.pack, &a->spec.pack_pages, err);
-	if (rc == 0)
-		rc = wire_get_str(body, "addr", a->spec.addr, sizeof(a->spec.addr), err);
-	if (rc == 0)
-		rc = take_token(body, &a->spec, err);
-	if (rc == 0)
-		rc = wire_get_bool_or(body, "copy", false, &a->spec.copy, err);
+		rc = seed_answer_parse(body, &a->spec, err);
 	if (rc == 0)
 		rc = wire_get_uint(body, "mono", INT64_MAX, &a->mono_ns, err);
 	if (rc == 0)
@@ -137,6 +103,16 @@ static int parse_answer(const struct wire_value *body, struct answer *a, struct 
 	if (rc == 0 && wire_has(body, "set"))
 		rc = wire_get_bin(body, "set", &a->set, &a->set_len, err);
 	return rc;
+}
+
+/* that it is the one that was asked for */
+static int check_seed(const struct seed *seed, struct ramet_err *err)
+{
+	const struct descriptor_header *header = seed->image->desc.header;
+	if (header->epoch == seed->key.epoch &&
+		memcmp(header->seed_id, seed->key.seed_id, SEED_ID_BYTES) == 0)
+		return 0;
+	return err_set(err, RAMET_EREVOKED, "another seed came than was asked for");
 }
 
 static int check_class(const struct seeds *seeds, const struct image *image, struct ramet_err *err)
@@ -194,30 +170,6 @@ static void on_prefetched(void *user, const struct ramet_err *err)
 			err); /* a hint only: faults fetch what is missing */
 }
 
-static void on_revoked(void *user, const struct ramet_err *err)
-{
-	struct seed *seed = user;
-	(void)err;
-	log_info("seed.revoked", "version=%.12s node=%u", seed->app->id, seed->source_node);
-	if (seed->state == SEED_READY)
-		seed_drop(seed);
-}
-
-static void on_source_lost(void *user, const char *name, const struct ramet_err *err)
-{
-	struct seed *seed = user;
-	log_warn("seed.source_lost", "version=%.12s source=%s err=%s", seed->app->id, name,
-		err_name(err->code));
-	seed->source_lost = true;
-	/* what is not here cannot be had any more: the next call finds another source, or starts
-	 * cold */
-	if (seed->state == SEED_READY && !image_complete(seed->image))
-		seed_drop(seed);
-}
-
-static const struct pager_seed_handler pager_handler = {
-	.on_revoked = on_revoked, .on_source_lost = on_source_lost};
-
 static void fetch_too_slow(struct loop_timer *timer)
 {
 	struct fetch *fetch = container_of(timer, struct fetch, timer);
@@ -242,15 +194,18 @@ static int take_seed(struct fetch *fetch, struct answer *a, struct ramet_err *er
 	struct seeds *seeds = seed->seeds;
 	int rc = image_create(a->descriptor, a->descriptor_len, &seed->image, err);
 	if (rc == 0)
+		rc = check_seed(seed, err);
+	if (rc == 0)
 		rc = check_class(seeds, seed->image, err);
 	if (rc < 0)
 		return rc;
 	seed->source_node = fetch->node;
 	set_clocks(fetch, a);
 	a->spec.tenant = seed->app->uid;
-	rc = pager_seed_add(seeds->pager, seed->image, &pager_handler, seed, &seed->pager, err);
+	rc = pager_seed_add(
+		seeds->pager, seed->image, &seed_sources_handler, seed, &seed->pager, err);
 	if (rc == 0)
-		rc = pager_seed_add_peer(seed->pager, &a->spec, err);
+		rc = seed_sources_add(seed, fetch->node, &a->spec, err);
 	if (rc == 0 && a->set)
 		rc = working_set_decode(a->set, a->set_len, seed->image->npages, &seed->set, err);
 	if (rc == 0 && seed->set)
@@ -307,9 +262,11 @@ int fetch_begin(struct seed *seed, uint32_t source, struct ramet_err *err)
 	fetch->node = source;
 	fetch->asked_ns = now_ns();
 	seed->fetch = fetch;
-	wire_map(&b, 2);
-	wire_kstr(&b, "version", seed->app->id);
-	wire_kuint(&b, "uid", seed->app->uid);
+	const struct member *member = members_find(node->members, source);
+	const struct holding *holding = member ? member_holds(member, seed->app->id) : NULL;
+	if (holding)
+		seed->key = holding->key;
+	seed_key_request(seed, 0, &b);
 	int rc = wire_end(&b, err);
 	if (rc == 0)
 		rc = bus_call(node->bus, source, "seed.get", &b, SEEDS_PEER_MS * NSEC_PER_MSEC,

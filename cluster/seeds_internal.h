@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "cluster/seed_key.h"
 #include "cluster/seeds.h"
 #include "cluster/workers.h"
 #include "rfork/image.h"
@@ -21,12 +22,16 @@
 #define SEEDS_LOAD_MS 120000 /* until `loaded`: imports of real applications take their time */
 #define SEEDS_CAPTURE_MS 30000
 #define SEEDS_FETCH_ALL_MS 120000
+#define SEED_RANK_ORIGIN 0 /* the order of sources of pages */
+#define SEED_RANK_COPY 1
+#define SEED_RANK_BUS 2
 #define SEEDS_TRIALS 4 /* clones with, and without, populating, before one is chosen */
 
 struct cold;
 struct fetch;
 struct segment;
 struct files_check;
+struct bus_request;
 
 enum seed_state { SEED_MAKING, SEED_FETCHING, SEED_READY, SEED_DROPPED };
 
@@ -55,6 +60,7 @@ struct seed {
 	struct image *image;
 	bool origin;
 	uint32_t source_node;
+	struct seed_key key;
 	/* its clocks minus ours, and the kernel they are of */
 	int64_t mono_offset_ns, boot_offset_ns;
 	char boot_id[SEEDS_BOOT_ID_MAX];
@@ -67,6 +73,10 @@ struct seed {
 	bool exposed; /* peers can read the segment */
 	bool set_packed; /* the last pack holds just the pages of the working set */
 	bool draining, source_lost;
+	struct list suppliers, asks; /* seeds_sources.c */
+	bool starved; /* the pager has asked for another source */
+	unsigned found, looks;
+	uint64_t looks_ns;
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
 	struct loop_timer retire_timer, drain_timer;
 
@@ -138,8 +148,24 @@ struct seed_making {
 	struct call_error error;
 };
 
+/* how often a version was revoked, as far as it is known here */
+struct seed_epoch {
+	struct list link; /* the one used last is the first */
+	char version[VERSION_HEX + 1];
+	uint64_t epoch;
+};
+
+/* what a peer may still ask for by seed.pages */
+struct seed_allowance {
+	struct list link;
+	uint32_t node;
+	uint64_t pages, at_ns;
+};
+
 struct seeds {
 	struct node *node;
+	struct list epochs, allowances;
+	unsigned nepochs;
 	struct list list;
 	struct list dropped;
 	struct list waiting; /* wants that wait for a template */
@@ -165,6 +191,20 @@ void seed_failed(
 void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
 /* seeds_foresee.c: the peers hash its files before they need them */
 void seed_foretell(const struct seed *seed);
+/* seeds_epoch.c */
+/* of the next seed of a version that is made here; older ones that are not here were revoked */
+uint64_t seeds_epoch(struct seeds *seeds, const char *version);
+/* a version is at that epoch at least */
+void seeds_epoch_raise(struct seeds *seeds, const char *version, uint64_t epoch);
+/* seeds_sources.c: where the pages of a copy come from */
+extern const struct pager_seed_handler seed_sources_handler; /* user: the seed */
+int seed_sources_add(
+	struct seed *seed, uint32_t node, const struct page_peer_spec *spec, struct ramet_err *err);
+void seed_sources_fini(struct seed *seed);
+/* seeds_answer.c: `seed.get`, `seed.source`, `seed.pages`, `seed.set` */
+void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b);
+int seed_answer_parse(
+	const struct wire_value *body, struct page_peer_spec *ret_spec, struct ramet_err *err);
 /* seeds_wait.c */
 void want_fail(struct seed_want *want, const struct call_error *error);
 void want_grant_later(struct seed_want *want);
@@ -173,6 +213,8 @@ void making_progress(struct seed *seed, const char *stage, const char *text);
 void making_over(struct seed_making *making, const struct call_error *error);
 /* seeds_drop.c */
 void seed_drop(struct seed *seed); /* at once; those who want it fail with EREVOKED */
+/* seed_revoke - nobody gets another page of it: children that need one end. Then it is dropped. */
+void seed_revoke(struct seed *seed);
 void seed_retire(struct seed *seed);
 /* seeds_expose.c */
 void seed_expose(struct seed *seed);

@@ -56,6 +56,7 @@ struct segments {
 	struct transport *transport;
 	struct transport_listener *listener;
 	struct list domains, tokens;
+	unsigned ntokens;
 	struct loop_timer expiry;
 	/* the two tasks that the control loop waits for: start and end */
 	pthread_mutex_t lock;
@@ -131,6 +132,13 @@ static bool token_equal(const uint8_t *a, const uint8_t *b)
 	return diff == 0;
 }
 
+static void token_free(struct token *t)
+{
+	t->segments->ntokens--;
+	list_remove(&t->link);
+	free(t);
+}
+
 static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
 	struct transport_accept *ret)
 {
@@ -144,8 +152,7 @@ static int on_accept(void *user, const void *token, size_t token_len, const char
 		struct transport_domain *domain = NULL;
 		int rc = t->expires_ns < now_ns() ? RAMET_EPERM
 						  : domain_of(s, t->tenant, &domain, NULL);
-		list_remove(&t->link);
-		free(t);
+		token_free(t);
 		if (rc < 0)
 			return rc;
 		*ret = (struct transport_accept){
@@ -162,8 +169,7 @@ static void expire_tokens(struct loop_timer *timer)
 	list_for_each_safe (t, &s->tokens, struct token, link) {
 		if (t->expires_ns > now)
 			break;
-		list_remove(&t->link);
-		free(t);
+		token_free(t);
 	}
 	if (!list_empty(&s->tokens))
 		(void)loop_timer_set(data_loop(s), &s->expiry,
@@ -176,6 +182,8 @@ static void token_arrived(struct loop_task *task)
 	struct segments *s = t->segments;
 	bool first = list_empty(&s->tokens);
 	list_append(&s->tokens, &t->link);
+	if (++s->ntokens > SEGMENTS_TOKENS_MAX)
+		token_free(list_first(&s->tokens, struct token, link));
 	if (first && loop_timer_set(data_loop(s), &s->expiry, t->expires_ns, expire_tokens) < 0)
 		log_warn("data.tokens", "msg=\"no timer: unused tokens stay\"");
 }

@@ -14,6 +14,7 @@
 
 #define SEGMENTS_TOKEN_BYTES 32
 #define SEGMENTS_TOKEN_MS 30000 /* a token that is not used expires */
+#define SEGMENTS_TOKENS_MAX 4096 /* unused ones; then the oldest goes */
 
 struct segments;
 struct segment;

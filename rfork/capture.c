@@ -227,8 +227,7 @@ static int seal(
 	CLEANUP(buf_fini) struct buf bytes = {0};
 	int rc = descriptor_build_seal(b, &bytes, err);
 	if (rc == 0 && b->header.sums_offset)
-		rc = image_write(
-			*image_fd, b->sums.data, b->sums.len, b->header.sums_offset, err);
+		rc = image_write(*image_fd, b->sums.data, b->sums.len, b->header.sums_offset, err);
 	if (rc == 0)
 		rc = image_adopt(bytes.data, bytes.len, *image_fd, ret_image, err);
 	if (rc == 0)

@@ -114,8 +114,8 @@ static int pieces_check(const struct descriptor_view *v, struct ramet_err *err)
 			return rc;
 	}
 	if (v->header->sums_offset && v->header->sums_offset < image_end)
-		return err_set(err, RAMET_EPROTO,
-			"descriptor: its checksums lie within its image pieces");
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: its checksums lie within its image pieces");
 	if (image_page != v->header->image_pages)
 		return err_set(err, RAMET_EPROTO,
 			"descriptor: its pieces hold %llu image pages, its header says %llu",
@@ -154,8 +154,8 @@ static int sums_check(const struct descriptor_header *h, struct ramet_err *err)
 			h->sums.count, (unsigned long long)h->image_pages);
 	if (h->sums_offset % RFORK_PAGE || h->sums_offset > h->image_file_bytes ||
 		blocks * RFORK_PAGE > h->image_file_bytes - h->sums_offset)
-		return err_set(err, RAMET_EPROTO,
-			"descriptor: its checksums lie outside the image file");
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: its checksums lie outside the image file");
 	return 0;
 }
 

@@ -17,8 +17,8 @@
 #define DESCRIPTOR_MAX_FILES 4096u
 #define DESCRIPTOR_MAX_IMAGE_PAGES (1ull << 28) /* 1 TiB */
 
-/* Checksums of up to so many pages (4 GiB of image) are in the descriptor itself. Larger images have
- * them in the image's memfd, in blocks of a page that are read when they are needed; then the
+/* Checksums of up to so many pages (4 GiB of image) are in the descriptor itself. Larger images
+ * have them in the image's memfd, in blocks of a page that are read when they are needed; then the
  * descriptor has those blocks' checksums. */
 #define DESCRIPTOR_MAX_SUMS (1u << 20)
 #define DESCRIPTOR_BLOCK_SUMS 512u /* checksums in a block */
@@ -133,8 +133,8 @@ struct descriptor_header {
 	struct descriptor_section auxv; /* uint64_t pairs, at most 64 */
 	struct descriptor_section
 		zeros; /* uint64_t words: bit set = image page is all zeros and never fetched */
-	/* uint64_t, XXH3: of each page of the image (0 for pages of zeros); or of each block of such
-	 * checksums, if sums_offset says where in the memfd those are, behind every piece */
+	/* uint64_t, XXH3: of each page of the image (0 for pages of zeros); or of each block of
+	 * such checksums, if sums_offset says where in the memfd those are, behind every piece */
 	struct descriptor_section sums;
 	uint64_t sums_offset; /* 0: in `sums` */
 	struct descriptor_section strings; /* bytes, each string terminated; cwd is at offset 0 */
@@ -157,8 +157,8 @@ struct descriptor_view {
 static inline uint64_t descriptor_sum_blocks(const struct descriptor_header *header)
 {
 	return header->sums_offset
-		       ? (header->image_pages + DESCRIPTOR_BLOCK_SUMS - 1) / DESCRIPTOR_BLOCK_SUMS
-		       : 0;
+		? (header->image_pages + DESCRIPTOR_BLOCK_SUMS - 1) / DESCRIPTOR_BLOCK_SUMS
+		: 0;
 }
 
 struct ramet_err;

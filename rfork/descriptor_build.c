@@ -25,8 +25,8 @@ void descriptor_build_init(struct descriptor_build *b, const char *cwd)
 
 void descriptor_build_fini(struct descriptor_build *b)
 {
-	struct buf *all[] = {&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->sums,
-		&b->strings};
+	struct buf *all[] = {
+		&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->sums, &b->strings};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		buf_fini(all[i]);
 }

@@ -249,8 +249,8 @@ bool image_mark(struct image *image, uint64_t page)
 static int store_bytes(int fd, const void *src, uint64_t len, uint64_t offset)
 {
 	for (uint64_t done = 0; done < len;) {
-		ssize_t n = pwrite(
-			fd, (const char *)src + done, len - done, (off_t)(offset + done));
+		ssize_t n =
+			pwrite(fd, (const char *)src + done, len - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -263,8 +263,8 @@ static int store_bytes(int fd, const void *src, uint64_t len, uint64_t offset)
 int image_write(int fd, const void *bytes, uint64_t len, uint64_t offset, struct ramet_err *err)
 {
 	return store_bytes(fd, bytes, len, offset) < 0
-		       ? err_errno(err, RAMET_EIO, "write to an image")
-		       : 0;
+		? err_errno(err, RAMET_EIO, "write to an image")
+		: 0;
 }
 
 int image_store(struct image *image, uint64_t first, uint64_t count, const void *src)
@@ -279,7 +279,8 @@ int image_store(struct image *image, uint64_t first, uint64_t count, const void 
 			return RAMET_EIO;
 		uint64_t skip = first - piece->image_page;
 		uint64_t n = MIN(count, piece->pages - skip);
-		int rc = store_bytes(image->fd, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
+		int rc = store_bytes(
+			image->fd, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
 		if (rc < 0)
 			return rc;
 		for (uint64_t page = first; page < first + n; page++)
@@ -329,8 +330,8 @@ int image_sum_store(struct image *image, uint64_t page, const void *bytes)
 	uint64_t offset = image->desc.header->sums_offset + block * RFORK_PAGE;
 	int rc = store_bytes(image->fd, bytes, RFORK_PAGE, offset);
 	if (rc == 0)
-		atomic_fetch_or_explicit(&image->blocks[block / 64], 1ull << (block % 64),
-			memory_order_acq_rel);
+		atomic_fetch_or_explicit(
+			&image->blocks[block / 64], 1ull << (block % 64), memory_order_acq_rel);
 	return rc;
 }
 

@@ -20,7 +20,8 @@ struct image {
 	int fd; /* the pages; sealed against shrinking */
 	unsigned char *base; /* dense: image_bytes(), or NULL when image_pages is 0 */
 	uint64_t npages;
-	uint64_t nblocks; /* of checksums, after the pages in the dense mapping; 0: see descriptor.h */
+	uint64_t nblocks; /* of checksums, after the pages in the dense mapping; 0: see descriptor.h
+			   */
 	_Atomic uint64_t *blocks; /* bitmap: which of those are there */
 	_Atomic uint64_t *present; /* bitmap by image page: valid in the memfd */
 	atomic_uint_fast64_t npresent;
@@ -44,7 +45,8 @@ void image_put(struct image *image); /* NULL is fine; the last put unmaps and cl
 DEFINE_CLEANUP(struct image, image_put)
 #define auto_image AUTO(image_put)
 
-/* what peers may read: pages, then blocks of checksums, which count as pages npages, npages + 1 … */
+/* what peers may read: pages, then blocks of checksums, which count as pages npages, npages + 1 …
+ */
 static inline uint64_t image_bytes(const struct image *image)
 {
 	return (image->npages + image->nblocks) * RFORK_PAGE;

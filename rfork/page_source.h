@@ -34,6 +34,7 @@ struct page_read {
 	unsigned posted; /* pages asked for so far */
 	unsigned pending; /* operations in flight */
 	int status; /* the first failure */
+	uint64_t deadline_ns;
 };
 
 struct page_source_ops {

@@ -71,13 +71,13 @@ int pager_seed_add(struct pager *pager, struct image *image,
 void pager_seed_remove(struct pager_seed *seed);
 /* pager_seed_revoke - as if a source had said so; on_revoked is called too */
 void pager_seed_revoke(struct pager_seed *seed);
-/* pager_seed_give_up - there is no other source: what waits since on_starved fails, with what its last
- * source said. Children that need such a page later make it starve again. */
+/* pager_seed_give_up - there is no other source: what waits since on_starved fails, with what its
+ * last source said. Children that need such a page later make it starve again. */
 void pager_seed_give_up(struct pager_seed *seed);
 /* Sources are tried by rank, those of one rank in the order they were added; at any time. A page
  * fails when all have failed to give it. One that is lost is not used again, but may be added anew.
- * RAMET_ELIMIT: there are PAGER_SOURCES_MAX that are not lost. add_source takes the source when it returns 0; it
- * is used and destroyed on the pager's thread. */
+ * RAMET_ELIMIT: there are PAGER_SOURCES_MAX that are not lost. add_source takes the source when it
+ * returns 0; it is used and destroyed on the pager's thread. */
 int pager_seed_add_peer(
 	struct pager_seed *seed, const struct page_peer_spec *spec, struct ramet_err *err);
 int pager_seed_add_source(

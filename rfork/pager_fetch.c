@@ -125,7 +125,8 @@ static void slot_fail_starved(struct pager_slot *slot)
 {
 	struct ramet_err err = {0};
 	if (slot->failed)
-		err_set(&err, slot->failed, "page %u of the seed: no source is left; the last, %s: %s",
+		err_set(&err, slot->failed,
+			"page %u of the seed: no source is left; the last, %s: %s",
 			slot->read.pages[0], slot->failed_by, err_text(slot->failed));
 	else
 		err_set(&err, RAMET_EPEER, "page %u of the seed: there is no source for it",

@@ -231,14 +231,16 @@ void pager_fetch_poll(struct pager *pager); /* what was begun leaves now, and ma
 void pager_fetch_slot(struct pager_slot *slot);
 void pager_slot_own(struct pager_slot *slot, uint32_t page); /* adds a page to the slot's read */
 void pager_slot_init(struct pager_slot *slot);
-/* pager_slots_starved - the slots that no source is left for: are asked for once more, or fail (give_up); if the seed is removed or revoked, they end */
+/* pager_slots_starved - the slots that no source is left for: are asked for once more, or fail
+ * (give_up); if the seed is removed or revoked, they end */
 void pager_slots_starved(struct pager_seed *seed, bool give_up);
 
 /* pager_verify.c */
 /* pager_verify_sums - describes in slot->sums the read of checksums that must come first; false:
  * they are all here */
 bool pager_verify_sums(struct pager_slot *slot);
-/* what came is stored, or is what the image must hold; else RAMET_ECHECKSUM and which page it was */
+/* what came is stored, or is what the image must hold; else RAMET_ECHECKSUM and which page it was
+ */
 int pager_verify_take_sums(struct pager_slot *slot, uint32_t *ret_page);
 int pager_verify_pages(const struct pager_slot *slot, uint32_t *ret_page);
 

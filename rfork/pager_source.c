@@ -90,7 +90,8 @@ static void source_on_add(struct loop_task *task)
 	struct pager_source *source = container_of(task, struct pager_source, add_task);
 	struct pager_seed *seed = source->seed;
 	struct page_peers *peers = seed->pager->peers;
-	if (seed->removed || seed->indexes == UINT32_MAX) { /* those that are lost are not gone yet */
+	if (seed->removed ||
+		seed->indexes == UINT32_MAX) { /* those that are lost are not gone yet */
 		err_set(&source->err, RAMET_EAGAIN, "pages from %s: not now", source->name);
 		source_destroy(source);
 		source_tell_lost(source);

@@ -30,8 +30,7 @@ int pager_verify_take_sums(struct pager_slot *slot, uint32_t *ret_page)
 	int rc = 0;
 	for (unsigned i = 0; i < sums->count && rc == 0; i++) {
 		*ret_page = sums->pages[i];
-		rc = image_sum_store(
-			slot->seed->image, sums->pages[i], sums->dst + i * RFORK_PAGE);
+		rc = image_sum_store(slot->seed->image, sums->pages[i], sums->dst + i * RFORK_PAGE);
 	}
 	return rc;
 }

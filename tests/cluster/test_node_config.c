@@ -34,6 +34,7 @@ static void test_defaults(void)
 	CHECK_STR(config.transport, "tcp");
 	CHECK_STR(config.python, "/usr/bin/python3");
 	CHECK_INT(config.pager, PAGER_AUTO);
+	CHECK(config.checksums);
 	CHECK_INT(config.log_level, LOG_INFO);
 	CHECK_INT(config.max_instances, 1024);
 	CHECK_INT(config.idle_ms, 60000);
@@ -52,6 +53,7 @@ static void test_everything(void)
 				   "data: \"[fd00::2]:7401\"\n"
 				   "transport: auto\n"
 				   "pager: eager\n"
+				   "checksums: off\n"
 				   "log_level: debug\n"
 				   "python: /opt/python/bin/python3\n"
 				   "pools: {sandboxes: 8, stubs: 2}\n"
@@ -73,6 +75,7 @@ static void test_everything(void)
 	CHECK_STR(config.listen, "10.0.0.2:7400");
 	CHECK_STR(config.data, "[fd00::2]:7401");
 	CHECK_INT(config.pager, PAGER_EAGER);
+	CHECK(!config.checksums);
 	CHECK_INT(config.log_level, LOG_DEBUG);
 	CHECK_INT(config.pool_sandboxes, 8);
 	CHECK_INT(config.pool_stubs, 2);
@@ -116,6 +119,7 @@ static void test_errors_name_the_key(void)
 		{"node: 1\ntransport: verbs\n", ": transport: verbs is not built"},
 		{"node: 1\ntransport: smoke\n", ": transport: \"smoke\""},
 		{"node: 1\npager: lazy\n", ": pager: "},
+		{"node: 1\nchecksums: maybe\n", ": checksums: "},
 		{"node: 1\nlog_level: loud\n", ": log_level: "},
 		{"node: 1\npython: python3\n", ": python: "},
 		{"node: 1\npools: {sandboxes: 5000}\n", ": pools.sandboxes: "},

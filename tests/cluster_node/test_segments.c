@@ -146,6 +146,25 @@ static void test_a_token_opens_once(void)
 	end(&s);
 }
 
+/* whoever asks and asks does not fill the memory: the oldest go */
+static void test_tokens_are_bounded(void)
+{
+	struct side s;
+	uint8_t first[SEGMENTS_TOKEN_BYTES], last[SEGMENTS_TOKEN_BYTES];
+	REQUIRE(begin(&s, 7));
+	REQUIRE(segments_token(s.segments, 7, first, NULL) == 0);
+	for (unsigned i = 0; i < SEGMENTS_TOKENS_MAX; i++)
+		REQUIRE(segments_token(s.segments, 7, last, NULL) == 0);
+	dial(&s, first, sizeof(first));
+	REQUIRE(until(&s, &s.closed, 1));
+	CHECK_INT(s.close_code, RAMET_EPERM);
+	dial(&s, last, sizeof(last));
+	REQUIRE(until(&s, &s.connected, 1));
+	transport_conn_close(s.conn);
+	REQUIRE(until(&s, &s.closed, 1));
+	end(&s);
+}
+
 static void test_strangers_stay_out(void)
 {
 	struct side s;
@@ -209,6 +228,6 @@ static void test_removed_before_it_is_ready(void)
 	end(&s);
 }
 
-SUITE_MAIN("the data side", TEST(test_a_token_opens_once), TEST(test_strangers_stay_out),
-	TEST(test_tenants_are_apart), TEST(test_removed_means_revoked),
-	TEST(test_removed_before_it_is_ready))
+SUITE_MAIN("the data side", TEST(test_a_token_opens_once), TEST(test_tokens_are_bounded),
+	TEST(test_strangers_stay_out), TEST(test_tenants_are_apart),
+	TEST(test_removed_means_revoked), TEST(test_removed_before_it_is_ready))

@@ -227,8 +227,7 @@ static bool world_begin(struct world *world, const struct pager_options *options
 		rc = pager_create(loop_thread_loop(world->thread), world->loop,
 			options ? options : &mem, &world->pager, &err);
 	if (rc == 0)
-		rc = pager_seed_add(
-			world->pager, world->image,
+		rc = pager_seed_add(world->pager, world->image,
 			world_seed_handler ? world_seed_handler : &world_handler, world,
 			&world->seed, &err);
 	if (rc < 0)

@@ -61,8 +61,8 @@ bool world_init(
 void world_fini(struct world *world);
 /* world_init_of - the same, of an image that there is already; takes its own reference */
 bool world_init_of(struct world *world, struct image *origin, const struct pager_options *options);
-/* world_seed_handler - the seed of the worlds that are made next; NULL: the usual one, which knows of
- * no starving */
+/* world_seed_handler - the seed of the worlds that are made next; NULL: the usual one, which knows
+ * of no starving */
 extern const struct pager_seed_handler *world_seed_handler;
 /* the usual one, and it counts starving */
 extern const struct pager_seed_handler world_starving;

@@ -201,7 +201,8 @@ static void test_sources_come_back_again_and_again(void)
 	world_seed_handler = &world_starving;
 	if (begin(&world, false, NULL)) {
 		CHECK(kid_start(&world, &kid, read_some, NULL));
-		for (; n < ARRAY_LEN(sources) && CHECK(world_until(&world, &world.starved, n + 1)); n++) {
+		for (; n < ARRAY_LEN(sources) && CHECK(world_until(&world, &world.starved, n + 1));
+			n++) {
 			bool last = n + 1 == ARRAY_LEN(sources);
 			atomic_store(&sources[n].fail, last ? 0 : RAMET_EPEER);
 			CHECK(world_add_script(&world, &sources[n]));

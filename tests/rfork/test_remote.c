@@ -181,6 +181,6 @@ static void test_everything_is_fetched_before_a_clone_runs(void)
 	nodes_close(&n);
 }
 
-SUITE_MAIN("remote", FAULT_TESTS TEST(test_zeros_are_not_fetched), TEST(test_zeros_over_a_file_are_not_fetched),
-	TEST(test_populating_pages_that_are_missing),
+SUITE_MAIN("remote", FAULT_TESTS TEST(test_zeros_are_not_fetched),
+	TEST(test_zeros_over_a_file_are_not_fetched), TEST(test_populating_pages_that_are_missing),
 	TEST(test_everything_is_fetched_before_a_clone_runs))
