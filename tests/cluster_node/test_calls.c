@@ -150,9 +150,14 @@ static void test_noise_ends_the_instance_only(void)
 		outcome_fini(&o);
 	}
 	CHECK(failed > 50);
-	struct outcome o = world_call(&w, 0, "echo", 0);
-	CHECK_INT(o.result.error.err.code, 0);
-	outcome_fini(&o);
+	int code = RAMET_EDEADLINE;
+	for (unsigned i = 0; i < 200 && code == RAMET_EDEADLINE;
+		i++) { /* 5 ms are few if the machine is busy */
+		struct outcome o = world_call(&w, 0, "echo", 0);
+		code = o.result.error.err.code;
+		outcome_fini(&o);
+	}
+	CHECK_INT(code, 0);
 	CHECK_INT(w.fakes[0].hosts, 1);
 	world_fini(&w);
 }
