@@ -3,17 +3,17 @@
 #include "rfork/safepoint.h"
 
 #include "rfork/arch/syscall.h"
+#include "rfork/safepoint_threads.h"
 
 #include <asm/prctl.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
@@ -56,40 +56,6 @@ static int refuse(struct ramet_err *err, int code, int sys, const char *what)
 	return code;
 }
 
-/* "thread 1234 (OpenBLAS)": the first that is not ours */
-static int refuse_threads(struct ramet_err *err)
-{
-	char what[256] = "capture refused: the process has other threads";
-	DIR *dir = opendir("/proc/self/task");
-	struct dirent *e;
-	while (dir && (e = readdir(dir))) {
-		char path[64], name[32] = "";
-		if (e->d_name[0] == '.' || strtol(e->d_name, NULL, 10) == gettid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%.16s/comm", e->d_name);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd < 0 ? 0 : read(fd, name, sizeof(name) - 1);
-		if (fd >= 0)
-			close(fd);
-		name[n > 0 ? n - 1 : 0] = '\0';
-		snprintf(what, sizeof(what),
-			"capture refused: thread %.16s (%s) is running; end it before the "
-			"import ends, start it in the handler, or keep the library that "
-			"made it single-threaded (OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1)",
-			e->d_name, name);
-		break;
-	}
-	if (dir)
-		closedir(dir);
-	return refuse(err, RAMET_EREFUSED, 0, what);
-}
-
-static int only_thread(void)
-{
-	struct stat st;
-	return stat("/proc/self/task", &st) == 0 && st.st_nlink == 3; /* ".", ".." and one */
-}
-
 /* In the shadow: what clone(2) copied, and so need not be read while the host waits. */
 static void shadow_describe(void)
 {
@@ -116,6 +82,7 @@ static void shadow_describe(void)
 	}
 	prctl(PR_GET_NAME, p->comm);
 	state.brk = (uint64_t)syscall(SYS_brk, 0);
+	safepoint_threads_describe();
 	state.complete = 1;
 }
 
@@ -135,8 +102,9 @@ static void shadow_run(const int ready[2])
 		syscall(SYS_pause);
 }
 
-/* What a clone would not have: the pointers the kernel keeps for this thread alone. */
-static int describe_thread(int control_fd, struct ramet_err *err)
+/* What a clone would not have: the pointers the kernel keeps for this thread alone. False: this
+ * kernel lacks CONFIG_CHECKPOINT_RESTORE. */
+static bool describe_thread(int control_fd)
 {
 	struct seed_process *p = &state.process;
 	state.magic = SAFEPOINT_MAGIC;
@@ -146,8 +114,7 @@ static int describe_thread(int control_fd, struct ramet_err *err)
 	p->tid = gettid();
 	p->state_addr = (uint64_t)(uintptr_t)&state;
 	if (syscall(SYS_prctl, PR_GET_TID_ADDRESS, &p->tid_address, 0, 0, 0) < 0)
-		return refuse(err, RAMET_ENOTSUP, errno,
-			"capture: this kernel lacks CONFIG_CHECKPOINT_RESTORE");
+		return false;
 	size_t len = 0;
 	void *head = NULL;
 	if (syscall(SYS_get_robust_list, 0, &head, &len) == 0) {
@@ -156,29 +123,31 @@ static int describe_thread(int control_fd, struct ramet_err *err)
 	}
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &p->sigmask, 8);
 	state.mapped_pages = safepoint_maps_pages();
-	return 0;
+	return true;
 }
 
-int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
-	struct ramet_err *err)
+/* Other threads are parked: nothing here allocates or takes a lock. What failed is *ret_what, with
+ * errno. */
+static int leave_shadow(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
+	const char **ret_what, struct ramet_err *err)
 {
-	uint64_t begin = monotonic_ns();
 	int ready[2], pidfd = -1;
 
-	if (!only_thread())
-		return refuse_threads(err);
-	int rc = describe_thread(control_fd, err);
-	if (rc < 0)
-		return rc;
+	*ret_what = "capture: this kernel lacks CONFIG_CHECKPOINT_RESTORE";
+	if (!describe_thread(control_fd))
+		return RAMET_ENOTSUP;
+	*ret_what = "capture: pipe";
 	if (pipe2(ready, O_CLOEXEC) < 0)
-		return refuse(err, RAMET_EIO, errno, "capture: pipe");
+		return RAMET_EIO;
 
 	if (arch_context_save(&state.process.context) != 0) {
 		*ret_first_ns = first_instruction_ns();
-		return SAFEPOINT_CLONE;
+		return safepoint_threads_make(&state.process, err) < 0 ? SAFEPOINT_CLONE_FAILED
+								       : SAFEPOINT_CLONE;
 	}
 	/* A raw clone: no atfork handlers, which would break the other threads' state. The shadow
 	 * is our parent's child, who reaps it. */
+	*ret_what = "capture: clone of the shadow";
 	long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
 	if (pid == 0)
 		shadow_run(ready);
@@ -186,11 +155,35 @@ int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint6
 	close(ready[1]);
 	if (pid < 0) {
 		close(ready[0]);
-		return refuse(err, RAMET_EIO, clone_errno, "capture: clone of the shadow");
+		errno = clone_errno;
+		return RAMET_EIO;
 	}
 	ret_shadow->pidfd = pidfd;
 	ret_shadow->ready_fd = ready[0];
 	ret_shadow->state = (uint64_t)(uintptr_t)&state;
-	ret_shadow->stall_ns = monotonic_ns() - begin;
 	return SAFEPOINT_HOST;
+}
+
+int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
+	struct ramet_err *err)
+{
+	uint64_t begin = monotonic_ns();
+	const char *what;
+	int rc = safepoint_threads_park(err);
+	if (rc < 0)
+		return rc;
+	rc = leave_shadow(control_fd, ret_shadow, ret_first_ns, &what, err);
+	if (rc == SAFEPOINT_CLONE || rc == SAFEPOINT_CLONE_FAILED)
+		return rc;
+	int sys = errno;
+	safepoint_threads_release();
+	if (rc < 0)
+		return refuse(err, rc, sys, what);
+	ret_shadow->stall_ns = monotonic_ns() - begin;
+	return rc;
+}
+
+void safepoint_release(void)
+{
+	safepoint_threads_release();
 }

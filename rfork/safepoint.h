@@ -1,7 +1,7 @@
-/* The host's half of a capture: bring the calling thread to rest and leave a frozen copy of the
- * process, the shadow, from which the daemon takes the seed. Runs inside user processes: plain C,
- * no allocation, no locks, no daemon code. Single-threaded hosts only: other threads are refused by
- * name. */
+/* The host's half of a capture: bring its threads to rest and leave a frozen copy of the process,
+ * the shadow, from which the daemon takes the seed. Runs inside user processes: plain C, no
+ * allocation, no locks, no daemon code. Any thread may capture; in clones it is the process's
+ * first, whose id is the process's. */
 #ifndef RFORK_SAFEPOINT_H
 #define RFORK_SAFEPOINT_H
 
@@ -28,6 +28,7 @@ enum safepoint_side {
 	SAFEPOINT_HOST = 0, /* the original process: a shadow was left behind */
 	SAFEPOINT_CLONE =
 		1, /* a clone of the captured process, possibly on another node and much later */
+	SAFEPOINT_CLONE_FAILED = 2, /* a clone that could not be made whole: it must end */
 };
 
 struct safepoint_shadow {
@@ -39,9 +40,12 @@ struct safepoint_shadow {
 
 /* safepoint_capture - call it with no locks held and all output flushed. control_fd: the host's
  * control socket. Returns SAFEPOINT_HOST with *ret_shadow filled, SAFEPOINT_CLONE in a clone
- * (*ret_shadow untouched; *ret_first_ns = CLOCK_MONOTONIC of its first instruction), or
- * RAMET_EREFUSED (other threads, named) / RAMET_EIO. */
+ * (*ret_shadow untouched; *ret_first_ns = CLOCK_MONOTONIC of its first instruction),
+ * SAFEPOINT_CLONE_FAILED there with err filled, or RAMET_EREFUSED (a thread that cannot be stopped,
+ * named) / RAMET_ENOTSUP / RAMET_EIO. */
 int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
 	struct ramet_err *err);
+/* safepoint_release - in a clone: its other threads run from now on */
+void safepoint_release(void);
 
 #endif

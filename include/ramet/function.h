@@ -40,10 +40,10 @@ extern "C" {
  * ramet_init - once, before the first call: what it sets up is part of the seed, so every instance on every node has it.
  * A failure fails the deployment. */
 RAMET_FUNCTION_EXPORT int ramet_init(void);
-/* ramet_before_snapshot - before each capture: close sockets, end threads, hold no lock. A failure refuses the capture,
- * and the process goes on. */
+/* ramet_before_snapshot - before each capture: close sockets, hold no lock. Threads of the process are in its clones,
+ * too. A failure refuses the capture, and the process goes on. */
 RAMET_FUNCTION_EXPORT int ramet_before_snapshot(void);
-/* ramet_after_clone - first thing in each instance that is a fork: seed generators of random numbers anew from these
+/* ramet_after_clone - first thing in each instance that is a fork, on the main thread (others run already): seed generators of random numbers anew from these
  * bytes, which no other instance gets. rand(), random(), drand48() and their kin have been. A failure ends the instance. */
 RAMET_FUNCTION_EXPORT int ramet_after_clone(const unsigned char seed[RAMET_FUNCTION_SEED_BYTES]);
 

@@ -26,4 +26,12 @@ RAMET_HOST_EXPORT int ramet_host_register(const struct engine_ops *ops, struct r
  * since a clone must not run exit handlers that belong to the process it was cloned from. */
 RAMET_HOST_EXPORT int ramet_host_run(void);
 
+/* ramet_host_threads - in a clone: what became of the captured process's other threads */
+enum ramet_host_threads {
+	RAMET_HOST_NO_THREADS, /* there were none */
+	RAMET_HOST_SAME_IDS, /* they have the kernel's ids that they had */
+	RAMET_HOST_NEW_IDS,
+};
+RAMET_HOST_EXPORT enum ramet_host_threads ramet_host_threads(void);
+
 #endif

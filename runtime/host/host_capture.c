@@ -5,12 +5,16 @@
 #include "base/err.h"
 #include "rfork/arch/syscall.h"
 #include "rfork/safepoint.h"
+#include "rfork/safepoint_threads.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/interpose.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PARK_MS_MAX 600000
 
 static void say_captured(struct host *host, struct safepoint_shadow *shadow)
 {
@@ -45,6 +49,21 @@ static void say_started(struct host *host, uint64_t first_ns)
 	host_answer(host, &w, bytes, NULL, 0);
 }
 
+enum ramet_host_threads ramet_host_threads(void)
+{
+	if (!safepoint_made.made)
+		return RAMET_HOST_NO_THREADS;
+	return safepoint_made.renumbered ? RAMET_HOST_NEW_IDS : RAMET_HOST_SAME_IDS;
+}
+
+static void end_clone(struct host *host, const struct ramet_err *err)
+{
+	/* not by stderr, whose lock a thread may hold that was not made again */
+	dprintf(STDERR_FILENO, "ramet host: a clone cannot run: %s\n", err->msg);
+	host->clone = true;
+	host_stop(host, RAMET_HOST_CLONE);
+}
+
 /* A clone that could repeat its siblings' random numbers must not run. */
 static void begin_clone(struct host *host, uint64_t first_ns)
 {
@@ -52,6 +71,7 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 	struct ramet_err err;
 	interpose_in_clone();
 	crash_in_clone((pid_t)sys0(__NR_getpid));
+	safepoint_release(); /* not later: what comes now may need what another thread holds */
 	channel_forget(&host->channel);
 	host->clone = true;
 	int rc = 0;
@@ -61,11 +81,19 @@ static void begin_clone(struct host *host, uint64_t first_ns)
 	if (rc == 0)
 		rc = host->ops->after_clone(host->engine, seed, &err);
 	if (rc < 0) {
-		fprintf(stderr, "ramet host: a clone cannot run: %s\n", err.msg);
-		host_stop(host, RAMET_HOST_CLONE);
+		end_clone(host, &err);
 		return;
 	}
 	say_started(host, first_ns);
+}
+
+/* how long threads have to stop: the app's own word, if it is a number */
+static void set_patience(void)
+{
+	const char *text = getenv("RAMET_PARK_MS");
+	unsigned long ms = text ? strtoul(text, NULL, 10) : 0;
+	if (ms > 0 && ms <= PARK_MS_MAX)
+		safepoint_threads_patience((unsigned)ms);
 }
 
 int host_capture(struct host *host)
@@ -75,6 +103,7 @@ int host_capture(struct host *host)
 	uint64_t first_ns = 0;
 	if (!host->loaded)
 		return RAMET_EPROTO;
+	set_patience();
 	int rc = host->ops->before_snapshot(host->engine, &err);
 	fflush(NULL);
 	channel_trim(&host->channel);
@@ -84,6 +113,8 @@ int host_capture(struct host *host)
 		host_answer_err(host, "refused", NULL, ENGINE_REFUSED, &err);
 	else if (rc == SAFEPOINT_CLONE)
 		begin_clone(host, first_ns);
+	else if (rc == SAFEPOINT_CLONE_FAILED)
+		end_clone(host, &err);
 	else
 		say_captured(host, &shadow);
 	return 0;

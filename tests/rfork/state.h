@@ -36,6 +36,9 @@ struct state_case {
 /* each a table of its own file, state_*.c */
 extern const struct state_case state_clocks[];
 extern const struct state_case state_files[];
+extern const struct state_case state_threads[];
+extern const struct state_case state_threads_kept[];
+extern const struct state_case state_threads_refused[];
 
 extern const struct state_case *const state_tables[]; /* all, NULL at the end */
 

@@ -252,23 +252,6 @@ static void test_connected_socket_is_refused_by_name(void)
 	python_seed_close(&s);
 }
 
-static void test_other_threads_are_refused_by_name(void)
-{
-	struct ramet_err err = {0};
-	struct python_seed s;
-	struct host_answer answer = {.nfds = 0};
-	REQUIRE(python_seed_start(&s, handlers));
-	(void)ask(s.host.control, "keep", "\"thread\"");
-	CHECK_INT(host_say(s.host.control, "capture", &err), 0);
-	REQUIRE_OK(host_read(s.host.control, &answer, &err), &err);
-	CHECK_STR(answer.type, "refused");
-	CHECK_STR(answer_error(&answer, "code"), "EREFUSED");
-	CHECK(strstr(answer_error(&answer, "message"), "thread") != NULL);
-	host_answer_fini(&answer);
-	CHECK_STR(ask(s.host.control, "total", ""), "499501");
-	python_seed_close(&s);
-}
-
 /* Without libramet-host's madvise() memory that is given back would not be zeros in clones. */
 static void test_capture_needs_the_preloaded_library(void)
 {
@@ -294,5 +277,4 @@ SUITE_MAIN("python_clone", TEST(test_clones_have_what_was_initialised),
 	TEST(test_random_numbers_differ_between_clones),
 	TEST(test_openssl_differs_where_process_ids_do_not), TEST(test_numpy_in_clones),
 	TEST(test_numpy_with_another_generator), TEST(test_connected_socket_is_refused_by_name),
-	TEST(test_other_threads_are_refused_by_name),
 	TEST(test_capture_needs_the_preloaded_library))

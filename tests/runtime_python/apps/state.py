@@ -66,9 +66,6 @@ def keep(event, context):
         _kept.extend((client, server.accept()[0]))
         server.close()
         return min(kept.fileno() for kept in _kept)
-    if event == "thread":
-        _kept.append(threading.Thread(target=threading.Event().wait, name="waits", daemon=True))
-        _kept[-1].start()
     if event == "nothing":
         for kept in _kept:
             kept.close()

@@ -1,0 +1,163 @@
+/* The threads of a clone: each continues in the handler in which its original was parked. Runs on
+ * the captured thread, first, and on each new one until it waits for the release. */
+#include "rfork/safepoint_threads.h"
+
+#include "rfork/arch/syscall.h"
+#include "rfork/safepoint_fault.h"
+#include "rfork/safepoint_threads_internal.h"
+
+#include <asm/prctl.h>
+#include <linux/futex.h>
+#include <linux/prctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/rseq.h>
+
+#define RSEQ_LEN 32
+#define MAX_BLANKS 256 /* threads made to get at an id, ~10 µs each */
+#define ROBUST_MAX 2048 /* the kernel's own limit */
+/* glibc's pthread_mutex_t: the list's link, the futex 32 bytes before, the owner 8 behind that */
+#define GLIBC_FUTEX_OFFSET (-32)
+#define GLIBC_OWNER_OFFSET 8
+
+#define THREAD_FLAGS \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+
+struct safepoint_made safepoint_made;
+
+/* The shadow sorts: a fresh PID namespace gives ids out in ascending order. */
+void safepoint_threads_describe(void)
+{
+	struct safepoint_thread *sorted = NULL, *next;
+	if (!atomic_load(&safepoint_park.gate))
+		return;
+	for (struct safepoint_thread *t = safepoint_parked(); t; t = next) {
+		struct safepoint_thread **at = &sorted;
+		next = t->next;
+		while (*at && (*at)->tid < t->tid)
+			at = &(*at)->next;
+		t->next = *at;
+		*at = t;
+	}
+	atomic_store(&safepoint_park.list, (uint64_t)(uintptr_t)sorted);
+}
+
+/* --- robust mutexes --- */
+
+struct robust_head {
+	uint64_t first;
+	int64_t futex_offset;
+	uint64_t pending;
+};
+
+static void renumber_mutex(uint64_t link, int64_t offset, uint32_t old_tid, uint32_t new_tid)
+{
+	uint64_t at = (link & ~1ull) + (uint64_t)offset;
+	_Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)at;
+	uint32_t value = atomic_load(word);
+	if ((value & FUTEX_TID_MASK) != old_tid)
+		return;
+	atomic_store(word, (value & ~FUTEX_TID_MASK) | new_tid);
+	uint32_t *owner = (uint32_t *)(uintptr_t)(at + GLIBC_OWNER_OFFSET);
+	if (offset == GLIBC_FUTEX_OFFSET && *owner == old_tid)
+		*owner = new_tid;
+}
+
+/* No other thread runs yet. */
+static void renumber_robust(uint64_t list, pid_t old_tid, pid_t new_tid)
+{
+	const struct robust_head *head = (const void *)(uintptr_t)list;
+	if (!head || old_tid == new_tid || safepoint_fault_hit("threads.robust"))
+		return;
+	uint64_t link = head->first;
+	for (unsigned n = 0; link && (link & ~1ull) != list && n < ROBUST_MAX; n++) {
+		renumber_mutex(link, head->futex_offset, (uint32_t)old_tid, (uint32_t)new_tid);
+		link = *(const uint64_t *)(uintptr_t)(link & ~1ull);
+	}
+	if (head->pending)
+		renumber_mutex(
+			head->pending, head->futex_offset, (uint32_t)old_tid, (uint32_t)new_tid);
+}
+
+/* --- threads --- */
+
+/* Ids of threads that have ended stay behind as gaps: they are filled, if that leads to the id that
+ * is wanted. *io_last: the last id given out. */
+static void skip_ids(pid_t wanted, pid_t *io_last, unsigned *io_blanks)
+{
+	if (safepoint_fault_hit("threads.ids"))
+		return;
+	while (wanted > *io_last + 1 && wanted - *io_last - 1 <= (pid_t)*io_blanks) {
+		long tid = arch_thread_blank(THREAD_FLAGS);
+		if (tid < 0)
+			return;
+		(*io_blanks)--;
+		*io_last = (pid_t)tid;
+	}
+}
+
+static long make_thread(const struct safepoint_thread *t)
+{
+	unsigned long flags = THREAD_FLAGS | CLONE_SETTLS;
+	if (t->tid_address)
+		flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	long tid = arch_thread_make(
+		flags, &t->context, (void *)(uintptr_t)t->tid_address, t->context.fs_base);
+	if (tid > 0)
+		renumber_robust(t->robust_list, t->tid, (pid_t)tid);
+	return tid;
+}
+
+static int make_all(pid_t self, struct ramet_err *err)
+{
+	unsigned blanks = MAX_BLANKS;
+	pid_t last = self;
+	safepoint_made = (struct safepoint_made){0};
+	for (const struct safepoint_thread *t = safepoint_parked(); t; t = t->next) {
+		skip_ids(t->tid, &last, &blanks);
+		long tid = make_thread(t);
+		if (tid < 0) {
+			err->code = RAMET_ELIMIT;
+			err->sys = (int)-tid;
+			snprintf(err->msg, sizeof(err->msg),
+				"thread %d (%.15s) of the captured process cannot be made again: "
+				"%s; is the limit of processes (pids.max, RLIMIT_NPROC) too low?",
+				(int)t->tid, t->name, strerror((int)-tid));
+			return RAMET_ELIMIT;
+		}
+		last = (pid_t)tid;
+		safepoint_made.made++;
+		safepoint_made.renumbered += last != t->tid;
+	}
+	return 0;
+}
+
+int safepoint_threads_make(const struct seed_process *process, struct ramet_err *err)
+{
+	const uint64_t all = ~0ull;
+	pid_t self = process->tid;
+	if (process->tid_address) /* the kernel has written it */
+		self = *(const pid_t *)(uintptr_t)process->tid_address;
+	renumber_robust(process->robust_list, process->tid, self);
+	if (!atomic_load(&safepoint_park.gate) || safepoint_fault_hit("threads.make"))
+		return 0;
+	/* A new thread has the mask of its maker until it leaves its handler. */
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
+	int rc = make_all(self, err);
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &process->sigmask, 0, sizeof(all));
+	return rc;
+}
+
+void safepoint_thread_begin(const struct safepoint_thread *self)
+{
+	if (self->context.gs_base)
+		sys2(__NR_arch_prctl, ARCH_SET_GS, self->context.gs_base);
+	if (self->robust_list)
+		sys2(__NR_set_robust_list, self->robust_list, self->robust_list_len);
+	if (self->rseq && !safepoint_fault_hit("threads.rseq"))
+		sys4(__NR_rseq, self->rseq, RSEQ_LEN, 0, RSEQ_SIG);
+	if (!safepoint_fault_hit("threads.name"))
+		sys2(__NR_prctl, PR_SET_NAME, self->name);
+}
