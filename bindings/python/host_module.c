@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "bindings/python/python_error.h"
 #include "bindings/python/python_random.h"
+#include "bindings/python/python_threads.h"
 #include "runtime/engine.h"
 #include "runtime/host/host.h"
 
@@ -164,8 +165,8 @@ static void python_interrupt(struct engine *e)
 	e->interrupt(e->signal);
 }
 
-/* Threads that the application has left behind run between calls, too. A clone that has not been
- * called yet has none, and is spared the page faults. */
+/* Threads that the application has left behind run between calls, too. A clone that has none, and
+ * has not been called yet, is spared the page faults. */
 static void python_wait_begin(struct engine *e)
 {
 	if (e->ran)
@@ -200,14 +201,24 @@ static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 	if (!none)
 		return python_error(err, "before_snapshot");
 	Py_DECREF(none);
+	python_threads_learn();
 	return 0;
 }
 
 static int python_after_clone(
 	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
 {
-	e->ran = false;
-	return python_random_seed(seed) < 0 ? python_error(err, "seeding random numbers anew") : 0;
+	enum ramet_host_threads threads = ramet_host_threads();
+	e->ran = threads != RAMET_HOST_NO_THREADS;
+	if (python_random_seed(seed) < 0)
+		return python_error(err, "seeding random numbers anew");
+	if (threads == RAMET_HOST_NEW_IDS) {
+		PyObject *none = PyObject_CallMethod(e->module, "renumber", NULL);
+		if (!none)
+			return python_error(err, "numbering threads anew");
+		Py_DECREF(none);
+	}
+	return 0;
 }
 
 static const struct engine_ops ops = {
@@ -257,8 +268,19 @@ static PyObject *module_after_clone(PyObject *self, PyObject *seed)
 	Py_RETURN_NONE;
 }
 
+/* native_id(ident) - the kernel's id of a living thread, where the C library keeps it */
+static PyObject *module_native_id(PyObject *self, PyObject *ident)
+{
+	unsigned long pthread = PyLong_AsUnsignedLong(ident);
+	(void)self;
+	if (PyErr_Occurred())
+		return NULL;
+	return PyLong_FromLong(python_threads_id(pthread));
+}
+
 static PyMethodDef methods[] = {
 	{"after_clone", module_after_clone, METH_O, "Seed random numbers anew from 32 bytes."},
+	{"native_id", module_native_id, METH_O, "The kernel's id of the living thread `ident`."},
 	{"run", module_run, METH_O, "Serve as a host with this engine; returns the exit status."},
 	{NULL, NULL, 0, NULL},
 };

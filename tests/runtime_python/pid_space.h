@@ -1,4 +1,5 @@
-/* PID namespaces for tests, as sandboxes have them: each with an init of its own. Root only. */
+/* PID namespaces for tests, as sandboxes have them: each with an init and a /proc of its own. Root
+ * only. */
 #ifndef TESTS_RUNTIME_PYTHON_PID_SPACE_H
 #define TESTS_RUNTIME_PYTHON_PID_SPACE_H
 
@@ -12,7 +13,8 @@ struct pid_space {
 
 bool pid_space_open(struct pid_space *space);
 void pid_space_close(struct pid_space *space);
-/* pid_space_enter - children of this process are born into it, until pid_space_leave() */
+/* pid_space_enter - children of this process are born into it, and this process sees its files,
+ * until pid_space_leave() */
 bool pid_space_enter(const struct pid_space *space);
 bool pid_space_leave(void);
 /* pid_space_inner - what a process of ours calls itself */

@@ -5,7 +5,7 @@ import sys
 if sys.version_info < (3, 9):
     sys.exit("ramet: Python 3.9 or newer is needed, %s is %s" % (sys.executable, sys.version.split()[0]))
 
-# Only single-threaded processes can be captured, and numeric libraries start threads when they are imported.
+# Many instances share a node, and each thread of a pool costs every start 20 µs: whoever wants pools says so.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 

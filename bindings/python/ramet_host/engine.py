@@ -8,7 +8,9 @@ import json
 import os
 import signal
 import sys
+import threading
 
+import _ramet_host
 from ramet_host.context import Context
 from ramet_host.failure import raised, refusal
 from ramet_host.loading import find
@@ -131,9 +133,21 @@ def _warm():
     del _handlers[index:], _names[index:]
 
 
+def _native_id(thread):
+    """Thread.native_id: that of the main thread is the process's, which differs in each clone."""
+    return os.getpid() if thread is threading.main_thread() else thread._native_id
+
+
+def renumber():
+    """In a clone whose threads have got other ids of the kernel."""
+    for ident, thread in threading._active.items():
+        thread._native_id = _ramet_host.native_id(ident)
+
+
 def before_snapshot():
     """Garbage is not worth capturing; what is left is put out of the collector's sight, so that a collection in a clone
     does not write to (and so copy) every page that holds an object."""
+    threading.Thread.native_id = property(_native_id)
     _warm()
     done()
     gc.collect()
