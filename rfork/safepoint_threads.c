@@ -106,12 +106,12 @@ static bool add_self(struct safepoint_thread *self, uint32_t epoch)
 
 /* The frame that this function has here is where a thread lies in the seed, and where it begins in
  * each clone: by returning, through the kernel's signal frame, to what it did. */
-static void park_here(uint32_t epoch)
+static void park_here(uint32_t epoch, const void *context)
 {
 	struct safepoint_thread self = {0};
 	describe_self(&self);
 	if (arch_context_save(&self.context) != 0)
-		safepoint_thread_begin(&self);
+		safepoint_thread_begin(&self, arch_signal_lock(context));
 	else if (!add_self(&self, epoch))
 		return;
 	while (atomic_load(&safepoint_park.gate) == epoch)
@@ -122,7 +122,7 @@ static void on_park(int signal, siginfo_t *info, void *context)
 {
 	uint64_t value = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
 	if (info->si_code == SI_QUEUE && value >> 32 == PARK_MAGIC)
-		park_here((uint32_t)value);
+		park_here((uint32_t)value, context);
 	else if (park.before.handler > 1) /* neither SIG_DFL nor SIG_IGN */
 		((void (*)(int, siginfo_t *, void *))(uintptr_t)park.before.handler)(
 			signal, info, context);

@@ -7,6 +7,7 @@
 #include "rfork/safepoint_threads_internal.h"
 
 #include <asm/prctl.h>
+#include <errno.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <sched.h>
@@ -16,7 +17,7 @@
 #include <sys/rseq.h>
 
 #define RSEQ_LEN 32
-#define MAX_BLANKS 256 /* threads made to get at an id, ~10 µs each */
+#define MAX_BLANKS 256 /* ids used up to get at another, a few µs each */
 #define ROBUST_MAX 2048 /* the kernel's own limit */
 /* glibc's pthread_mutex_t: the list's link, the futex 32 bytes before, the owner 8 behind that */
 #define GLIBC_FUTEX_OFFSET (-32)
@@ -27,7 +28,7 @@
 
 struct safepoint_made safepoint_made;
 
-/* The shadow sorts: a fresh PID namespace gives ids out in ascending order. */
+/* The shadow sorts by id: see skip_ids(). */
 void safepoint_threads_describe(void)
 {
 	struct safepoint_thread *sorted = NULL, *next;
@@ -83,19 +84,15 @@ static void renumber_robust(uint64_t list, pid_t old_tid, pid_t new_tid)
 
 /* --- threads --- */
 
-/* Ids of threads that have ended stay behind as gaps: they are filled, if that leads to the id that
- * is wanted. *io_last: the last id given out. */
-static void skip_ids(pid_t wanted, pid_t *io_last, unsigned *io_blanks)
+/* A new PID namespace gives ids out in ascending order. Those that are missing between two threads
+ * are used up, if they are not too many. */
+static void skip_ids(pid_t wanted, pid_t last, unsigned *io_blanks)
 {
-	if (safepoint_fault_hit("threads.ids"))
+	if (wanted <= last || wanted - last - 1 > (pid_t)*io_blanks ||
+		safepoint_fault_hit("threads.ids"))
 		return;
-	while (wanted > *io_last + 1 && wanted - *io_last - 1 <= (pid_t)*io_blanks) {
-		long tid = arch_thread_blank(THREAD_FLAGS);
-		if (tid < 0)
-			return;
+	for (; last + 1 < wanted && arch_thread_blank() == -EFAULT; last++)
 		(*io_blanks)--;
-		*io_last = (pid_t)tid;
-	}
 }
 
 static long make_thread(const struct safepoint_thread *t)
@@ -116,7 +113,7 @@ static int make_all(pid_t self, struct ramet_err *err)
 	pid_t last = self;
 	safepoint_made = (struct safepoint_made){0};
 	for (const struct safepoint_thread *t = safepoint_parked(); t; t = t->next) {
-		skip_ids(t->tid, &last, &blanks);
+		skip_ids(t->tid, last, &blanks);
 		long tid = make_thread(t);
 		if (tid < 0) {
 			err->code = RAMET_ELIMIT;
@@ -150,8 +147,12 @@ int safepoint_threads_make(const struct seed_process *process, struct ramet_err 
 	return rc;
 }
 
-void safepoint_thread_begin(const struct safepoint_thread *self)
+void safepoint_thread_begin(const struct safepoint_thread *self, void *lock)
 {
+	/* The kernel does not wait for userfaultfd to bring the page of such a lock: EFAULT, and
+	 * the C library ends the process. */
+	if (lock && !safepoint_fault_hit("threads.lock"))
+		atomic_fetch_or((_Atomic uint32_t *)lock, 0);
 	if (self->context.gs_base)
 		sys2(__NR_arch_prctl, ARCH_SET_GS, self->context.gs_base);
 	if (self->robust_list)

@@ -11,9 +11,13 @@
  * errno. */
 long arch_thread_make(
 	unsigned long flags, const struct arch_context *ctx, void *tid, unsigned long tls);
-/* arch_thread_blank - a thread that ends at once, and touches no memory */
-long arch_thread_blank(unsigned long flags);
+/* arch_thread_blank - uses up an id: the kernel gives the clone up when it cannot say where its pidfd
+ * is, which is after it has got its id, and before it could run. -EFAULT, or another negative errno. */
+long arch_thread_blank(void);
 /* arch_signal_return - sa_restorer for handlers that are installed without the C library */
 void arch_signal_return(void);
+/* arch_signal_lock - what a signal handler's return will wait for again, if that is a lock by
+ * futex(FUTEX_LOCK_PI) and its kin; else NULL. ucontext: the handler's third argument. */
+void *arch_signal_lock(const void *ucontext);
 
 #endif
