@@ -71,8 +71,8 @@ static int add_env(struct command *c, const char *variable, struct ramet_err *er
 					 : add(c->env, &c->envc, COMMAND_MAX_ENV, variable, err);
 }
 
-/* Only single-threaded hosts can be captured, and libraries of numerics start threads when they are
- * imported. */
+/* Libraries of numerics start threads when they are imported; a node runs many instances, which one
+ * thread each serves best. */
 static const char *const defaults[] = {
 	"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "OMP_NUM_THREADS=1",
 	"OPENBLAS_NUM_THREADS=1", "MKL_NUM_THREADS=1", "NUMEXPR_NUM_THREADS=1",

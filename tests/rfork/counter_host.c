@@ -2,37 +2,16 @@
  * it finds. Descriptor 3 is its control socket. Says "S" with the shadow's pidfd and pipe as host;
  * as a clone it reads a number n and writes the sum of its table plus n, and its pid. */
 #include "rfork/safepoint.h"
+#include "tests/rfork/send_shadow.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define TABLE 100000
 
 static __thread int tls_value = 7;
 static int initialised = 41;
-
-static int send_shadow(const struct safepoint_shadow *shadow)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int) * 2)];
-	} control;
-	uint64_t words[2] = {shadow->state, shadow->stall_ns};
-	struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
-	struct msghdr msg = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control)};
-	memset(&control, 0, sizeof(control));
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int) * 2);
-	int fds[2] = {shadow->pidfd, shadow->ready_fd};
-	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
-	return sendmsg(3, &msg, 0) == (ssize_t)sizeof(words) ? 0 : -1;
-}
 
 int main(void)
 {

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct state_case *const state_tables[] = {
-	state_clocks, state_files, state_threads, state_threads_kept, state_threads_refused, NULL};
+const struct state_case *const state_tables[] = {state_clocks, state_files, state_openmp,
+	state_threads, state_threads_kept, state_threads_refused, NULL};
 
 const struct state_case *state_find(const char *name)
 {

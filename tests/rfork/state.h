@@ -16,6 +16,7 @@
 enum state_flag {
 	STATE_ALONE = 1, /* a host of its own */
 	STATE_CLOCKS = 2, /* its cure shows only where clocks differ: the fault is tried remotely */
+	STATE_PIDS = 4, /* host and clones each in a PID namespace of their own; with STATE_ALONE */
 };
 
 struct state_case {
@@ -36,6 +37,7 @@ struct state_case {
 /* each a table of its own file, state_*.c */
 extern const struct state_case state_clocks[];
 extern const struct state_case state_files[];
+extern const struct state_case state_openmp[];
 extern const struct state_case state_threads[];
 extern const struct state_case state_threads_kept[];
 extern const struct state_case state_threads_refused[];

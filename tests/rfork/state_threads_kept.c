@@ -178,6 +178,126 @@ static const char *robust_check(void)
 	return NULL;
 }
 
+/* Locks of the C library that note their owner by its id. Gaps between ids come of threads that
+ * have ended. */
+static struct worker owner;
+static pthread_mutex_t checked, recursive;
+static pthread_rwlock_t written = PTHREAD_RWLOCK_INITIALIZER;
+static pid_t owner_id, owner_id_now;
+static atomic_int release_all, released;
+
+static void *end_at_once(void *arg)
+{
+	return arg;
+}
+
+static void *own_locks(void *arg)
+{
+	(void)arg;
+	owner_id = gettid();
+	pthread_mutex_lock(&checked);
+	pthread_mutex_lock(&recursive);
+	pthread_rwlock_wrlock(&written);
+	worker_ready(&owner);
+	while (!release_all)
+		sched_yield();
+	owner_id_now = gettid();
+	worker_ready(&owner);
+	released |= pthread_mutex_unlock(&checked) ? 1 : 0;
+	released |= pthread_mutex_lock(&recursive) ? 2 : 0;
+	released |= pthread_mutex_unlock(&recursive) || pthread_mutex_unlock(&recursive) ? 4 : 0;
+	released |= pthread_rwlock_unlock(&written) ? 8 : 0;
+	return NULL;
+}
+
+static void make_mutex(pthread_mutex_t *mutex, int type, int protocol)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, type);
+	pthread_mutexattr_setprotocol(&attr, protocol);
+	pthread_mutex_init(mutex, &attr);
+}
+
+static int owner_setup(void)
+{
+	make_mutex(&checked, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_PRIO_NONE);
+	make_mutex(&recursive, PTHREAD_MUTEX_RECURSIVE, PTHREAD_PRIO_NONE);
+	for (unsigned i = 0; i < 5; i++) {
+		struct worker ended;
+		if (worker_start(&ended, end_at_once, NULL) < 0 || worker_join(&ended, NULL))
+			return STATE_BROKEN;
+	}
+	return worker_start(&owner, own_locks, NULL) < 0 ? STATE_BROKEN : worker_await(&owner);
+}
+
+static const char *owner_check(void)
+{
+	release_all = 1;
+	STATE_EXPECT(await_value(&owner.count, 2));
+	STATE_EXPECT_INT(owner_id_now, owner_id);
+	const char *wrong = worker_join(&owner, NULL);
+	if (wrong)
+		return wrong;
+	STATE_EXPECT_INT(released, 0);
+	STATE_EXPECT_INT(pthread_mutex_trylock(&checked), 0);
+	STATE_EXPECT_INT(pthread_mutex_trylock(&recursive), 0);
+	STATE_EXPECT_INT(pthread_rwlock_trywrlock(&written), 0);
+	return NULL;
+}
+
+/* A lock that the kernel hands on, waited for in the kernel; on a page that nothing else touches.
+ */
+static struct worker heir, queued;
+static struct {
+	pthread_mutex_t mutex;
+	unsigned char rest[4096 - sizeof(pthread_mutex_t)];
+} inherited __attribute__((aligned(4096)));
+static atomic_int hand_on;
+
+static void *hold_inherited(void *arg)
+{
+	pthread_mutex_lock(&inherited.mutex);
+	worker_ready(&heir);
+	while (!hand_on)
+		sched_yield();
+	return pthread_mutex_unlock(&inherited.mutex) == 0 ? arg : NULL;
+}
+
+static void *queue_for_lock(void *arg)
+{
+	int rc = pthread_mutex_lock(&inherited.mutex);
+	worker_ready(&queued);
+	return rc == 0 && pthread_mutex_unlock(&inherited.mutex) == 0 ? arg : NULL;
+}
+
+/* until the word says that somebody waits */
+static int inherited_setup(void)
+{
+	const volatile unsigned *word = (const volatile unsigned *)&inherited.mutex;
+	make_mutex(&inherited.mutex, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_PRIO_INHERIT);
+	if (worker_start(&heir, hold_inherited, &heir) < 0 || worker_await(&heir) < 0 ||
+		worker_start(&queued, queue_for_lock, &queued) < 0)
+		return STATE_BROKEN;
+	while (!(*word & 0x80000000u)) /* FUTEX_WAITERS */
+		sched_yield();
+	return STATE_OK;
+}
+
+static const char *inherited_check(void)
+{
+	void *held = NULL, *got = NULL;
+	STATE_EXPECT_INT(queued.count, 0);
+	hand_on = 1;
+	const char *wrong = worker_join(&heir, &held);
+	if (!wrong)
+		wrong = worker_join(&queued, &got);
+	if (wrong)
+		return wrong;
+	STATE_EXPECT(held == &heir && got == &queued);
+	return NULL;
+}
+
 const struct state_case state_threads_kept[] = {
 	{.name = "a thread's alternate stack and mask",
 		.setup = named_setup,
@@ -199,5 +319,17 @@ const struct state_case state_threads_kept[] = {
 		.check_child = robust_check,
 		.check_parent = robust_check,
 		.fault = "threads.robust"},
+	{.name = "a thread's id, and locks that know it",
+		.setup = owner_setup,
+		.check_child = owner_check,
+		.check_parent = owner_check,
+		.fault = "threads.ids",
+		.flags = STATE_ALONE | STATE_PIDS},
+	{.name = "a thread waits for a lock that the kernel hands on",
+		.setup = inherited_setup,
+		.check_child = inherited_check,
+		.check_parent = inherited_check,
+		.fault = "threads.lock",
+		.flags = STATE_ALONE | STATE_PIDS | STATE_CLOCKS},
 	{.name = NULL},
 };

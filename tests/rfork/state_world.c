@@ -91,8 +91,13 @@ bool state_world_start(struct state_world *w, enum state_where where,
 		.name = "state_host", .before_exec = enter_service, .arg = w};
 	set_fault(fault);
 	int rc = syscall_filter_build(&w->filter, &err);
+	bool spaced = cases[0]->flags & STATE_PIDS;
+	if (spaced && !CHECK(pid_space_open(&w->space) && pid_space_enter(&w->space)))
+		return false;
 	if (rc == 0 || rc == RAMET_ENOTSUP)
 		rc = host_start_program(&w->host, &program, &err);
+	if (spaced && !CHECK(pid_space_leave()))
+		return false;
 	if (rc == 0)
 		rc = load_cases(w, &err);
 	return suite_check_ok(rc, &err, cases[0]->name, __FILE__, __LINE__);
@@ -141,6 +146,8 @@ void state_world_close(struct state_world *w)
 		world_fini(&w->second);
 	fork_world_close(&w->fork);
 	host_end(&w->host);
+	if (w->space.init)
+		pid_space_close(&w->space);
 	syscall_filter_fini(&w->filter);
 	set_fault(NULL);
 }
@@ -197,12 +204,14 @@ int state_clone_send(struct state_world *w, struct state_clone *ret, struct rame
 	if (log < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	auto_close int theirs = pair[1];
-	const struct template_clone clone = {.sandbox_pidfd = -1,
+	*ret = (struct state_clone){.control = pair[0], .uffd = -1};
+	if (w->space.init && !pid_space_open(&ret->space))
+		return err_errno(err, RAMET_EIO, "PID namespace");
+	const struct template_clone clone = {.sandbox_pidfd = w->space.init ? ret->space.pidfd : -1,
 		.next_pidfd = -1,
 		.control_fd = theirs,
 		.log_fd = log,
 		.drop = true};
-	*ret = (struct state_clone){.control = pair[0], .uffd = -1};
 	int rc = template_clone_send(w->fork.tmpl, &clone, err);
 	if (rc == 0 && w->fork.uffd >= 0)
 		rc = template_read_fork(w->fork.uffd, TIMEOUT_MS, &ret->uffd, err);
@@ -245,5 +254,7 @@ void state_clone_end(struct state_clone *clone)
 	if (clone->child)
 		pager_child_remove(clone->child);
 	close_reset(&clone->uffd);
+	if (clone->space.init)
+		pid_space_close(&clone->space);
 	*clone = (struct state_clone){.control = -1, .uffd = -1};
 }

@@ -7,6 +7,7 @@
 #include "runtime/spawn/syscall_filter.h"
 #include "tests/rfork/fork_world.h"
 #include "tests/rfork/pager_world.h"
+#include "tests/rfork/pid_space.h"
 #include "tests/rfork/state.h"
 #include "tests/runtime_host/host_world.h"
 
@@ -26,6 +27,7 @@ struct state_world {
 	struct syscall_filter filter;
 	struct host_world host;
 	struct fork_world fork;
+	struct pid_space space; /* the host's; init 0: none */
 	struct world second; /* remote: the second node's pager, and the first as its peer */
 };
 
@@ -34,6 +36,7 @@ struct state_clone {
 	int control;
 	int uffd; /* remote: kept so long as the clone lives */
 	struct pager_child *child;
+	struct pid_space space;
 };
 
 /* state_world_start - the host, with its cases set up. fault: a fault point that is set in it and

@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "runtime/host/host.h"
 #include "tests/lib/suite.h"
-#include "tests/runtime_python/pid_space.h"
+#include "tests/rfork/pid_space.h"
 #include "tests/runtime_python/python_world.h"
 
 #include <stdio.h>

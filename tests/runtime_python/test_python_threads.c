@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "tests/lib/suite.h"
-#include "tests/runtime_python/pid_space.h"
+#include "tests/rfork/pid_space.h"
 #include "tests/runtime_python/python_world.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* See pid_space.h. */
-#include "tests/runtime_python/pid_space.h"
+#include "tests/rfork/pid_space.h"
 
 #include "base/cleanup.h"
 

@@ -1,7 +1,7 @@
 /* PID namespaces for tests, as sandboxes have them: each with an init and a /proc of its own. Root
  * only. */
-#ifndef TESTS_RUNTIME_PYTHON_PID_SPACE_H
-#define TESTS_RUNTIME_PYTHON_PID_SPACE_H
+#ifndef TESTS_RFORK_PID_SPACE_H
+#define TESTS_RFORK_PID_SPACE_H
 
 #include <stdbool.h>
 #include <sys/types.h>
