@@ -13,6 +13,9 @@ int page_host(
 int page_touch(struct proc *clone, bool scattered, double *ret_ns, struct ramet_err *err);
 
 int page_sibling(struct node *node, struct ramet_err *err);
+/* both make their own nodes */
+int page_revoke(struct ramet_err *err);
+int page_checksum(struct ramet_err *err);
 /* everything on one CPU; makes its own node */
 int page_fault(struct ramet_err *err);
 

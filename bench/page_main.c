@@ -52,7 +52,8 @@ static int sibling(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {
-		{"fault", page_fault, true}, {"sibling", sibling, false}};
+	static const struct bench_case cases[] = {{"fault", page_fault, true},
+		{"sibling", sibling, false}, {"revoke", page_revoke, false},
+		{"checksum", page_checksum, false}};
 	return cases_main("page", cases, ARRAY_LEN(cases), argc, argv);
 }

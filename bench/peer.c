@@ -24,7 +24,7 @@ struct peer {
 	struct transport_segment *descriptor, *pages, *packed;
 	struct page_peer_spec spec;
 	struct segment_ref descriptor_ref;
-	struct loop_task task;
+	struct loop_task task, revoke_task;
 	sem_t done;
 	struct ramet_err err;
 };
@@ -117,6 +117,35 @@ static int make_pack(struct peer *peer, const struct working_set *set, struct ra
 	peer->pack_pages = working_set_pages(set);
 	peer->pack = aligned_alloc(RFORK_PAGE, peer->pack_pages * RFORK_PAGE);
 	return peer->pack ? working_set_pack(set, peer->image, peer->pack, err) : err_nomem(err);
+}
+
+static void revoke_task(struct loop_task *task)
+{
+	struct peer *peer = container_of(task, struct peer, revoke_task);
+	transport_segment_remove(peer->pages, NULL, NULL);
+	peer->pages = NULL;
+}
+
+void peer_revoke(struct peer *peer)
+{
+	peer->revoke_task.fn = revoke_task;
+	loop_post(loop_thread_loop(peer->thread), &peer->revoke_task);
+}
+
+static void expose_task(struct loop_task *task)
+{
+	struct peer *peer = container_of(task, struct peer, task);
+	if (transport_segment_add(peer->domain, peer->image->base, image_bytes(peer->image), 0,
+		    &peer->pages, &peer->err) == 0)
+		peer->spec.image = transport_segment_ref(peer->pages, 0);
+	sem_post(&peer->done);
+}
+
+int peer_expose(struct peer *peer, struct ramet_err *err)
+{
+	run_there(peer, expose_task);
+	err_copy(err, &peer->err);
+	return peer->err.code;
 }
 
 int peer_create(const char *provider, const struct image *image, const struct working_set *set,

@@ -20,6 +20,10 @@ DEFINE_CLEANUP(struct peer, peer_destroy)
 
 /* what a pager needs to read from it */
 const struct page_peer_spec *peer_spec(const struct peer *peer);
+/* peer_revoke - the image may not be read any more: asked for when it returns */
+void peer_revoke(struct peer *peer);
+/* peer_expose - it may again, as another segment; waits */
+int peer_expose(struct peer *peer, struct ramet_err *err);
 /* the descriptor's own segment */
 struct segment_ref peer_descriptor(const struct peer *peer, uint64_t *ret_len);
 

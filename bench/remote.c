@@ -13,6 +13,8 @@
 static void on_failed(void *user, uint64_t instance, const struct ramet_err *err)
 {
 	(void)user;
+	if (err->code == RAMET_EREVOKED)
+		return; /* as is meant to be */
 	fprintf(stderr, "instance %llu: %s\n", (unsigned long long)instance, err->msg);
 	exit(EXIT_FAILURE);
 }
@@ -52,6 +54,12 @@ static int check_files(const struct descriptor_view *desc, struct ramet_err *err
 
 int copy_begin(struct remote *r, struct copy *copy, struct ramet_err *err)
 {
+	return copy_begin_with(r, copy, NULL, NULL, err);
+}
+
+int copy_begin_with(struct remote *r, struct copy *copy, const struct pager_seed_handler *handler,
+	void *user, struct ramet_err *err)
+{
 	const void *bytes = NULL;
 	uint64_t len = 0;
 	int rc = peer_link_read_descriptor(r->link, &bytes, &len, err);
@@ -60,7 +68,7 @@ int copy_begin(struct remote *r, struct copy *copy, struct ramet_err *err)
 	if (rc == 0)
 		rc = check_files(&copy->image->desc, err);
 	if (rc == 0)
-		rc = pager_seed_add(r->pager, copy->image, NULL, NULL, &copy->pages, err);
+		rc = pager_seed_add(r->pager, copy->image, handler, user, &copy->pages, err);
 	if (rc == 0)
 		rc = pager_seed_add_peer(copy->pages, peer_spec(r->peer), err);
 	if (rc == 0)

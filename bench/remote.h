@@ -31,6 +31,9 @@ struct copy {
 };
 /* copy_begin - from the descriptor's place on the peer to a template, as a node does it */
 int copy_begin(struct remote *r, struct copy *copy, struct ramet_err *err);
+/* copy_begin_with - the same; handler is told of the seed */
+int copy_begin_with(struct remote *r, struct copy *copy, const struct pager_seed_handler *handler,
+	void *user, struct ramet_err *err);
 /* copy_clone - a child that runs; its pages come as it touches them */
 int copy_clone(struct remote *r, struct copy *copy, const struct clone_options *options,
 	struct ramet_err *err);
