@@ -344,6 +344,16 @@ static void cancel(struct call *call)
 	call_fail_err(call, &err);
 }
 
+void call_revoke(struct call *call)
+{
+	struct ramet_err err = {0};
+	if (call->state == CALL_KEPT || call->state == CALL_FAILING)
+		return;
+	err_set(&err, RAMET_EREVOKED, "%s was removed while the call ran", call->function);
+	call_stop(call);
+	call_fail_err(call, &err);
+}
+
 int calls_cancel(struct calls *calls, uint32_t tenant, const char *id)
 {
 	struct call *call = calls_find(calls, id);

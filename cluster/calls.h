@@ -65,8 +65,8 @@ int calls_wait(struct calls *calls, uint32_t tenant, const char *id, uint64_t ti
 	call_done_fn *done, void *user, struct call_wait **ret_wait, struct ramet_err *err);
 void calls_wait_cancel(struct call_wait *wait);
 
-/* calls_drop_version - a version is gone: end its idle instances; `running`: cancel its calls and
- * end those too. Returns how many instances it ended. Seeds are dropped by seeds_drop(). */
+/* calls_drop_version - a version is gone: end its idle instances; `running`: its calls end with
+ * EREVOKED, and their instances end too. Returns how many instances it ended. Seeds are dropped by seeds_drop(). */
 unsigned calls_drop_version(
 	struct calls *calls, uint32_t tenant, const char *version, bool running);
 /* calls_node_down - a member is gone: calls forwarded to it are retried (idempotent) or LOST, those

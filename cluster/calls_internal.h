@@ -125,6 +125,8 @@ void call_finish_error(struct call *call, const struct call_error *error);
 /* call_fail - the same, later, from the loop: for failures within a call of the public functions */
 void call_fail(struct call *call, const struct call_error *error);
 void call_fail_err(struct call *call, const struct ramet_err *err);
+/* call_revoke - its function was removed: it ends with EREVOKED, if it has not ended */
+void call_revoke(struct call *call);
 void call_free(struct call *call);
 
 /* calls_local.c */

@@ -312,7 +312,7 @@ unsigned calls_drop_version(struct calls *calls, uint32_t tenant, const char *ve
 		for (unsigned i = 0; i < CALLS_BUCKETS; i++)
 			list_for_each_safe (call, &calls->buckets[i], struct call, link)
 				if (strcmp(call->app->id, version) == 0)
-					(void)calls_cancel(calls, 0, call->id);
+					call_revoke(call);
 	}
 	list_for_each_safe (s, &calls->servants, struct servant, link) {
 		if (s->app->uid != tenant || strcmp(s->app->id, version) != 0)

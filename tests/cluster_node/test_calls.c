@@ -458,7 +458,7 @@ static void test_dropped_version(void)
 	CHECK_INT(calls_drop_version(w.nodes[0]->calls, WORLD_UID, w.app->id, true), 2);
 	seeds_drop(w.nodes[0]->seeds, WORLD_UID, w.app->id, true);
 	REQUIRE(world_until(&w, &running.done, 1));
-	CHECK_INT(running.result.error.err.code, RAMET_ECANCELED);
+	CHECK_INT(running.result.error.err.code, RAMET_EREVOKED);
 	REQUIRE(world_until(&w, &w.fakes[0].exits, 2));
 	CHECK(!seeds_have(w.nodes[0]->seeds, WORLD_UID, w.app->id));
 	CHECK_INT(w.fakes[0].drops, 1);
