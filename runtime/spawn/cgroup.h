@@ -21,6 +21,9 @@ int cgroups_create(
 /* removes all that is empty; call when every process is reaped; NULL is fine */
 void cgroups_destroy(struct cgroups *cgroups);
 DEFINE_CLEANUP(struct cgroups, cgroups_destroy)
+/* cgroups_sweep - removes what a ramet-spawn of that name, of this very cgroup, left behind when it was
+ * killed; waits so long for its last processes to end */
+void cgroups_sweep(const char *node, unsigned ms);
 const char *cgroups_kind(const struct cgroups *cgroups); /* "v1", "v2", "none" */
 const char *cgroups_missing(
 	const struct cgroups *cgroups); /* for people: what is not limited and why; "" nothing */

@@ -1,5 +1,7 @@
 /* The directory of a node: <own cgroup>/ramet/<node> in every hierarchy that is used. */
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "runtime/spawn/cgroup.h"
 #include "runtime/spawn/cgroup_internal.h"
 
 #include <errno.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* version 2: where we move ourselves; no group's name starts with a dot */
@@ -60,6 +63,35 @@ void cgroup_node_remove(const struct cgroups *cgroups)
 		*strrchr(path, '/') = '\0';
 		(void)rmdir(path); /* fails while another node is there */
 	}
+}
+
+static bool node_is_left(const struct cgroups *cgroups)
+{
+	char path[PATH_MAX];
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (cgroup_path(cgroups, c, NULL, NULL, path) == 0 && access(path, F_OK) == 0)
+			return true;
+	return false;
+}
+
+void cgroups_sweep(const char *node, unsigned ms)
+{
+	const struct timespec pause = {.tv_nsec = 5 * NSEC_PER_MSEC};
+	struct cgroups *left = calloc(1, sizeof(*left));
+	uint64_t end = now_ns() + ms * NSEC_PER_MSEC;
+	if (!left || !node[0]) {
+		free(left);
+		return;
+	}
+	cgroup_find(NULL, NULL, &left->place);
+	snprintf(left->node, sizeof(left->node), "%s", node);
+	for (;;) { /* nothing tells when a cgroup has become empty, in version 1 */
+		cgroup_node_remove(left);
+		if (!node_is_left(left) || now_ns() > end)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	free(left);
 }
 
 /* Version 2 forbids processes in a cgroup that hands controllers on. If only we and our parent are

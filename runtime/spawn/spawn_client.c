@@ -2,6 +2,7 @@
  * store. */
 #include "runtime/spawn/spawn_client.h"
 #include "base/clock.h"
+#include "runtime/spawn/cgroup.h"
 #include "runtime/spawn/exec.h"
 #include "runtime/spawn/spawn_client_internal.h"
 
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SWEEP_MS 2000 /* until the processes of a killed ramet-spawn are gone too */
 #define STOP_MS 5000 /* ramet-spawn gives up on its own children after 3000 */
 
 /* --- ending --- */
@@ -32,10 +34,12 @@ static void reap(struct spawn_client *client, int patience_ms)
 	do
 		n = poll(&pfd, 1, patience_ms);
 	while (n < 0 && errno == EINTR);
+	int status = 0;
 	if (pidfd < 0 || n <= 0)
 		kill(client->pid, SIGKILL);
-	while (waitpid(client->pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(client->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	client->killed = WIFSIGNALED(status);
 	client->pid = 0;
 }
 
@@ -69,6 +73,8 @@ void spawn_client_stop(struct spawn_client *client)
 	frame_conn_close(client->conn);
 	client->conn = NULL;
 	reap(client, STOP_MS);
+	if (client->killed)
+		cgroups_sweep(client->node_name, SWEEP_MS);
 	spawn_client_fail_all(client, NULL);
 	buf_fini(&client->out);
 	free(client);
@@ -208,6 +214,8 @@ int spawn_client_start(struct loop *loop, const struct spawn_options *options,
 	client->handler = handler;
 	client->user = user;
 	client->next_req = 1;
+	if (options->node_name)
+		snprintf(client->node_name, sizeof(client->node_name), "%s", options->node_name);
 	if (options->store_dir)
 		snprintf(client->store_dir, sizeof(client->store_dir), "%s", options->store_dir);
 	rc = start(client, options, err);

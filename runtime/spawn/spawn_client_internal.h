@@ -9,6 +9,7 @@
 #include "base/wire.h"
 #include "runtime/spawn/idmap.h"
 #include "runtime/spawn/spawn_client.h"
+#include "runtime/spawn_proto.h"
 
 #include <limits.h>
 
@@ -34,6 +35,8 @@ struct spawn_client {
 	const struct spawn_handler *handler;
 	void *user;
 	pid_t pid; /* 0: reaped */
+	bool killed; /* it did not end by itself, and so left its cgroups */
+	char node_name[SPAWN_NAME_MAX];
 	struct spawn_caps caps;
 	char store_dir[PATH_MAX]; /* "": none */
 	uint64_t next_req;
