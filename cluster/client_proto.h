@@ -44,7 +44,7 @@
  *               image_bytes: uint
  *             → error: what the module raised, with type, message, traceback and log_tail, or why it cannot be captured
  *
- *   remove    {name: str}     a function; the app goes with its last one. Running calls end with ECANCELED.
+ *   remove    {name: str}     a function; the app goes with its last one. Running calls end with EREVOKED.
  *             → removed {instances: uint (ended)}
  *
  *   call      {name: str, data: bin (JSON text, or bytes), binary?: bool [false], node?: uint (must run there) [0],

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -141,9 +142,8 @@ def namespaces(pids):
 
 def groups(node, pid):
     """The control groups that a daemon of this number and pid has made."""
-    name = f"node{node}.{pid}"
-    return {str(p) for top in pathlib.Path("/sys/fs/cgroup").rglob(f"ramet/{name}") for p in [top, *top.rglob("*")]
-            if p.is_dir()}
+    part = f"/ramet/node{node}.{pid}/"
+    return {top for top, _, _ in os.walk("/sys/fs/cgroup") if part in top + "/"}  # others come and go meanwhile
 
 
 # --- the command line ---
@@ -320,6 +320,23 @@ class Cluster(Cli):
             self.scratch.close()
             raise
         return self
+
+    def start_again(self, node):
+        """A daemon in the place of one that has ended, with the same configuration, as `ramet up` starts them."""
+        directory = self.directory / f"node{node}"
+        netns = only([row for row in self.up if row["node"] == node])["netns"]
+        with open(directory / "log", "a") as log:
+            daemon = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{netns}", self.env.get("RAMET_RAMETD", str(BIN / "rametd")), "--config",
+                 str(directory / "config.yaml")], env=dict(self.env, RAMET_CLUSTER=str(self.directory)),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        (directory / "pid").write_text(f"{daemon.pid} {start_time(daemon.pid)}\n")
+        self.pids[node] = daemon.pid
+        threading.Thread(target=daemon.wait, daemon=True).start()  # reaps it
+
+    def client_of(self, node):
+        """Verbs that go to one node's socket."""
+        return Cli(dict(self.env, RAMET_SOCKET=str(self.directory / f"node{node}" / "client.sock")))
 
     def show_logs(self):
         for node in self.pids:

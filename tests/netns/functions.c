@@ -18,6 +18,7 @@ EXPORT int square(struct ramet_invocation *call);
 EXPORT int spin(struct ramet_invocation *call);
 EXPORT int crash(struct ramet_invocation *call);
 EXPORT int sweep(struct ramet_invocation *call);
+EXPORT int scatter(struct ramet_invocation *call);
 
 static unsigned char *big; /* page n begins with a number made of n */
 
@@ -83,6 +84,19 @@ int crash(struct ramet_invocation *call)
 	fflush(stdout);
 	*(volatile int *)(uintptr_t)FAULT_ADDRESS = 1;
 	return ramet_answerf(call, "null");
+}
+
+/* reads as many pages of the big block as the input says, far from each other */
+int scatter(struct ramet_invocation *call)
+{
+	unsigned long pages = input_number(call);
+	uint64_t wrong = 0;
+	for (unsigned long i = 0; i < pages; i++) {
+		size_t at = mix(i + 1) % BIG_PAGES * PAGE / sizeof(uint64_t);
+		wrong += ((uint64_t *)big)[at] != mix(at);
+	}
+	return ramet_answerf(
+		call, "{\"pages\": %lu, \"wrong\": %llu}", pages, (unsigned long long)wrong);
 }
 
 /* reads every page of the seed's big block; a second one after so many microseconds each */

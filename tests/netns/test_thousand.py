@@ -1,7 +1,12 @@
 """A thousand children of one seed over two nodes, each with a result of its own; afterwards the nodes have exactly what
-they had before: descriptors, processes, namespaces, control groups, mounts, and the memory but for a few per cent."""
+they had before: descriptors, processes, namespaces, control groups, mounts, and the memory but for a few per cent.
+
+`test_thousand.py Thousand.test_nothing_is_left` is that; `TenThousand` does it with ten thousand children of one seed, at most
+200 at once, the last of which must take as long as the first."""
 import os
 import pathlib
+import statistics
+import time
 
 import cluster
 from cluster import NATIVE
@@ -86,20 +91,30 @@ class Thousand(cluster.Case):
                 raise
         return last[0]
 
-    def use_seed(self, children):
-        """A seed's whole life: deployed, forked so often, removed."""
+    def deploy(self):
         self.cluster.deploy(NATIVE, "--handler", "square", "--name", "square", "--fresh", "fresh")
-        pids = set()
-        for first in range(0, children, AT_ONCE):
-            calls, summary = self.cluster.burst("square", AT_ONCE, first)
-            self.assertEqual((summary["ok"], summary["failed"], summary["cold"]), (AT_ONCE, 0, 0))
-            self.assertEqual(sorted(call["rank"] for call in calls), list(range(AT_ONCE)))
+
+    def fork(self, children, at_once=AT_ONCE):
+        """So many children; seconds that each lot of them took."""
+        pids, times = set(), []
+        for first in range(0, children, at_once):
+            begin = time.monotonic()
+            calls, summary = self.cluster.burst("square", at_once, first)
+            times.append(time.monotonic() - begin)
+            self.assertEqual((summary["ok"], summary["failed"], summary["cold"]), (at_once, 0, 0))
+            self.assertEqual(sorted(call["rank"] for call in calls), list(range(at_once)))
             for call in calls:
                 number = first + call["rank"]
                 self.assertEqual(call["output"],
-                                 {"rank": call["rank"], "size": AT_ONCE, "square": number * number, "page": 1})
+                                 {"rank": call["rank"], "size": at_once, "square": number * number, "page": 1})
                 pids.add((call["node"], call["instance"]))
         self.assertEqual(len(pids), children, "each call had a process of its own")
+        return times
+
+    def use_seed(self, children):
+        """A seed's whole life: deployed, forked so often, removed."""
+        self.deploy()
+        self.fork(children)
         self.cluster.run("remove", "square")
         cluster.eventually("all instances and seeds are gone", lambda: not self.cluster.list("ps")
                            and not self.cluster.list("seeds"))
@@ -115,6 +130,29 @@ class Thousand(cluster.Case):
             self.assertLess(memory_of(pid), memory[name] * SLACK + (256 << 10), name)
         cluster.eventually("the machine has its memory back", lambda: machine("MemAvailable") > available / SLACK
                            and machine("Shmem") < shared * SLACK + (1 << 20))
+
+
+class TenThousand(Thousand):
+    test_nothing_is_left = None
+
+    def test_children_of_one_seed(self):
+        at_once, lot = 200, 1000
+        self.deploy()
+        self.fork(lot, at_once)  # pools fill, buffers grow, the copy becomes complete
+        cluster.eventually("they have ended", lambda: len(self.cluster.list("ps")) <= 2)
+        before = self.settled()
+        memory = {name: memory_of(pid) for name, pid in self.daemons.items()}
+        times = []
+        for _ in range(9):
+            times += self.fork(lot, at_once)
+        cluster.eventually("they have ended", lambda: len(self.cluster.list("ps")) <= 2)
+        self.assertEqual(self.settled(before), before)
+        for name, pid in self.daemons.items():
+            self.assertLess(memory_of(pid), memory[name] * SLACK + (256 << 10), name)
+        tenth = len(times) // 5
+        first, last = statistics.median(times[:tenth]), statistics.median(times[-tenth:])
+        print(f"a child took {first / at_once * 1e6:.0f} us in the beginning, {last / at_once * 1e6:.0f} us in the end")
+        self.assertLess(last, first * 1.1)
 
 
 if __name__ == "__main__":
