@@ -572,7 +572,7 @@ static void test_remove(void)
 		send_name(&client, 10 + i, "remove", "name", names[i]);
 		REQUIRE(wire_client_wait(&client, "removed", 10 + i, 1) != NULL);
 	}
-	CHECK_STR(error_code(wire_client_wait(&second, "result", 3, 1)), "ECANCELED");
+	CHECK_STR(error_code(wire_client_wait(&second, "result", 3, 1)), "EREVOKED");
 	send_call(&second, 4, (struct call){.name = "hang"});
 	CHECK_INT(wire_client_error(&second, 4, NULL), RAMET_ENOTFOUND);
 	send_name(&client, 20, "remove", "name", "hang");
