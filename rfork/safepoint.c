@@ -140,10 +140,17 @@ static int leave_shadow(int control_fd, struct safepoint_shadow *ret_shadow, uin
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return RAMET_EIO;
 
+	const struct safepoint_threads_captured captured = {
+		.tid_address = state.process.tid_address,
+		.robust_list = state.process.robust_list,
+		.tid = state.process.tid,
+		.others = safepoint_threads_any()};
+	ret_shadow->threads = ret_shadow->renumbered = 0;
 	if (arch_context_save(&state.process.context) != 0) {
 		*ret_first_ns = first_instruction_ns();
-		return safepoint_threads_make(&state.process, err) < 0 ? SAFEPOINT_CLONE_FAILED
-								       : SAFEPOINT_CLONE;
+		return safepoint_threads_make(&captured, ret_shadow, err) < 0
+			? SAFEPOINT_CLONE_FAILED
+			: SAFEPOINT_CLONE;
 	}
 	/* A raw clone: no atfork handlers, which would break the other threads' state. The shadow
 	 * is our parent's child, who reaps it. */

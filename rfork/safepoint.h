@@ -36,16 +36,20 @@ struct safepoint_shadow {
 	int ready_fd; /* one byte when the shadow is ready to be read; end of file if it died */
 	uint64_t state; /* address of its struct safepoint_state */
 	uint64_t stall_ns; /* from entry to the moment the host runs on */
+
+	/* in a clone */
+	unsigned threads; /* made again: they wait for safepoint_release() */
+	unsigned renumbered; /* those with another id than in the host */
 };
 
 /* safepoint_capture - call it with no locks held and all output flushed. control_fd: the host's
  * control socket. Returns SAFEPOINT_HOST with *ret_shadow filled, SAFEPOINT_CLONE in a clone
- * (*ret_shadow untouched; *ret_first_ns = CLOCK_MONOTONIC of its first instruction),
- * SAFEPOINT_CLONE_FAILED there with err filled, or RAMET_EREFUSED (a thread that cannot be stopped,
- * named) / RAMET_ENOTSUP / RAMET_EIO. */
+ * (only its threads and renumbered filled; *ret_first_ns = CLOCK_MONOTONIC of its first
+ * instruction), SAFEPOINT_CLONE_FAILED there with err filled, or RAMET_EREFUSED (a thread that
+ * cannot be stopped, named) / RAMET_ENOTSUP / RAMET_EIO. */
 int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
 	struct ramet_err *err);
-/* safepoint_release - in a clone: its other threads run from now on */
+/* safepoint_release - in a clone that has other threads: they run from now on */
 void safepoint_release(void);
 
 #endif

@@ -2,6 +2,7 @@
 #include "rfork/safepoint_threads.h"
 
 #include "rfork/arch/syscall.h"
+#include "rfork/descriptor.h"
 #include "rfork/safepoint_threads_internal.h"
 #include "rfork/safepoint_threads_why.h"
 
@@ -326,6 +327,11 @@ int safepoint_threads_park(struct ramet_err *err)
 		return 0;
 	safepoint_threads_release();
 	return safepoint_threads_refuse(&why, rc, err);
+}
+
+bool safepoint_threads_any(void)
+{
+	return atomic_load(&safepoint_park.gate) != 0;
 }
 
 void safepoint_threads_release(void)

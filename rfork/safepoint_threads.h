@@ -10,9 +10,10 @@
 #define RFORK_SAFEPOINT_THREADS_H
 
 #include "ramet/error.h"
-#include "rfork/descriptor.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #define SAFEPOINT_MAX_THREADS 1024
 #define SAFEPOINT_PARK_MS 1000
@@ -31,14 +32,21 @@ void safepoint_threads_release(void);
 
 /* safepoint_threads_describe - in the shadow: what clones would otherwise have to work out */
 void safepoint_threads_describe(void);
-/* safepoint_threads_make - in a clone, before any code but ours has run: makes the threads again.
- * They wait for the release. Where the PID namespace is fresh each gets the id that it had in the
- * host; else robust mutexes that it holds are told of the new one. RAMET_ELIMIT: the clone must not
- * run. */
-int safepoint_threads_make(const struct seed_process *process, struct ramet_err *err);
-/* what it did */
-extern struct safepoint_made {
-	unsigned made, renumbered; /* threads; those with another id than in the host */
-} safepoint_made;
+/* What a clone needs to know of the captured process at once. On the stack, which a clone touches
+ * in any case. */
+struct safepoint_threads_captured {
+	uint64_t tid_address, robust_list; /* of the captured thread */
+	pid_t tid;
+	bool others; /* safepoint_threads_any(), when it was captured */
+};
+bool safepoint_threads_any(void); /* whether threads are parked */
+
+/* safepoint_threads_make - in a clone, before any code but ours has run: makes the threads again,
+ * and says so in ret_shadow. They wait for the release. Where the PID namespace is fresh each gets
+ * the id that it had in the host; else robust mutexes that it holds are told of the new one.
+ * RAMET_ELIMIT: the clone must not run. */
+struct safepoint_shadow;
+int safepoint_threads_make(const struct safepoint_threads_captured *captured,
+	struct safepoint_shadow *ret_shadow, struct ramet_err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "rfork/safepoint_threads.h"
 
 #include "rfork/arch/syscall.h"
+#include "rfork/safepoint.h"
 #include "rfork/safepoint_fault.h"
 #include "rfork/safepoint_threads_internal.h"
 
@@ -25,8 +26,6 @@
 
 #define THREAD_FLAGS \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
-
-struct safepoint_made safepoint_made;
 
 /* The shadow sorts by id: see skip_ids(). */
 void safepoint_threads_describe(void)
@@ -58,7 +57,7 @@ static void renumber_mutex(uint64_t link, int64_t offset, uint32_t old_tid, uint
 	uint64_t at = (link & ~1ull) + (uint64_t)offset;
 	_Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)at;
 	uint32_t value = atomic_load(word);
-	if ((value & FUTEX_TID_MASK) != old_tid)
+	if ((value & FUTEX_TID_MASK) != old_tid || safepoint_fault_hit("threads.robust"))
 		return;
 	atomic_store(word, (value & ~FUTEX_TID_MASK) | new_tid);
 	uint32_t *owner = (uint32_t *)(uintptr_t)(at + GLIBC_OWNER_OFFSET);
@@ -70,7 +69,7 @@ static void renumber_mutex(uint64_t link, int64_t offset, uint32_t old_tid, uint
 static void renumber_robust(uint64_t list, pid_t old_tid, pid_t new_tid)
 {
 	const struct robust_head *head = (const void *)(uintptr_t)list;
-	if (!head || old_tid == new_tid || safepoint_fault_hit("threads.robust"))
+	if (!head || old_tid == new_tid)
 		return;
 	uint64_t link = head->first;
 	for (unsigned n = 0; link && (link & ~1ull) != list && n < ROBUST_MAX; n++) {
@@ -107,43 +106,48 @@ static long make_thread(const struct safepoint_thread *t)
 	return tid;
 }
 
-static int make_all(pid_t self, struct ramet_err *err)
+static int refuse(const struct safepoint_thread *t, int error, struct ramet_err *err)
+{
+	err->code = RAMET_ELIMIT;
+	err->sys = error;
+	snprintf(err->msg, sizeof(err->msg),
+		"thread %d (%.15s) of the captured process cannot be made again: %s", (int)t->tid,
+		t->name,
+		error == EAGAIN ? "no more threads are allowed (limits.pids, RLIMIT_NPROC)"
+				: "out of memory");
+	return RAMET_ELIMIT;
+}
+
+static int make_all(pid_t last, struct safepoint_shadow *ret_shadow, struct ramet_err *err)
 {
 	unsigned blanks = MAX_BLANKS;
-	pid_t last = self;
-	safepoint_made = (struct safepoint_made){0};
 	for (const struct safepoint_thread *t = safepoint_parked(); t; t = t->next) {
 		skip_ids(t->tid, last, &blanks);
 		long tid = make_thread(t);
-		if (tid < 0) {
-			err->code = RAMET_ELIMIT;
-			err->sys = (int)-tid;
-			snprintf(err->msg, sizeof(err->msg),
-				"thread %d (%.15s) of the captured process cannot be made again: "
-				"%s; is the limit of processes (pids.max, RLIMIT_NPROC) too low?",
-				(int)t->tid, t->name, strerror((int)-tid));
-			return RAMET_ELIMIT;
-		}
+		if (tid < 0)
+			return refuse(t, (int)-tid, err);
 		last = (pid_t)tid;
-		safepoint_made.made++;
-		safepoint_made.renumbered += last != t->tid;
+		ret_shadow->threads++;
+		ret_shadow->renumbered += last != t->tid;
 	}
 	return 0;
 }
 
-int safepoint_threads_make(const struct seed_process *process, struct ramet_err *err)
+int safepoint_threads_make(const struct safepoint_threads_captured *captured,
+	struct safepoint_shadow *ret_shadow, struct ramet_err *err)
 {
 	const uint64_t all = ~0ull;
-	pid_t self = process->tid;
-	if (process->tid_address) /* the kernel has written it */
-		self = *(const pid_t *)(uintptr_t)process->tid_address;
-	renumber_robust(process->robust_list, process->tid, self);
-	if (!atomic_load(&safepoint_park.gate) || safepoint_fault_hit("threads.make"))
+	uint64_t mask;
+	pid_t self = captured->tid;
+	if (captured->tid_address) /* the kernel has written it */
+		self = *(const pid_t *)(uintptr_t)captured->tid_address;
+	renumber_robust(captured->robust_list, captured->tid, self);
+	if (!captured->others || safepoint_fault_hit("threads.make"))
 		return 0;
 	/* A new thread has the mask of its maker until it leaves its handler. */
-	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
-	int rc = make_all(self, err);
-	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &process->sigmask, 0, sizeof(all));
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
+	int rc = make_all(self, ret_shadow, err);
+	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(all));
 	return rc;
 }
 

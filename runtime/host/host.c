@@ -60,6 +60,11 @@ int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err)
 	return 0;
 }
 
+enum ramet_host_threads ramet_host_threads(void)
+{
+	return host.threads;
+}
+
 static int control_fd(struct ramet_err *err)
 {
 	const char *text = getenv("RAMET_CONTROL_FD");

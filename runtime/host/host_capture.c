@@ -49,13 +49,6 @@ static void say_started(struct host *host, uint64_t first_ns)
 	host_answer(host, &w, bytes, NULL, 0);
 }
 
-enum ramet_host_threads ramet_host_threads(void)
-{
-	if (!safepoint_made.made)
-		return RAMET_HOST_NO_THREADS;
-	return safepoint_made.renumbered ? RAMET_HOST_NEW_IDS : RAMET_HOST_SAME_IDS;
-}
-
 static void end_clone(struct host *host, const struct ramet_err *err)
 {
 	/* not by stderr, whose lock a thread may hold that was not made again */
@@ -65,13 +58,16 @@ static void end_clone(struct host *host, const struct ramet_err *err)
 }
 
 /* A clone that could repeat its siblings' random numbers must not run. */
-static void begin_clone(struct host *host, uint64_t first_ns)
+static void begin_clone(struct host *host, const struct safepoint_shadow *shadow, uint64_t first_ns)
 {
 	unsigned char seed[ENGINE_SEED_BYTES];
 	struct ramet_err err;
 	interpose_in_clone();
 	crash_in_clone((pid_t)sys0(__NR_getpid));
-	safepoint_release(); /* not later: what comes now may need what another thread holds */
+	if (shadow->threads) { /* not later: what comes now may need what another thread holds */
+		host->threads = shadow->renumbered ? RAMET_HOST_NEW_IDS : RAMET_HOST_SAME_IDS;
+		safepoint_release();
+	}
 	channel_forget(&host->channel);
 	host->clone = true;
 	int rc = 0;
@@ -112,7 +108,7 @@ int host_capture(struct host *host)
 	if (rc < 0)
 		host_answer_err(host, "refused", NULL, ENGINE_REFUSED, &err);
 	else if (rc == SAFEPOINT_CLONE)
-		begin_clone(host, first_ns);
+		begin_clone(host, &shadow, first_ns);
 	else if (rc == SAFEPOINT_CLONE_FAILED)
 		end_clone(host, &err);
 	else

@@ -27,6 +27,7 @@ struct host {
 	unsigned nfunctions;
 	bool loaded;
 	bool clone; /* not the captured process itself */
+	enum ramet_host_threads threads; /* in a clone */
 	int status; /* of the process, once stop is set */
 	bool stop;
 };
