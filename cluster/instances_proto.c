@@ -62,6 +62,21 @@ static int on_started(struct instance *inst, const struct wire_value *body, stru
 	return 0;
 }
 
+/* a clone that could not be made what its parent was */
+static int on_failed(struct instance *inst, const struct wire_value *body, struct ramet_err *err)
+{
+	struct call_error error = {0};
+	if (inst->host || inst->running)
+		return err_set(err, RAMET_EPROTO, "unexpected failed");
+	int rc = instance_take_error(inst, body, &error, err);
+	if (rc == 0) {
+		err_prefix(&error.err, "a clone could not start");
+		instance_kill(inst, &error.err);
+	}
+	call_error_fini(&error);
+	return rc;
+}
+
 static int on_ready(struct instance *inst, struct ramet_err *err)
 {
 	if (!inst->host || inst->running)
@@ -148,6 +163,8 @@ static int dispatch(struct instance *inst, const struct wire_value *body, int *f
 		return on_crash(inst, body, err);
 	if (strcmp(type, "started") == 0)
 		return on_started(inst, body, err);
+	if (strcmp(type, "failed") == 0 && !inst->host)
+		return on_failed(inst, body, err);
 	if (strcmp(type, "ready") == 0)
 		return on_ready(inst, err);
 	if (inst->host && inst->handler->on_message && inst->state == INSTANCE_IDLE)

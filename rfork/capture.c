@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "rfork/capture_account.h"
 #include "rfork/capture_fds.h"
 #include "rfork/capture_libraries.h"
 #include "rfork/capture_maps.h"
@@ -62,11 +63,20 @@ static bool is_kernel_page(const char *path)
 }
 
 static int add_vma(struct capture_pages *pages, const struct capture_vma *vma, uint64_t below,
-	struct ramet_err *err)
+	const struct capture_account *account, struct ramet_err *err)
 {
 	struct descriptor_build *b = pages->build;
 	if (vma->start < RFORK_GAP_END && vma->end > RFORK_GAP_START)
 		return refuse_vma(vma, "in the range that Ramet reserves", err);
+	if (vma->shared && capture_account_covers(account, vma->start, vma->end)) {
+		/* until a clone has its own there */
+		descriptor_build_piece(b,
+			(struct seed_piece){.start = vma->start,
+				.pages = (vma->end - vma->start) / RFORK_PAGE,
+				.kind = PIECE_ANON,
+				.prot = (uint8_t)vma->prot});
+		return 0;
+	}
 	if (vma->shared && (vma->deleted || (vma->prot & PROT_WRITE) || vma->inode == 0))
 		return refuse_vma(vma, "shared with other processes", err);
 	if (strncmp(vma->path, "/dev/", 5) == 0 && !vma->deleted)
@@ -91,7 +101,8 @@ static int add_vma(struct capture_pages *pages, const struct capture_vma *vma, u
 	return capture_pages_add(pages, vma, file, err);
 }
 
-static int add_maps(struct capture_pages *pages, pid_t pid, struct ramet_err *err)
+static int add_maps(struct capture_pages *pages, pid_t pid, const struct capture_account *account,
+	struct ramet_err *err)
 {
 	auto_free struct capture_vma *vmas = NULL;
 	uint32_t count;
@@ -115,7 +126,7 @@ static int add_maps(struct capture_pages *pages, pid_t pid, struct ramet_err *er
 					.prot = PROT_READ | PROT_EXEC});
 			i = last;
 		} else {
-			rc = add_vma(pages, vma, below, err);
+			rc = add_vma(pages, vma, below, account, err);
 		}
 		below = vmas[i].end;
 	}
@@ -204,14 +215,17 @@ static int describe(const struct capture_request *request, pid_t pid,
 	struct capture_stats *stats, struct ramet_err *err)
 {
 	CLEANUP(capture_pages_fini) struct capture_pages pages = {.mem = -1, .pagemap = -1};
+	CLEANUP(capture_account_fini) struct capture_account account = {0};
 	int rc = capture_process_begin(pid, state, request, b, err);
 	if (rc == 0)
-		rc = capture_fds(pid, state, b, err);
+		rc = capture_account_read(pid, state, &account, err);
+	if (rc == 0)
+		rc = capture_fds(pid, state, &account, err);
 	uint64_t mark = now_ns();
 	if (rc == 0)
 		rc = capture_pages_init(&pages, pid, b, image_fd, err);
 	if (rc == 0)
-		rc = add_maps(&pages, pid, err);
+		rc = add_maps(&pages, pid, &account, err);
 	if (rc == 0)
 		rc = capture_pages_end(&pages, err);
 	stats->pages_ns = now_ns() - mark;

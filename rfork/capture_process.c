@@ -109,6 +109,15 @@ int capture_process_begin(pid_t pid, const struct safepoint_state *state,
 	h->mono_ns = clock_ns(CLOCK_MONOTONIC);
 	h->boot_ns = clock_ns(CLOCK_BOOTTIME);
 	h->process = state->process;
+	if (fault_hit("capture.context")) {
+		h->process.context.mxcsr = 0x1f80;
+		h->process.context.fcw = 0x37f;
+	}
+	if (fault_hit("capture.signals")) {
+		memset(h->process.sigactions, 0, sizeof(h->process.sigactions));
+		h->process.altstack_size = 0;
+		h->process.sigmask = 0;
+	}
 	if (fault_hit("capture.umask"))
 		h->process.umask = 0;
 	int rc = read_layout(pid, &h->mm, err);

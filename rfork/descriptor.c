@@ -130,18 +130,6 @@ static int files_check(const struct descriptor_view *v, struct ramet_err *err)
 		if (rc < 0)
 			return rc;
 	}
-	int32_t before = 3; /* what clones get in any case */
-	for (uint32_t i = 0; i < v->nfds; i++) {
-		if (v->fds[i].fd <= before || v->fds[i].fd >= 63)
-			return err_set(err, RAMET_EPROTO,
-				"descriptor: open file %u has descriptor %d, not in order from 4 "
-				"to 62",
-				i, v->fds[i].fd);
-		before = v->fds[i].fd;
-		int rc = string_check(v, v->fds[i].path, "open file", err);
-		if (rc < 0)
-			return rc;
-	}
 	return string_check(v, 0, "working directory", err);
 }
 
@@ -210,7 +198,6 @@ int descriptor_open(
 	} sections[] = {
 		{&h->pieces, sizeof(struct seed_piece), DESCRIPTOR_MAX_PIECES, "pieces"},
 		{&h->files, sizeof(struct seed_file), DESCRIPTOR_MAX_FILES, "files"},
-		{&h->fds, sizeof(struct seed_fd), 64, "open files"},
 		{&h->auxv, 16, 64, "auxv pairs"},
 		{&h->zeros, 8, words, "words of zero pages"},
 		{&h->sums, 8, DESCRIPTOR_MAX_SUMS, "checksums"},
@@ -233,14 +220,12 @@ int descriptor_open(
 	struct descriptor_view v = {.header = h,
 		.pieces = (const void *)(base + h->pieces.offset),
 		.files = (const void *)(base + h->files.offset),
-		.fds = (const void *)(base + h->fds.offset),
 		.auxv = (const void *)(base + h->auxv.offset),
 		.zeros = (const void *)(base + h->zeros.offset),
 		.sums = (const void *)(base + h->sums.offset),
 		.strings = base + h->strings.offset,
 		.npieces = h->pieces.count,
 		.nfiles = h->files.count,
-		.nfds = h->fds.count,
 		.nauxv = h->auxv.count,
 		.nstrings = h->strings.count};
 	if ((rc = strings_check(&v, err)) < 0 || (rc = files_check(&v, err)) < 0 ||

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define DESCRIPTOR_MAGIC "RAMETSD"
-#define DESCRIPTOR_VERSION 2u
+#define DESCRIPTOR_VERSION 3u
 #define DESCRIPTOR_MAX_BYTES (48u << 20)
 #define DESCRIPTOR_MAX_PIECES 65536u
 #define DESCRIPTOR_MAX_FILES 4096u
@@ -68,16 +68,6 @@ struct seed_file {
 };
 #define SEED_FILE_EXE 1u
 
-/* A descriptor that clones get back: a read-only regular file, reopened at its offset. stdio and
- * control are implied. */
-struct seed_fd {
-	int32_t fd;
-	uint32_t flags; /* O_* as fcntl(F_GETFL) gives them; O_CLOEXEC kept */
-	uint64_t offset;
-	uint32_t path;
-	uint32_t reserved;
-};
-
 struct seed_sigaction { /* the kernel's layout */
 	uint64_t handler;
 	uint64_t flags;
@@ -129,7 +119,6 @@ struct descriptor_header {
 	struct descriptor_section
 		pieces; /* struct seed_piece, by start, not overlapping, outside the gap */
 	struct descriptor_section files; /* struct seed_file */
-	struct descriptor_section fds; /* struct seed_fd */
 	struct descriptor_section auxv; /* uint64_t pairs, at most 64 */
 	struct descriptor_section
 		zeros; /* uint64_t words: bit set = image page is all zeros and never fetched */
@@ -145,12 +134,11 @@ struct descriptor_view {
 	const struct descriptor_header *header;
 	const struct seed_piece *pieces;
 	const struct seed_file *files;
-	const struct seed_fd *fds;
 	const uint64_t *auxv;
 	const uint64_t *zeros;
 	const uint64_t *sums;
 	const char *strings;
-	uint32_t npieces, nfiles, nfds, nauxv, nstrings;
+	uint32_t npieces, nfiles, nauxv, nstrings;
 };
 
 /* descriptor_sum_blocks - blocks of checksums behind the image's pages; 0: they are in `sums` */

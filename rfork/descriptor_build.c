@@ -25,8 +25,7 @@ void descriptor_build_init(struct descriptor_build *b, const char *cwd)
 
 void descriptor_build_fini(struct descriptor_build *b)
 {
-	struct buf *all[] = {
-		&b->pieces, &b->files, &b->fds, &b->auxv, &b->zeros, &b->sums, &b->strings};
+	struct buf *all[] = {&b->pieces, &b->files, &b->auxv, &b->zeros, &b->sums, &b->strings};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		buf_fini(all[i]);
 }
@@ -149,16 +148,6 @@ uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uin
 	return count;
 }
 
-void descriptor_build_fd(
-	struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path)
-{
-	struct seed_fd entry = {.fd = fd,
-		.flags = flags,
-		.offset = offset,
-		.path = descriptor_build_string(b, path)};
-	buf_append(&b->fds, &entry, sizeof(entry));
-}
-
 static void append_section(
 	struct buf *out, const struct buf *part, size_t item, struct descriptor_section *section)
 {
@@ -181,13 +170,12 @@ int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ra
 	buf_append(out, h, sizeof(*h));
 	append_section(out, &b->pieces, sizeof(struct seed_piece), &h->pieces);
 	append_section(out, &b->files, sizeof(struct seed_file), &h->files);
-	append_section(out, &b->fds, sizeof(struct seed_fd), &h->fds);
 	append_section(out, &b->auxv, 16, &h->auxv);
 	append_section(out, &b->zeros, 8, &h->zeros);
 	append_section(out, h->sums_offset ? &roots : &b->sums, 8, &h->sums);
 	append_section(out, &b->strings, 1, &h->strings);
-	if (out->oom || b->pieces.oom || b->files.oom || b->fds.oom || b->auxv.oom ||
-		b->zeros.oom || b->sums.oom || roots.oom || b->strings.oom)
+	if (out->oom || b->pieces.oom || b->files.oom || b->auxv.oom || b->zeros.oom ||
+		b->sums.oom || roots.oom || b->strings.oom)
 		return err_nomem(err);
 	if (out->len > DESCRIPTOR_MAX_BYTES)
 		return err_set(err, RAMET_ELIMIT, "the descriptor would have %zu bytes, at most %u",

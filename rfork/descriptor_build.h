@@ -11,7 +11,7 @@
  * told by build_seal(). */
 struct descriptor_build {
 	struct descriptor_header header;
-	struct buf pieces, files, fds, auxv, zeros, sums, strings;
+	struct buf pieces, files, auxv, zeros, sums, strings;
 	uint64_t next_offset; /* where the next image piece goes in the memfd */
 };
 void descriptor_build_init(struct descriptor_build *b, const char *cwd);
@@ -30,8 +30,6 @@ void descriptor_build_zero(struct descriptor_build *b, uint64_t page);
 void descriptor_build_sum(struct descriptor_build *b, uint64_t page, uint64_t sum);
 /* the index of the file with this path, added if it is new */
 uint32_t descriptor_build_file(struct descriptor_build *b, const char *path, uint32_t flags);
-void descriptor_build_fd(
-	struct descriptor_build *b, int fd, uint32_t flags, uint64_t offset, const char *path);
 /* the flat bytes, into *out (empty before), with lengths and checksum; checked by
  * descriptor_open(). If header.sums_offset is set then, b->sums are the bytes that belong there. */
 int descriptor_build_seal(struct descriptor_build *b, struct buf *out, struct ramet_err *err);

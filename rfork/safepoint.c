@@ -3,6 +3,8 @@
 #include "rfork/safepoint.h"
 
 #include "rfork/arch/syscall.h"
+#include "rfork/safepoint_keep.h"
+#include "rfork/safepoint_limits.h"
 #include "rfork/safepoint_threads.h"
 
 #include <asm/prctl.h>
@@ -126,10 +128,27 @@ static bool describe_thread(int control_fd)
 	return true;
 }
 
+void safepoint_begin(void)
+{
+	limits_begin();
+}
+
+/* in a clone, on the stack of its parent; kept: it has more to get back than its threads */
+static int begin_clone(bool kept, const struct safepoint_threads_captured *captured,
+	struct safepoint_shadow *ret_shadow, struct ramet_err *err)
+{
+	int rc = kept ? keep_restore(err) : 0;
+	if (rc == 0)
+		rc = safepoint_threads_make(captured, ret_shadow, err);
+	if (rc == 0 && kept)
+		rc = keep_restore_events(err);
+	return rc < 0 ? SAFEPOINT_CLONE_FAILED : SAFEPOINT_CLONE;
+}
+
 /* Other threads are parked: nothing here allocates or takes a lock. What failed is *ret_what, with
  * errno. */
-static int leave_shadow(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
-	const char **ret_what, struct ramet_err *err)
+static int leave_shadow(int control_fd, bool kept, struct safepoint_shadow *ret_shadow,
+	uint64_t *ret_first_ns, const char **ret_what, struct ramet_err *err)
 {
 	int ready[2], pidfd = -1;
 
@@ -148,9 +167,7 @@ static int leave_shadow(int control_fd, struct safepoint_shadow *ret_shadow, uin
 	ret_shadow->threads = ret_shadow->renumbered = 0;
 	if (arch_context_save(&state.process.context) != 0) {
 		*ret_first_ns = first_instruction_ns();
-		return safepoint_threads_make(&captured, ret_shadow, err) < 0
-			? SAFEPOINT_CLONE_FAILED
-			: SAFEPOINT_CLONE;
+		return begin_clone(kept, &captured, ret_shadow, err);
 	}
 	/* A raw clone: no atfork handlers, which would break the other threads' state. The shadow
 	 * is our parent's child, who reaps it. */
@@ -175,17 +192,22 @@ int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint6
 	struct ramet_err *err)
 {
 	uint64_t begin = monotonic_ns();
-	const char *what;
+	const char *what = NULL;
+	bool kept = false;
 	int rc = safepoint_threads_park(err);
 	if (rc < 0)
 		return rc;
-	rc = leave_shadow(control_fd, ret_shadow, ret_first_ns, &what, err);
+	state.process.control_fd = control_fd;
+	rc = keep_save(&state, &kept, err);
+	if (rc == 0)
+		rc = leave_shadow(control_fd, kept, ret_shadow, ret_first_ns, &what, err);
 	if (rc == SAFEPOINT_CLONE || rc == SAFEPOINT_CLONE_FAILED)
 		return rc;
 	int sys = errno;
+	keep_drop();
 	safepoint_threads_release();
 	if (rc < 0)
-		return refuse(err, rc, sys, what);
+		return what ? refuse(err, rc, sys, what) : rc;
 	ret_shadow->stall_ns = monotonic_ns() - begin;
 	return rc;
 }

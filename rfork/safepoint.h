@@ -22,6 +22,10 @@ struct safepoint_state {
 	uint32_t reserved;
 	uint64_t mapped_pages; /* of the host's address space; 0: not known */
 	struct safepoint_missing missing;
+	uint64_t fds; /* struct account_fd[nfds]: its open descriptors, and which of them clones
+			 have */
+	uint64_t ranges; /* struct account_range[nranges]: shared mappings that clones have */
+	uint32_t nfds, nranges;
 };
 
 enum safepoint_side {
@@ -29,6 +33,16 @@ enum safepoint_side {
 	SAFEPOINT_CLONE =
 		1, /* a clone of the captured process, possibly on another node and much later */
 	SAFEPOINT_CLONE_FAILED = 2, /* a clone that could not be made whole: it must end */
+};
+
+/* What a deployment may want closed in clones, instead of a capture that is refused for it. */
+enum safepoint_close {
+	SAFEPOINT_CLOSE_SOCKETS = 1,
+	SAFEPOINT_CLOSE_PIPES = 2,
+	SAFEPOINT_CLOSE_FILES = 4,
+	SAFEPOINT_CLOSE_DEVICES = 8,
+	SAFEPOINT_CLOSE_OTHER = 16,
+	SAFEPOINT_CLOSE_ALL = 31,
 };
 
 struct safepoint_shadow {
@@ -42,11 +56,16 @@ struct safepoint_shadow {
 	unsigned renumbered; /* those with another id than in the host */
 };
 
+/* safepoint_begin - as the host starts: what it has by then is what its clones are given, too */
+void safepoint_begin(void);
+/* safepoint_close_on_fork - for captures from now on: enum safepoint_close */
+void safepoint_close_on_fork(unsigned kinds);
 /* safepoint_capture - call it with no locks held and all output flushed. control_fd: the host's
  * control socket. Returns SAFEPOINT_HOST with *ret_shadow filled, SAFEPOINT_CLONE in a clone
  * (only its threads and renumbered filled; *ret_first_ns = CLOCK_MONOTONIC of its first
  * instruction), SAFEPOINT_CLONE_FAILED there with err filled, or RAMET_EREFUSED (a thread that
- * cannot be stopped, named) / RAMET_ENOTSUP / RAMET_EIO. */
+ * cannot be stopped, a child process, a timer: named) / RAMET_ENOTSUP / RAMET_EIO / RAMET_ENOMEM.
+ */
 int safepoint_capture(int control_fd, struct safepoint_shadow *ret_shadow, uint64_t *ret_first_ns,
 	struct ramet_err *err);
 /* safepoint_release - in a clone that has other threads: they run from now on */

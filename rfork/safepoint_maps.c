@@ -2,43 +2,15 @@
  * child's size, so two numbers tell whether there is one, and only then is it looked for. */
 #include "rfork/safepoint_maps.h"
 
+#include "rfork/safepoint_text.h"
+
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINE_BYTES 512
-
-/* Lines of a file without stdio: a host's allocator may be in any state. */
-struct lines {
-	int fd;
-	size_t have, used;
-	char buf[4096];
-};
-
-/* the next line, cut to cap; false at the end */
-static bool next_line(struct lines *lines, char *line, size_t cap)
-{
-	size_t len = 0;
-	for (;;) {
-		if (lines->used == lines->have) {
-			ssize_t n = read(lines->fd, lines->buf, sizeof(lines->buf));
-			if (n <= 0)
-				return false;
-			lines->have = (size_t)n;
-			lines->used = 0;
-		}
-		char c = lines->buf[lines->used++];
-		if (c == '\n')
-			break;
-		if (len + 1 < cap)
-			line[len++] = c;
-	}
-	line[len] = '\0';
-	return true;
-}
 
 uint64_t safepoint_maps_pages(void)
 {
@@ -72,13 +44,12 @@ void safepoint_maps_compare(uint64_t pages, pid_t host, struct safepoint_missing
 		return;
 	ret->pages = pages - ours;
 
-	static struct lines lines;
+	static struct text smaps;
 	static char line[LINE_BYTES], mapping[LINE_BYTES];
 	snprintf(line, sizeof(line), "/proc/%d/smaps", (int)host);
-	lines.fd = open(line, O_RDONLY | O_CLOEXEC);
-	if (lines.fd < 0)
+	if (!text_open(&smaps, line))
 		return;
-	while (next_line(&lines, line, sizeof(line))) {
+	while (text_line(&smaps, line, sizeof(line))) {
 		if (line[0] < 'A' || line[0] > 'Z') {
 			memcpy(mapping, line, sizeof(mapping));
 		} else if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dc")) {
@@ -86,5 +57,5 @@ void safepoint_maps_compare(uint64_t pages, pid_t host, struct safepoint_missing
 			break;
 		}
 	}
-	close(lines.fd);
+	text_close(&smaps);
 }

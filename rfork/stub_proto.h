@@ -90,6 +90,7 @@ struct stub_reply {
 	X(UFFD_REGISTER, "register userfaultfd at") \
 	X(SECCOMP, "load the system-call filter") \
 	X(SANDBOX, "join the sandbox") \
+	X(DIRECTORY, "enter the working directory of the captured process") \
 	X(CLONE, "clone")
 enum stub_step {
 #define STUB_STEP_ENUM(name, text) STUB_STEP_##name,

@@ -8,7 +8,8 @@
  *   load     {dir: str, functions: [{name: str, handler: str}], env: {str: str}, config: map}
  *            dir: the deployed files, readable; handler: file and symbol, "app.py:handler", "libf.so:handle".
  *            Answer: loaded {} or failed {error}.
- *   capture  {}  Bring the process to its safepoint and capture it.
+ *   capture  {close: uint}  Bring the process to its safepoint and capture it. close: enum safepoint_close
+ *            (rfork/safepoint.h): descriptors that clones are to lack, where the capture would be refused for them.
  *            Answer: captured {state: uint, stall: uint (ns)} with 2 fds, those of struct safepoint_shadow (pidfd of
  *            the frozen shadow, ready_fd), or refused {error}.
  *            The host goes on serving.
@@ -22,6 +23,7 @@
  *   loaded   {us: uint}                            initialised: imports and module code have run
  *   failed   {error: map}                          load failed; the host then exits
  *   captured {state: uint, stall: uint} + pidfd, ready_fd · refused {error: map}
+ *   failed   {error: map}                          a clone could not be made what its parent was; it then exits
  *   started  {first: uint, hooks: uint}            a clone runs: CLOCK_MONOTONIC ns of its first instruction, and
  *                                                  of the end of its after_clone hooks. Sent once per clone, first.
  *   result   {id: uint, ok: bool, data: bin, binary: bool, error: map, begin: uint, end: uint}   (monotonic ns)

@@ -18,6 +18,7 @@ extern char stub_handover[], stub_own[], stub_end[];
 struct stub_seed {
 	const struct descriptor_header *header; /* mapped read-only in the gap */
 	int built;
+	int directory; /* 0: the template is in the captured directory; or why not */
 	int prepared; /* a sandbox that the stub has joined for its next child; -1: none */
 };
 
@@ -42,8 +43,9 @@ void stub_exit(int status) __attribute__((noreturn));
 int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd,
 	struct stub_reply *reply);
 /* stub_clone.c - the pid, or negative errno */
-int stub_clone(
-	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply);
+int stub_clone(const struct stub_message *msg, struct stub_seed *seed, struct stub_reply *reply);
+/* into the captured directory, of the mounts that the template is in; negative errno */
+int stub_enter_directory(const struct descriptor_header *h);
 /* after the answer: what the child got is closed, what comes next is prepared */
 void stub_clone_done(const struct stub_message *msg, struct stub_seed *seed);
 /* stub_uffd.c */

@@ -259,6 +259,7 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 	sys1(__NR_close, home);
 	sys3(__NR_close_range, 64, ~0u, 0);
 	seed->header = h;
+	seed->directory = stub_enter_directory(h);
 	seed->built = 1;
 	return 0;
 }

@@ -9,21 +9,18 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 
-#define CWD_MAX 256
 #define MADV_POPULATE_WRITE_NR 23
 #define CLONE_FAILED 120 /* exit status of a clone that could not be set up */
 
 /* At the start of the handover page; the clone's stack is the rest of it. */
 struct handover {
-	const struct descriptor_header *header; /* not read by most clones: a fault less */
-	uint32_t sandboxed;
-	uint32_t nfds; /* of the descriptor */
-	char cwd[CWD_MAX]; /* "": too long, see the descriptor */
+	uint32_t prepared;
 	struct arch_context context;
 	uint64_t robust_list, robust_list_len;
 	uint64_t rseq, rseq_len, rseq_sig;
@@ -37,29 +34,16 @@ static void drop_rights(const struct stub_clone *c)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
-	if (sys3(__NR_setresuid, c->uid, c->uid, c->uid) < 0)
+	long rc = sys3(__NR_setresuid, c->uid, c->uid, c->uid);
+	if (rc == 0 && c->uid == 0)
+		rc = sys2(__NR_capset, &header, none);
+	if (rc < 0) {
+		static const char why[] = "ramet: a clone could not drop its rights\n";
+		sys3(__NR_write, 2, why, sizeof(why) - 1);
 		stub_exit(CLONE_FAILED);
-	if (c->uid == 0 && sys2(__NR_capset, &header, none) < 0)
-		stub_exit(CLONE_FAILED);
+	}
 	sys5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0,
 		0); /* else /proc/self would be unreadable after the switch */
-}
-
-static void reopen_files(const struct descriptor_header *h)
-{
-	const struct seed_fd *fds = stub_section(h, &h->fds);
-	const char *strings = stub_section(h, &h->strings);
-	for (uint32_t i = 0; i < h->fds.count; i++) {
-		long fd = sys4(__NR_openat, -100, strings + fds[i].path,
-			fds[i].flags & ~(uint32_t)(O_CREAT | O_TRUNC), 0);
-		if (fd < 0)
-			stub_exit(CLONE_FAILED);
-		sys3(__NR_lseek, fd, fds[i].offset, 0);
-		if (fd != fds[i].fd) {
-			sys3(__NR_dup3, fd, fds[i].fd, fds[i].flags & O_CLOEXEC);
-			sys1(__NR_close, fd);
-		}
-	}
 }
 
 /* A hint: ranges that are not mapped are passed over, and before Linux 5.14 all of it is. */
@@ -71,15 +55,6 @@ static void populate(const struct stub_clone *c)
 			return;
 }
 
-/* joining the sandbox led to its root already */
-static void enter_directory(const struct handover *handover)
-{
-	const struct descriptor_header *h = handover->header;
-	const char *cwd = handover->cwd[0] ? handover->cwd : stub_section(h, &h->strings);
-	if (cwd[1] != '\0' || !handover->sandboxed)
-		sys1(__NR_chdir, cwd);
-}
-
 static void become(void *arg)
 {
 	const struct handover *handover = arg;
@@ -89,9 +64,6 @@ static void become(void *arg)
 	sys3(__NR_fcntl, STUB_CONTROL_FD, F_SETFD, FD_CLOEXEC); /* not for programs it runs */
 	if (c->flags & STUB_DROP)
 		drop_rights(c);
-	enter_directory(handover);
-	if (handover->nfds)
-		reopen_files(handover->header);
 	if (handover->robust_list)
 		sys2(__NR_set_robust_list, handover->robust_list, handover->robust_list_len);
 	if (handover->rseq) {
@@ -108,13 +80,6 @@ static void become(void *arg)
 static void prepare(struct handover *handover, const struct descriptor_header *h)
 {
 	const struct seed_process *p = &h->process;
-	const char *cwd = stub_section(h, &h->strings);
-	unsigned len = 0;
-	while (cwd[len])
-		len++;
-	if (len < sizeof(handover->cwd))
-		memcpy(handover->cwd, cwd, len + 1);
-	handover->nfds = h->fds.count;
 	handover->context = p->context;
 	handover->robust_list = p->robust_list;
 	handover->robust_list_len = p->robust_list_len;
@@ -122,10 +87,16 @@ static void prepare(struct handover *handover, const struct descriptor_header *h
 	handover->rseq_len = p->rseq_len;
 	handover->rseq_sig = p->rseq_sig;
 	handover->sigmask = p->sigmask;
-	handover->header = h;
-	if (handover->cwd[0] && !handover->nfds) /* no clone reads it: a mapping less */
-		sys3(__NR_madvise, h, (h->total_len + RFORK_PAGE - 1) / RFORK_PAGE * RFORK_PAGE,
-			MADV_DONTFORK);
+	handover->prepared = 1;
+	/* no clone reads it: a mapping less */
+	sys3(__NR_madvise, h, (h->total_len + RFORK_PAGE - 1) / RFORK_PAGE * RFORK_PAGE,
+		MADV_DONTFORK);
+}
+
+/* joining mounts leads to their root, for the clone too */
+int stub_enter_directory(const struct descriptor_header *h)
+{
+	return (int)sys1(__NR_chdir, stub_section(h, &h->strings));
 }
 
 /* its PID namespace for the next child, its mounts for the stub too, from which the child has them
@@ -135,8 +106,15 @@ static int join(int sandbox)
 	return (int)sys2(__NR_setns, sandbox, CLONE_NEWPID | CLONE_NEWNS);
 }
 
-int stub_clone(
-	const struct stub_message *msg, const struct stub_seed *seed, struct stub_reply *reply)
+/* the directory, of the sandbox that was joined or of the template's own mounts */
+static int check_directory(const struct stub_seed *seed, struct stub_reply *reply)
+{
+	if (seed->directory < 0)
+		reply->step = STUB_STEP_DIRECTORY;
+	return seed->directory;
+}
+
+int stub_clone(const struct stub_message *msg, struct stub_seed *seed, struct stub_reply *reply)
 {
 	const struct stub_clone *c = &msg->clone;
 	struct handover *handover = (void *)stub_handover;
@@ -146,9 +124,8 @@ int stub_clone(
 	if (msg->nfds != want || c->npopulate > STUB_MAX_POPULATE || msg->fds[0] != 1 ||
 		msg->fds[1] != 2 || msg->fds[2] != 3)
 		return -EPROTO;
-	if (!handover->header)
+	if (!handover->prepared)
 		prepare(handover, seed->header);
-	handover->sandboxed = c->flags & (STUB_SANDBOX | STUB_PREPARED);
 	memcpy(&handover->clone, c,
 		offsetof(struct stub_clone, populate) + c->npopulate * sizeof(c->populate[0]));
 	reply->step = STUB_STEP_SANDBOX;
@@ -158,7 +135,11 @@ int stub_clone(
 		int rc = join(msg->fds[3]);
 		if (rc < 0)
 			return rc;
+		seed->directory = stub_enter_directory(seed->header);
 	}
+	int entered = check_directory(seed, reply);
+	if (entered < 0)
+		return entered;
 	reply->step = STUB_STEP_CLONE;
 	return (int)stub_fork(CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
 		stub_own, (void *)seed->header->process.tid_address, become, handover);
@@ -181,7 +162,10 @@ void stub_clone_done(const struct stub_message *msg, struct stub_seed *seed)
 		sys1(__NR_close, seed->prepared); /* it has died: the next clone is told */
 		seed->prepared = -1;
 	}
+	bool used = flags & (STUB_SANDBOX | STUB_PREPARED);
 	/* what a used sandbox has in its own /tmp is not to stay because of us */
-	if (seed->prepared < 0 && flags & (STUB_SANDBOX | STUB_PREPARED))
+	if (seed->prepared < 0 && used)
 		sys2(__NR_setns, STUB_HOME_FD, CLONE_NEWNS);
+	if (seed->prepared >= 0 || used)
+		seed->directory = stub_enter_directory(seed->header);
 }

@@ -2,6 +2,7 @@
 #include "runtime/host/host_internal.h"
 
 #include "base/err.h"
+#include "rfork/safepoint.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/deadline.h"
 #include "runtime/host_proto.h"
@@ -100,6 +101,7 @@ static int start(struct ramet_err *err)
 	channel_init(&host.channel, fd);
 	crash_watch(&host.channel);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not for the programs that functions run */
+	safepoint_begin();
 	signal(SIGPIPE, SIG_IGN);
 	unsetenv("LD_BIND_NOW"); /* it has done its work, and is not for other programs */
 	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);
@@ -117,7 +119,7 @@ static int dispatch(const struct host_message *message)
 	if (message_is(message->type, "call"))
 		return host_call(&host, message);
 	if (message_is(message->type, "capture"))
-		return host_capture(&host);
+		return host_capture(&host, message);
 	if (message_is(message->type, "load"))
 		return host_load(&host, message);
 	if (!message_is(message->type, "exit"))

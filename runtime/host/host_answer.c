@@ -36,6 +36,19 @@ static void write_error(struct message_writer *w, const struct engine_error *err
 	write_text(w, "traceback", error->traceback);
 }
 
+void host_answer_short(
+	struct host *host, const char *type, enum engine_kind kind, const struct ramet_err *err)
+{
+	unsigned char bytes[3 * sizeof(err->msg) + 256];
+	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
+	const struct engine_error error = {
+		.code = err->code, .kind = kind, .message = {err->msg, strlen(err->msg)}};
+	message_map(&w, 2);
+	message_kstr(&w, "t", type);
+	write_error(&w, &error);
+	host_answer(host, &w, bytes, NULL, 0);
+}
+
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
 	const struct engine_error *error)
 {

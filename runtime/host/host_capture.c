@@ -54,6 +54,8 @@ static void end_clone(struct host *host, const struct ramet_err *err)
 	/* not by stderr, whose lock a thread may hold that was not made again */
 	dprintf(STDERR_FILENO, "ramet host: a clone cannot run: %s\n", err->msg);
 	host->clone = true;
+	channel_forget(&host->channel);
+	host_answer_short(host, "failed", ENGINE_SYSTEM, err);
 	host_stop(host, RAMET_HOST_CLONE);
 }
 
@@ -92,7 +94,7 @@ static void set_patience(void)
 		safepoint_threads_patience((unsigned)ms);
 }
 
-int host_capture(struct host *host)
+int host_capture(struct host *host, const struct host_message *message)
 {
 	struct safepoint_shadow shadow = {.pidfd = -1, .ready_fd = -1};
 	struct ramet_err err = {0};
@@ -103,6 +105,7 @@ int host_capture(struct host *host)
 	int rc = host->ops->before_snapshot(host->engine, &err);
 	fflush(NULL);
 	channel_trim(&host->channel);
+	safepoint_close_on_fork((unsigned)message->close & SAFEPOINT_CLOSE_ALL);
 	if (rc == 0)
 		rc = safepoint_capture(host->channel.fd, &shadow, &first_ns, &err);
 	if (rc < 0)

@@ -15,6 +15,7 @@ struct host_message {
 	struct message_span type, function, dir, data;
 	struct message_reader functions, env, context; /* the values themselves, not yet read */
 	uint64_t id, max_output;
+	uint64_t close; /* enum safepoint_close */
 	bool binary;
 };
 
@@ -45,7 +46,7 @@ int host_message_parse(const unsigned char *data, size_t len, struct host_messag
 /* The requests, each with its answer. RAMET_EPROTO: the message is malformed; then the host ends.
  */
 int host_load(struct host *host, const struct host_message *message);
-int host_capture(struct host *host);
+int host_capture(struct host *host, const struct host_message *message);
 int host_call(struct host *host, const struct host_message *message);
 
 /* host_answer - a message without payload; what it says about the connection is kept in host */
@@ -58,7 +59,11 @@ struct host_times {
 };
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
 	const struct engine_error *error);
-/* the same from an error of ours */
+/* host_answer_short - {t: type, error}, without allocating: for clones whose other threads may hold
+ * locks */
+void host_answer_short(
+	struct host *host, const char *type, enum engine_kind kind, const struct ramet_err *err);
+/* the same as host_answer_error() from an error of ours */
 void host_answer_err(struct host *host, const char *type, const struct host_times *times,
 	enum engine_kind kind, const struct ramet_err *err);
 

@@ -28,6 +28,8 @@ static int take_field(struct message_reader *r, struct message_span key, struct 
 		return message_read_bool(r, &m->binary);
 	if (message_is(key, "max_output"))
 		return message_read_uint(r, &m->max_output);
+	if (message_is(key, "close"))
+		return message_read_uint(r, &m->close);
 	if (message_is(key, "ctx"))
 		return take_value(r, &m->context);
 	if (message_is(key, "dir"))

@@ -15,8 +15,6 @@ static size_t use(const struct descriptor_view *view)
 	size_t sum = 0;
 	for (uint32_t i = 0; i < view->nfiles; i++)
 		sum += strlen(descriptor_string(view, view->files[i].path));
-	for (uint32_t i = 0; i < view->nfds; i++)
-		sum += strlen(descriptor_string(view, view->fds[i].path));
 	for (uint32_t i = 0; i < view->npieces; i++) {
 		const struct seed_piece *piece = &view->pieces[i];
 		if (descriptor_piece_of_addr(view, piece->start) != piece)

@@ -111,7 +111,6 @@ static void lay(const struct fixture *fixture, struct layout *layout)
 	layout->len = sizeof(header);
 	header.pieces = put(layout, pieces, sizeof(pieces[0]), npieces);
 	header.files = put(layout, NULL, sizeof(struct seed_file), 0);
-	header.fds = put(layout, NULL, sizeof(struct seed_fd), 0);
 	header.auxv = put(layout, auxv, 2 * sizeof(auxv[0]), 1);
 	header.zeros = put(layout, zeros, sizeof(zeros[0]), (uint32_t)words);
 	lay_sums(fixture, &header, layout);

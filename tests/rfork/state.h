@@ -30,17 +30,22 @@ struct state_case {
 			      ours, the kernel does it */
 	const char *refused; /* the capture must be refused with these words, and the host is
 				unharmed */
-	const char *close_on_fork; /* the deployment's: as the host is told */
+	unsigned close_on_fork; /* the deployment's: enum safepoint_close */
 	unsigned flags; /* enum state_flag */
 };
 
 /* each a table of its own file, state_*.c */
 extern const struct state_case state_clocks[];
+extern const struct state_case state_events[];
 extern const struct state_case state_files[];
+extern const struct state_case state_memory[];
 extern const struct state_case state_openmp[];
+extern const struct state_case state_pipes[];
+extern const struct state_case state_process[];
 extern const struct state_case state_threads[];
 extern const struct state_case state_threads_kept[];
 extern const struct state_case state_threads_refused[];
+extern const struct state_case state_timers[];
 
 extern const struct state_case *const state_tables[]; /* all, NULL at the end */
 

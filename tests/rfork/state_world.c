@@ -79,6 +79,19 @@ static int load_cases(struct state_world *w, struct ramet_err *err)
 	return rc;
 }
 
+/* what a host said before it ended */
+static void print_output(const struct state_world *w)
+{
+	char text[4096];
+	struct pollfd pfd = {.fd = w->host.output, .events = POLLIN};
+	while (poll(&pfd, 1, 100) == 1 && pfd.revents & POLLIN) {
+		ssize_t n = read(w->host.output, text, sizeof(text));
+		if (n <= 0)
+			return;
+		printf("%.*s", (int)n, text);
+	}
+}
+
 bool state_world_start(struct state_world *w, enum state_where where,
 	const struct state_case *const *cases, const char *fault)
 {
@@ -100,13 +113,24 @@ bool state_world_start(struct state_world *w, enum state_where where,
 		return false;
 	if (rc == 0)
 		rc = load_cases(w, &err);
+	if (rc < 0) {
+		print_output(w);
+		printf("  the host ended: %#x\n", host_end(&w->host));
+	}
 	return suite_check_ok(rc, &err, cases[0]->name, __FILE__, __LINE__);
 }
 
 static int ask_for_shadow(struct state_world *w, struct ramet_err *err)
 {
 	struct host_answer answer = {.nfds = 0};
-	int rc = host_say(w->host.control, "capture", err);
+	CLEANUP(buf_fini) struct buf b = {0};
+	unsigned close = 0;
+	for (unsigned i = 0; w->cases[i]; i++)
+		close |= w->cases[i]->close_on_fork;
+	wire_map(&b, 2);
+	wire_kstr(&b, "t", "capture");
+	wire_kuint(&b, "close", close);
+	int rc = host_send(w->host.control, &b, err);
 	if (rc == 0)
 		rc = host_read(w->host.control, &answer, err);
 	if (rc == 0 && strcmp(answer.type, "refused") == 0)

@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define PAGE ((size_t)4096)
@@ -133,6 +136,18 @@ HANDLER(deep)
 }
 
 /* opens, or closes again, what cannot be captured; says the descriptor */
+static int connect_to_a_name(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "ramet-test-%d", getpid());
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+	kept[0] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	kept[1] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (bind(kept[1], (struct sockaddr *)&name, size) < 0)
+		return -1;
+	return connect(kept[0], (struct sockaddr *)&name, size);
+}
+
 HANDLER(keep)
 {
 	size_t len;
@@ -144,10 +159,10 @@ HANDLER(keep)
 		}
 		return ramet_answerf(call, "closed");
 	}
-	if (what[0] == 's' && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, kept) < 0)
+	if (what[0] == 's' && connect_to_a_name() < 0)
 		return -1;
-	if (what[0] == 'p' && pipe2(kept, O_CLOEXEC) < 0)
-		return -1;
+	if (what[0] == 'p') /* the end of the log's pipe that rametd has */
+		kept[0] = open("/proc/self/fd/1", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (what[0] == 'f')
 		kept[0] = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	return ramet_answerf(call, "%d", kept[0]);

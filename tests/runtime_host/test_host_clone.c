@@ -171,7 +171,9 @@ static void test_clone_whose_hook_fails_does_not_run(void)
 	(void)ask(w.host.control, "refuse", "clone");
 	REQUIRE(clone_world_capture(&w));
 	REQUIRE_OK(clone_make(&w, &clone, &err), &err);
-	CHECK_INT(host_read(clone.control, &answer, &err), RAMET_EPEER);
+	REQUIRE_OK(host_read(clone.control, &answer, &err), &err);
+	CHECK_STR(answer.type, "failed");
+	CHECK(strstr(answer_error(&answer, "message"), "ramet_after_clone") != NULL);
 	host_answer_fini(&answer);
 	CHECK_INT(WEXITSTATUS(clone_end(&clone)), RAMET_HOST_CLONE);
 	clone_world_close(&w);

@@ -79,22 +79,23 @@ static void check_refused(const char *what, const char *kind)
 
 static void test_connected_socket_is_refused_by_name(void)
 {
-	check_refused("socket", "a Unix socket connected to its other end");
+	check_refused("socket", "a Unix socket connected to @ramet-test-");
 }
 
-static void test_pipe_is_refused_by_name(void)
+static void test_pipe_of_another_process_is_refused_by_name(void)
 {
-	check_refused("pipe", "a pipe");
+	check_refused("pipe", "a pipe whose other end is in another process");
 }
 
-static void test_file_open_for_writing_is_refused_by_name(void)
+static void test_deleted_file_is_refused_by_name(void)
 {
-	check_refused("file", "a file open for writing");
+	check_refused("file", "a file that was deleted");
 }
 
 SUITE_MAIN("host_memory", TEST(test_madv_free_keeps_working),
 	TEST(test_dontneed_reaches_beyond_a_hole), TEST(test_advice_within_a_page_does_nothing),
 	TEST(test_inherited_blocks_can_grow), TEST(test_a_part_of_a_mapping_can_grow),
 	TEST(test_calloc_is_zero_in_an_inherited_heap), TEST(test_stack_has_its_room),
-	TEST(test_connected_socket_is_refused_by_name), TEST(test_pipe_is_refused_by_name),
-	TEST(test_file_open_for_writing_is_refused_by_name))
+	TEST(test_connected_socket_is_refused_by_name),
+	TEST(test_pipe_of_another_process_is_refused_by_name),
+	TEST(test_deleted_file_is_refused_by_name))
