@@ -3,6 +3,7 @@
 
 #include "rfork/arch/syscall.h"
 #include "rfork/descriptor.h"
+#include "rfork/safepoint_fault.h"
 #include "rfork/safepoint_threads_internal.h"
 #include "rfork/safepoint_threads_why.h"
 
@@ -107,16 +108,20 @@ static bool add_self(struct safepoint_thread *self, uint32_t epoch)
 
 /* The frame that this function has here is where a thread lies in the seed, and where it begins in
  * each clone: by returning, through the kernel's signal frame, to what it did. */
-static void park_here(uint32_t epoch, const void *context)
+static void park_here(uint32_t epoch, void *context)
 {
 	struct safepoint_thread self = {0};
+	bool parked = true;
 	describe_self(&self);
-	if (arch_context_save(&self.context) != 0)
-		safepoint_thread_begin(&self, arch_signal_lock(context));
-	else if (!add_self(&self, epoch))
-		return;
-	while (atomic_load(&safepoint_park.gate) == epoch)
+	bool clone = arch_context_save(&self.context) != 0;
+	if (clone)
+		safepoint_thread_begin(&self, context);
+	else
+		parked = add_self(&self, epoch);
+	while (parked && atomic_load(&safepoint_park.gate) == epoch)
 		sys4(__NR_futex, &safepoint_park.gate, FUTEX_WAIT_PRIVATE, epoch, 0);
+	if (!clone || !safepoint_fault_hit("threads.restart"))
+		arch_signal_restart(context);
 }
 
 static void on_park(int signal, siginfo_t *info, void *context)

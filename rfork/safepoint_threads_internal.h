@@ -38,8 +38,8 @@ static inline struct safepoint_thread *safepoint_parked(void)
 	return (struct safepoint_thread *)(uintptr_t)(list & 0xffffffffffffull);
 }
 
-/* safepoint_thread_begin - what a thread that was made again does first. lock: what it will wait
- * for by arch_signal_lock(), or NULL. */
-void safepoint_thread_begin(const struct safepoint_thread *self, void *lock);
+/* safepoint_thread_begin - what a thread that was made again does first. context: the third
+ * argument of the handler that it is in. */
+void safepoint_thread_begin(const struct safepoint_thread *self, const void *context);
 
 #endif

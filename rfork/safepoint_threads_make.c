@@ -151,8 +151,9 @@ int safepoint_threads_make(const struct safepoint_threads_captured *captured,
 	return rc;
 }
 
-void safepoint_thread_begin(const struct safepoint_thread *self, void *lock)
+void safepoint_thread_begin(const struct safepoint_thread *self, const void *context)
 {
+	void *lock = arch_signal_lock(context);
 	/* The kernel does not wait for userfaultfd to bring the page of such a lock: EFAULT, and
 	 * the C library ends the process. */
 	if (lock && !safepoint_fault_hit("threads.lock"))

@@ -4,6 +4,7 @@
 #include "tests/rfork/state_workers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -129,6 +131,103 @@ static int sleeper_setup(void)
 static const char *sleeper_check(void)
 {
 	return worker_advances(&sleeper);
+}
+
+/* Calls that the kernel ends with EINTR, whatever a handler's flags: a capture is no reason to. */
+struct waiter {
+	struct worker worker;
+	int (*wait)(void);
+	atomic_int ended;
+};
+
+static int wait_poll(void)
+{
+	return poll(NULL, 0, -1);
+}
+
+static int wait_ppoll(void)
+{
+	return ppoll(NULL, 0, NULL, NULL);
+}
+
+static int wait_select(void)
+{
+	struct timeval long_time = {1000, 0};
+	return select(0, NULL, NULL, NULL, &long_time);
+}
+
+static int wait_nanosleep(void)
+{
+	struct timespec long_time = {1000, 0}, rest;
+	return nanosleep(&long_time, &rest);
+}
+
+static int wait_pause(void)
+{
+	return pause();
+}
+
+static int wait_sigsuspend(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	return sigsuspend(&none);
+}
+
+static int wait_timed_semaphore(void)
+{
+	static sem_t never;
+	struct timespec at;
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_sec += 1000;
+	return sem_timedwait(&never, &at);
+}
+
+static struct waiter waiters[] = {{.wait = wait_poll}, {.wait = wait_ppoll}, {.wait = wait_select},
+	{.wait = wait_nanosleep}, {.wait = wait_pause}, {.wait = wait_sigsuspend},
+	{.wait = wait_timed_semaphore}};
+#define WAITERS (sizeof(waiters) / sizeof(waiters[0]))
+
+static void *wait_once(void *arg)
+{
+	struct waiter *w = arg;
+	worker_ready(&w->worker);
+	int rc = w->wait();
+	w->ended = rc < 0 ? errno : -1;
+	return NULL;
+}
+
+static void on_wake(int sig)
+{
+	(void)sig;
+}
+
+static int waiters_setup(void)
+{
+	const struct sigaction action = {.sa_handler = on_wake};
+	sigaction(SIGWINCH, &action, NULL);
+	for (unsigned i = 0; i < WAITERS; i++)
+		if (worker_start(&waiters[i].worker, wait_once, &waiters[i]) < 0 ||
+			worker_await(&waiters[i].worker) < 0)
+			return STATE_BROKEN;
+	return workers_sleep();
+}
+
+/* they still wait, and a signal of the application ends that */
+static const char *waiters_check(void)
+{
+	STATE_EXPECT_INT(workers_sleep(), STATE_OK);
+	for (unsigned i = 0; i < WAITERS; i++) {
+		struct waiter *w = &waiters[i];
+		if (w->ended)
+			return state_wrong("waiter %u has ended: %s", i, strerror(w->ended));
+		STATE_EXPECT_INT(pthread_kill(w->worker.thread, SIGWINCH), 0);
+		const char *wrong = worker_join(&w->worker, NULL);
+		if (wrong)
+			return wrong;
+		STATE_EXPECT_INT(w->ended, EINTR);
+	}
+	return NULL;
 }
 
 /* one thread waits for the end of another, which waits for a semaphore */
@@ -361,6 +460,12 @@ const struct state_case state_threads[] = {
 		.check_child = sleeper_check,
 		.check_parent = sleeper_check,
 		.fault = "threads.make"},
+	{.name = "threads wait in calls that signals end",
+		.setup = waiters_setup,
+		.check_child = waiters_check,
+		.check_parent = waiters_check,
+		.fault = "threads.restart",
+		.flags = STATE_ALONE},
 	{.name = "a thread waits for the end of another",
 		.setup = join_setup,
 		.check_child = join_check,

@@ -3,9 +3,14 @@
 
 #include "tests/rfork/state.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATIENCE_MS 20000
 
@@ -49,6 +54,43 @@ bool await_value(const atomic_int *value, int least)
 int worker_await(struct worker *worker)
 {
 	return await_value(&worker->count, 1) ? STATE_OK : STATE_BROKEN;
+}
+
+/* "1234 (name) S …" */
+static bool sleeps(const char *tid)
+{
+	char path[64], text[128] = "";
+	snprintf(path, sizeof(path), "/proc/self/task/%.16s/stat", tid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return true;
+	const char *state = fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
+	fclose(f);
+	return !state || state[2] == 'S';
+}
+
+static bool all_sleep(void)
+{
+	bool all = true;
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *e;
+	while (all && dir && (e = readdir(dir)))
+		all = e->d_name[0] == '.' || strtol(e->d_name, NULL, 10) == gettid() ||
+			sleeps(e->d_name);
+	if (dir)
+		closedir(dir);
+	return all;
+}
+
+int workers_sleep(void)
+{
+	const struct timespec pause = {0, 1000000};
+	for (unsigned ms = 0; ms < PATIENCE_MS; ms++) {
+		if (all_sleep())
+			return STATE_OK;
+		nanosleep(&pause, NULL);
+	}
+	return STATE_BROKEN;
 }
 
 const char *worker_join(struct worker *worker, void **ret_value)

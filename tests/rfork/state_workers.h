@@ -16,6 +16,9 @@ struct worker {
 /* worker_start - its setup waits for worker_ready() by worker_await(); STATE_OK or STATE_BROKEN */
 int worker_start(struct worker *worker, void *(*run)(void *arg), void *arg);
 int worker_await(struct worker *worker);
+/* workers_sleep - until all threads but this one wait in the kernel; those that have ended do not
+ * count */
+int workers_sleep(void);
 void worker_ready(struct worker *worker); /* the thread itself */
 
 /* for checks: NULL, or what is wrong */

@@ -11,11 +11,16 @@
  * errno. */
 long arch_thread_make(
 	unsigned long flags, const struct arch_context *ctx, void *tid, unsigned long tls);
-/* arch_thread_blank - uses up an id: the kernel gives the clone up when it cannot say where its pidfd
- * is, which is after it has got its id, and before it could run. -EFAULT, or another negative errno. */
+/* arch_thread_blank - uses up an id: the kernel gives the clone up when it cannot say where its
+ * pidfd is, which is after it has got its id, and before it could run. -EFAULT, or another negative
+ * errno. */
 long arch_thread_blank(void);
 /* arch_signal_return - sa_restorer for handlers that are installed without the C library */
 void arch_signal_return(void);
+/* arch_signal_restart - begins again what the kernel does not although SA_RESTART says so: system
+ * calls that wait, where the C library made them. Waiting times begin anew, too, but for those that
+ * the kernel counts down (sleeps that tell their rest, select(), ppoll()) and points in time. */
+void arch_signal_restart(void *ucontext);
 /* arch_signal_lock - what a signal handler's return will wait for again, if that is a lock by
  * futex(FUTEX_LOCK_PI) and its kin; else NULL. ucontext: the handler's third argument. */
 void *arch_signal_lock(const void *ucontext);
