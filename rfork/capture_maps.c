@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "rfork/descriptor.h"
 
 #include <errno.h>
@@ -46,7 +47,8 @@ static int parse_line(char *line, struct capture_vma *vma)
 /* "VmFlags: rd wr mr …", the last line that smaps has of a mapping */
 static void parse_flags(const char *line, struct capture_vma *vma)
 {
-	vma->wipe = strstr(line, " wf") != NULL || strstr(line, " dp") != NULL;
+	vma->wipe = !fault_hit("capture.wipe") &&
+		(strstr(line, " wf") != NULL || strstr(line, " dp") != NULL);
 	vma->huge = strstr(line, " hg") != NULL;
 }
 

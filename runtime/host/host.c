@@ -5,6 +5,7 @@
 #include "rfork/safepoint.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/deadline.h"
+#include "runtime/host/interpose.h"
 #include "runtime/host_proto.h"
 
 #include <fcntl.h>
@@ -102,6 +103,7 @@ static int start(struct ramet_err *err)
 	crash_watch(&host.channel);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not for the programs that functions run */
 	safepoint_begin();
+	interpose_begin();
 	signal(SIGPIPE, SIG_IGN);
 	unsetenv("LD_BIND_NOW"); /* it has done its work, and is not for other programs */
 	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);

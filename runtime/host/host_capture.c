@@ -8,6 +8,7 @@
 #include "rfork/safepoint_threads.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/interpose.h"
+#include "runtime/host/mpi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,8 @@ int host_capture(struct host *host, const struct host_message *message)
 		return RAMET_EPROTO;
 	set_patience();
 	int rc = host->ops->before_snapshot(host->engine, &err);
+	if (rc == 0)
+		rc = mpi_refuse(&err);
 	fflush(NULL);
 	channel_trim(&host->channel);
 	safepoint_close_on_fork((unsigned)message->close & SAFEPOINT_CLOSE_ALL);

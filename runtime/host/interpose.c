@@ -1,6 +1,8 @@
 /* The interposed madvise() and mremap(): ranges that map the seed become anonymous instead. */
 #include "runtime/host/interpose.h"
 
+#include "rfork/safepoint_fault.h"
+
 #include "runtime/host/host.h"
 
 #include <errno.h>
@@ -26,10 +28,16 @@ RAMET_HOST_EXPORT int madvise(void *addr, size_t len, int advice);
 RAMET_HOST_EXPORT void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...);
 
 static bool in_clone;
+static bool idle; /* a fault point, looked for in the host: clones should touch few pages */
+
+void interpose_begin(void)
+{
+	idle = safepoint_fault_hit("host.interpose");
+}
 
 void interpose_in_clone(void)
 {
-	in_clone = true;
+	in_clone = !idle;
 }
 
 static int real_madvise(void *addr, size_t len, int advice)

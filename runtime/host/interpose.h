@@ -12,6 +12,8 @@
 #ifndef RUNTIME_HOST_INTERPOSE_H
 #define RUNTIME_HOST_INTERPOSE_H
 
+/* interpose_begin - as the host starts */
+void interpose_begin(void);
 /* interpose_in_clone - from now on the process is a clone; before that only MADV_DONTFORK is
  * ignored, since what is not forked could not be captured */
 void interpose_in_clone(void);

@@ -38,6 +38,7 @@ struct state_case {
 extern const struct state_case state_clocks[];
 extern const struct state_case state_events[];
 extern const struct state_case state_files[];
+extern const struct state_case state_mappings[];
 extern const struct state_case state_memory[];
 extern const struct state_case state_openmp[];
 extern const struct state_case state_pipes[];

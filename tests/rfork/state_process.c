@@ -2,6 +2,7 @@
  * stacks, the control words of the floating-point units. */
 #include "tests/rfork/state.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fenv.h>
 #include <sched.h>
@@ -170,6 +171,28 @@ static const char *child_check(void)
 	return NULL;
 }
 
+/* an MPI library that is loaded is no harm, until it is initialised */
+static int (*mpi_init)(int *argc, char ***argv);
+
+static int mpi_setup(void)
+{
+	void *library = dlopen(MPI_LIBRARY, RTLD_NOW);
+	void *symbol = library ? dlsym(library, "MPI_Init") : NULL;
+	memcpy(&mpi_init, &symbol, sizeof(mpi_init));
+	return mpi_init ? STATE_OK : STATE_BROKEN;
+}
+
+static int mpi_running_setup(void)
+{
+	return mpi_setup() == STATE_OK && mpi_init(NULL, NULL) == 0 ? STATE_OK : STATE_BROKEN;
+}
+
+static const char *mpi_check(void)
+{
+	STATE_EXPECT(mpi_init != NULL);
+	return NULL;
+}
+
 const struct state_case state_process[] = {
 	{.name = "resource limits",
 		.setup = limits_setup,
@@ -193,6 +216,14 @@ const struct state_case state_process[] = {
 		.fault = "capture.context",
 		.flags = STATE_ALONE},
 	{.name = "fork in a clone", .check_child = fork_check, .check_parent = fork_check},
+	{.name = "MPI that is loaded",
+		.setup = mpi_setup,
+		.check_child = mpi_check,
+		.check_parent = mpi_check},
+	{.name = "MPI that is initialised",
+		.setup = mpi_running_setup,
+		.check_parent = mpi_check,
+		.refused = "MPI is initialised"},
 	{.name = "child process",
 		.setup = child_setup,
 		.check_parent = child_check,
