@@ -135,6 +135,13 @@ struct engine_ops {
 	 */
 	int (*after_clone)(struct engine *engine, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err);
 
+	/*
+	 * roots - after load: files, and directories with all below them, that functions may open later: the language's
+	 * library, its packages, what they read. Absolute paths, each terminated, into dst; returns the bytes used, less
+	 * than what there is where it does not fit. Must not change the process: it is about to be captured. NULL: none.
+	 */
+	size_t (*roots)(struct engine *engine, char *dst, size_t cap);
+
 	/* stats - may be NULL */
 	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);
 };

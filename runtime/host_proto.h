@@ -20,7 +20,8 @@
  *
  * host → rametd
  *   ready    {engine: str, detail: str}            a cold host is up, before load
- *   loaded   {us: uint}                            initialised: imports and module code have run
+ *   loaded   {us: uint, roots: [str]}              initialised: imports and module code have run. roots: what
+ *                                                  functions may open later (engine_ops.roots), at most HOST_ROOTS_MAX
  *   failed   {error: map}                          load failed; the host then exits
  *   captured {state: uint, stall: uint} + pidfd, ready_fd · refused {error: map}
  *   failed   {error: map}                          a clone could not be made what its parent was; it then exits
@@ -41,5 +42,7 @@
 #define HOST_MAX_PAYLOAD (64u << 20)
 #define HOST_ERROR_MAX 32768
 #define HOST_CAPTURE_TIMEOUT_MS 10000
+#define HOST_ROOTS_MAX 256
+#define HOST_ROOTS_BYTES 65536 /* of all of them together */
 
 #endif

@@ -95,6 +95,27 @@ static int python_load(
 	return rc;
 }
 
+/* A path that cannot be written down is one that is missing elsewhere: no error. */
+static size_t python_roots(struct engine *e, char *dst, size_t cap)
+{
+	size_t used = 0;
+	PyObject *list = PyObject_CallMethod(e->module, "roots", NULL);
+	Py_ssize_t count = list && PyList_Check(list) ? PyList_Size(list) : 0;
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *bytes = PyUnicode_EncodeFSDefault(PyList_GetItem(list, i));
+		const char *text = bytes ? PyBytes_AsString(bytes) : NULL;
+		size_t len = text ? strlen(text) : 0;
+		if (len && len < cap - used) {
+			memcpy(dst + used, text, len + 1);
+			used += len + 1;
+		}
+		Py_XDECREF(bytes);
+	}
+	Py_XDECREF(list);
+	PyErr_Clear();
+	return used;
+}
+
 static PyObject *input_of(const struct engine_call *call)
 {
 	if (call->binary)
@@ -233,6 +254,7 @@ static const struct engine_ops ops = {
 	.wait_end = python_wait_end,
 	.before_snapshot = python_before_snapshot,
 	.after_clone = python_after_clone,
+	.roots = python_roots,
 };
 
 /* --- the module --- */

@@ -2,6 +2,8 @@
 #include "runtime/host/host_internal.h"
 
 #include "base/cleanup.h"
+#include "base/err.h"
+#include "runtime/host_proto.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,13 +79,38 @@ static int read_env(struct message_reader r, struct engine_env **ret_env, unsign
 	return 0;
 }
 
+/* terminated paths one after the other, as an array */
+static void write_roots(struct message_writer *w, const char *roots, size_t len)
+{
+	uint32_t count = 0;
+	for (size_t i = 0; i < len; i++)
+		count += roots[i] == 0;
+	message_str(w, "roots");
+	message_array(w, MIN(count, (uint32_t)HOST_ROOTS_MAX));
+	for (uint32_t i = 0; i < count && i < HOST_ROOTS_MAX; i++) {
+		size_t n = strlen(roots);
+		message_text(w, roots, n, n);
+		roots += n + 1;
+	}
+}
+
 static void say_loaded(struct host *host, uint64_t us)
 {
-	unsigned char bytes[64];
-	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
-	message_map(&w, 2);
+	size_t cap = 2 * HOST_ROOTS_BYTES;
+	auto_free unsigned char *bytes = malloc(cap);
+	auto_free char *roots = malloc(HOST_ROOTS_BYTES);
+	struct ramet_err err;
+	if (!bytes || !roots) {
+		(void)err_nomem(&err);
+		host_lost(host, &err);
+		return;
+	}
+	size_t len = host->ops->roots ? host->ops->roots(host->engine, roots, HOST_ROOTS_BYTES) : 0;
+	struct message_writer w = {bytes, bytes + cap, false};
+	message_map(&w, 3);
 	message_kstr(&w, "t", "loaded");
 	message_kuint(&w, "us", us);
+	write_roots(&w, roots, len);
 	host_answer(host, &w, bytes, NULL, 0);
 }
 

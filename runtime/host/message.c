@@ -273,6 +273,14 @@ void message_map(struct message_writer *w, uint32_t pairs)
 		message_put_int(w, 0xdf, 4, pairs);
 }
 
+void message_array(struct message_writer *w, uint32_t items)
+{
+	if (items < 16)
+		message_put_int(w, (unsigned char)(0x90 | items), 0, 0);
+	else
+		message_put_int(w, 0xdd, 4, items);
+}
+
 static void message_str_header(struct message_writer *w, size_t len)
 {
 	if (len < 32)

@@ -39,6 +39,7 @@ struct message_writer {
 };
 
 void message_map(struct message_writer *w, uint32_t pairs);
+void message_array(struct message_writer *w, uint32_t items);
 void message_str(struct message_writer *w, const char *text);
 /* message_text - any bytes as a valid string of at most max bytes: cut at a character, broken UTF-8
  * and NULs become '?' */

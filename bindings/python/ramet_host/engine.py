@@ -11,6 +11,8 @@ import sys
 import threading
 
 import _ramet_host
+
+from ramet_host import software
 from ramet_host.context import Context
 from ramet_host.failure import raised, refusal
 from ramet_host.loading import find
@@ -18,6 +20,7 @@ from ramet_host.loading import find
 _handlers = []
 _names = []
 _running = False
+_directory = ""  # of the app's files
 _is_child = False  # of the host: an application forked
 
 
@@ -51,6 +54,8 @@ def init(deadline_signal):
 
 def load(directory, functions, env):
     """functions: [(name, handler)]. None, or a failure."""
+    global _directory
+    _directory = directory
     os.environ.update(env)
     sys.path.insert(0, directory)
     importlib.invalidate_caches()
@@ -61,6 +66,11 @@ def load(directory, functions, env):
         _handlers.append(found)
         _names.append(name)
     return None
+
+
+def roots():
+    """The files and directories that the application may open later, though it has not yet."""
+    return list(software.roots(_directory))
 
 
 # --- calls ---
