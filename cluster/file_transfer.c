@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "cluster/bus.h"
 #include "cluster/store_dir.h"
+#include "cluster/store_evict.h"
 #include "cluster/workers.h"
 
 #include <errno.h>
@@ -17,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK_TIMEOUT_NS (5 * NSEC_PER_SEC)
 #define PATH_CAP 640
 
 struct file_transfer {
@@ -25,6 +26,8 @@ struct file_transfer {
 	char dir[512];
 	struct list fetches;
 	uint64_t sequence; /* of part files */
+	uint64_t bytes; /* kept, about */
+	struct store_evict *evict; /* under way; NULL: none */
 };
 
 /* One file on its way; several may wait for it. */
@@ -33,8 +36,10 @@ struct download {
 	struct file_transfer *files; /* NULL: they have gone; only the worker's job is left */
 	struct work work;
 	struct list waiters;
-	uint32_t node;
+	uint32_t nodes[FILE_MAX_SOURCES];
+	unsigned nnodes, node; /* node: the one that is asked now */
 	uint8_t sha256[FILE_SHA256_BYTES];
+	uint32_t uid;
 	uint64_t size, got;
 	char part[PATH_CAP], final[PATH_CAP];
 	int fd;
@@ -48,6 +53,41 @@ struct file_fetch {
 	file_done_fn *fn;
 	void *user;
 };
+
+static void on_evicted(void *user, uint64_t bytes)
+{
+	struct file_transfer *files = user;
+	files->evict = NULL;
+	files->bytes = bytes;
+}
+
+static void evict_later(struct file_transfer *files)
+{
+	if (!files->evict)
+		files->evict = store_evict(files->options.workers, files->dir,
+			files->options.max_bytes, on_evicted, files);
+}
+
+/* --- whose --- */
+
+static void scope_of(const struct file_want *want, char dst[16])
+{
+	if (want->everybodys)
+		memcpy(dst, "public", sizeof("public"));
+	else
+		snprintf(dst, 16, "%u", (unsigned)want->uid);
+}
+
+static int make_scope(
+	const struct file_transfer *files, const struct file_want *want, struct ramet_err *err)
+{
+	char scope[16], path[PATH_CAP];
+	scope_of(want, scope);
+	snprintf(path, sizeof(path), "%s/%s", files->dir, scope);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, RAMET_EIO, "make directory %s", path);
+	return 0;
+}
 
 static void download_free(struct download *download)
 {
@@ -87,6 +127,11 @@ void file_fetch_forget(struct file_fetch *fetch)
 		fetch->fn = NULL; /* freed with its download */
 }
 
+static uint32_t source_of(const struct download *download)
+{
+	return download->node < download->nnodes ? download->nodes[download->node] : 0;
+}
+
 /* --- checking, on a worker --- */
 
 static void run_check(struct work *work)
@@ -98,18 +143,30 @@ static void run_check(struct work *work)
 	if (memcmp(digest.bytes, download->sha256, FILE_SHA256_BYTES) != 0)
 		err_set(&download->error, RAMET_ECHECKSUM,
 			"a file from node %u has another SHA-256 than it was asked for",
-			download->node);
-	else if (fchmod(download->fd, 0555) < 0 || rename(download->part, download->final) < 0)
+			source_of(download));
+	else if (fchmod(download->fd, 0500) < 0 || rename(download->part, download->final) < 0)
 		err_errno(&download->error, RAMET_EIO, "name %s", download->final);
 }
+
+static void next_source(struct download *download);
 
 static void check_done(struct work *work)
 {
 	struct download *download = container_of(work, struct download, work);
-	if (download->files)
-		download_end(download);
-	else
+	if (!download->files) {
 		download_free(download);
+		return;
+	}
+	download->work.run = NULL;
+	if (download->error.code < 0) {
+		next_source(download);
+		return;
+	}
+	struct file_transfer *files = download->files;
+	files->bytes += download->size;
+	download_end(download);
+	if (files->options.max_bytes && files->bytes > files->options.max_bytes)
+		evict_later(files);
 }
 
 /* --- fetching --- */
@@ -119,12 +176,31 @@ static void on_chunk(void *user, const struct wire_value *body, const struct ram
 static int ask_chunk(struct download *download)
 {
 	struct buf b = {0};
-	wire_map(&b, 3);
+	wire_map(&b, 4);
 	wire_kbin(&b, "sha256", download->sha256, sizeof(download->sha256));
+	wire_kuint(&b, "uid", download->uid);
 	wire_kuint(&b, "offset", download->got);
 	wire_kuint(&b, "len", FILE_CHUNK);
-	return bus_call(download->files->options.bus, download->node, "file.read", &b,
-		CHUNK_TIMEOUT_NS, on_chunk, download, &download->call, &download->error);
+	return bus_call(download->files->options.bus, source_of(download), "file.read", &b,
+		FILE_CHUNK_MS * NSEC_PER_MSEC, on_chunk, download, &download->call,
+		&download->error);
+}
+
+/* The file anew from the next source. Why the last one failed is told when none is left. */
+static void next_source(struct download *download)
+{
+	while (++download->node < download->nnodes) {
+		struct ramet_err error = download->error;
+		log_warn("file.source", "node=%u err=%s msg=\"%s\"",
+			download->nodes[download->node - 1], err_name(error.code), error.msg);
+		download->got = 0;
+		err_clear(&download->error);
+		if (ftruncate(download->fd, 0) == 0 && ask_chunk(download) == 0)
+			return;
+		if (download->error.code == 0)
+			err_copy(&download->error, &error);
+	}
+	download_end(download);
 }
 
 static int take_chunk(
@@ -141,7 +217,7 @@ static int take_chunk(
 	if (total != download->size || len == 0 || len > FILE_CHUNK || len > total - download->got)
 		return err_set(err, RAMET_EPROTO,
 			"node %u sent a chunk that does not fit the file asked for",
-			download->node);
+			source_of(download));
 	if (pwrite(download->fd, data, len, (off_t)download->got) != (ssize_t)len)
 		return err_errno(err, RAMET_EIO, "write %s", download->part);
 	download->got += len;
@@ -165,7 +241,7 @@ static void on_chunk(void *user, const struct wire_value *body, const struct ram
 	if (taken && download->got == download->size)
 		check(download);
 	else if (!taken || ask_chunk(download) < 0)
-		download_end(download);
+		next_source(download);
 }
 
 static void on_begin(struct loop_timer *timer)
@@ -174,6 +250,7 @@ static void on_begin(struct loop_timer *timer)
 	struct stat st;
 	/* what is in the store was checked when it got its name */
 	if (stat(download->final, &st) == 0 && (uint64_t)st.st_size == download->size) {
+		(void)utimensat(AT_FDCWD, download->final, NULL, 0); /* used now */
 		download_end(download);
 		return;
 	}
@@ -183,35 +260,40 @@ static void on_begin(struct loop_timer *timer)
 		download_end(download);
 	} else if (download->size == 0) {
 		check(download);
-	} else if (ask_chunk(download) < 0) {
+	} else if (download->nnodes == 0) {
+		err_set(&download->error, RAMET_ENOTFOUND, "no node is known to have the file");
 		download_end(download);
+	} else if (ask_chunk(download) < 0) {
+		next_source(download);
 	}
 }
 
-static struct download *find_download(struct file_transfer *files, const uint8_t *sha256)
+static struct download *find_download(struct file_transfer *files, const char *final)
 {
 	list_for_each (download, &files->fetches, struct download, link)
-		if (memcmp(download->sha256, sha256, FILE_SHA256_BYTES) == 0)
+		if (strcmp(download->final, final) == 0)
 			return download;
 	return NULL;
 }
 
-static struct download *download_new(
-	struct file_transfer *files, uint32_t node, const uint8_t *sha256, uint64_t size)
+static struct download *download_new(struct file_transfer *files, const struct file_want *want)
 {
 	struct download *download = calloc(1, sizeof(*download));
 	if (!download)
 		return NULL;
 	download->files = files;
-	download->node = node;
-	download->size = size;
+	download->nnodes = MIN(want->nnodes, (unsigned)FILE_MAX_SOURCES);
+	if (download->nnodes)
+		memcpy(download->nodes, want->nodes, download->nnodes * sizeof(want->nodes[0]));
+	download->size = want->size;
+	download->uid = want->uid;
 	download->fd = -1;
-	memcpy(download->sha256, sha256, FILE_SHA256_BYTES);
+	memcpy(download->sha256, want->sha256, FILE_SHA256_BYTES);
 	list_init(&download->waiters);
 	list_append(&files->fetches, &download->link);
-	file_store_path(files, sha256, download->final, sizeof(download->final));
-	snprintf(download->part, sizeof(download->part), "%s/part.%d.%llu", files->dir,
-		(int)getpid(), (unsigned long long)++files->sequence);
+	file_store_path(files, want, download->final, sizeof(download->final));
+	snprintf(download->part, sizeof(download->part), "%s/part.%llu", files->dir,
+		(unsigned long long)++files->sequence);
 	if (loop_timer_set(files->options.loop, &download->begin, now_ns(), on_begin) < 0) {
 		download_free(download);
 		return NULL;
@@ -219,19 +301,23 @@ static struct download *download_new(
 	return download;
 }
 
-int file_fetch_start(struct file_transfer *files, uint32_t node,
-	const uint8_t sha256[FILE_SHA256_BYTES], uint64_t size, file_done_fn *fn, void *user,
-	struct file_fetch **ret_fetch, struct ramet_err *err)
+int file_fetch_start(struct file_transfer *files, const struct file_want *want, file_done_fn *fn,
+	void *user, struct file_fetch **ret_fetch, struct ramet_err *err)
 {
-	if (size > FILE_TRANSFER_MAX)
+	char final[PATH_CAP];
+	if (want->size > FILE_TRANSFER_MAX)
 		return err_set(err, RAMET_ELIMIT, "a file of %llu bytes is too large to fetch",
-			(unsigned long long)size);
+			(unsigned long long)want->size);
+	int rc = make_scope(files, want, err);
+	if (rc < 0)
+		return rc;
 	struct file_fetch *fetch = calloc(1, sizeof(*fetch));
 	if (!fetch)
 		return err_nomem(err);
-	struct download *download = find_download(files, sha256);
-	if (!download || download->size != size)
-		download = download_new(files, node, sha256, size);
+	file_store_path(files, want, final, sizeof(final));
+	struct download *download = find_download(files, final);
+	if (!download || download->size != want->size)
+		download = download_new(files, want);
 	if (!download) {
 		free(fetch);
 		return err_nomem(err);
@@ -252,7 +338,7 @@ void file_transfer_on_read(
 	char path[4096];
 	const void *sha256;
 	size_t sha256_len;
-	uint64_t offset, len;
+	uint64_t offset, len, uid;
 	int rc = wire_get_bin(body, "sha256", &sha256, &sha256_len, &err);
 	if (rc == 0 && sha256_len != FILE_SHA256_BYTES)
 		rc = err_set(
@@ -261,7 +347,11 @@ void file_transfer_on_read(
 		rc = wire_get_uint(body, "offset", FILE_TRANSFER_MAX, &offset, &err);
 	if (rc == 0)
 		rc = wire_get_uint(body, "len", FILE_CHUNK, &len, &err);
-	if (rc == 0 && files->options.find(files->options.user, sha256, path, sizeof(path)) < 0)
+	if (rc == 0)
+		rc = wire_get_uint(body, "uid", UINT32_MAX, &uid, &err);
+	if (rc == 0 &&
+		files->options.find(
+			files->options.user, (uint32_t)uid, sha256, path, sizeof(path)) < 0)
 		rc = err_set(&err, RAMET_ENOTFOUND, "no seed here names a file of that hash");
 	if (rc == 0)
 		rc = store_reply_chunk(request, path, offset, len, &err);
@@ -271,12 +361,24 @@ void file_transfer_on_read(
 
 /* --- making and ending --- */
 
-void file_store_path(const struct file_transfer *files, const uint8_t sha256[FILE_SHA256_BYTES],
-	char *dst, size_t cap)
+void file_store_path(
+	const struct file_transfer *files, const struct file_want *want, char *dst, size_t cap)
 {
-	char hex[2 * FILE_SHA256_BYTES + 1];
-	hex_encode(sha256, FILE_SHA256_BYTES, hex);
-	snprintf(dst, cap, "%s/%s", files->dir, hex);
+	char hex[2 * FILE_SHA256_BYTES + 1], scope[16];
+	scope_of(want, scope);
+	hex_encode(want->sha256, FILE_SHA256_BYTES, hex);
+	snprintf(dst, cap, "%s/%s/%s", files->dir, scope, hex);
+}
+
+int file_store_open(const struct file_transfer *files, const struct file_want *want)
+{
+	char path[PATH_CAP];
+	struct stat st;
+	file_store_path(files, want, path, sizeof(path));
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != want->size))
+		close_reset(&fd);
+	return fd;
 }
 
 int file_transfer_create(const struct file_transfer_options *options,
@@ -288,6 +390,10 @@ int file_transfer_create(const struct file_transfer_options *options,
 	files->options = *options;
 	list_init(&files->fetches);
 	int rc = store_dir_make(options->dir, "files", files->dir, sizeof(files->dir), err);
+	if (rc == 0 && chmod(files->dir, 0700) < 0)
+		rc = err_errno(err, RAMET_EIO, "chmod %s", files->dir);
+	if (rc == 0)
+		rc = store_evict_begin(files->dir, &files->bytes, err);
 	if (rc < 0) {
 		free(files);
 		return rc;
@@ -300,6 +406,7 @@ void file_transfer_destroy(struct file_transfer *files)
 {
 	if (!files)
 		return;
+	store_evict_forget(files->evict);
 	list_for_each_safe (download, &files->fetches, struct download, link) {
 		if (download->call)
 			bus_forget(files->options.bus, download->call);

@@ -116,10 +116,11 @@ static const struct members_handler members_handler = {
 	.on_change = on_change,
 };
 
-static int find_file(void *user, const uint8_t sha256[FILE_SHA256_BYTES], char *path, size_t cap)
+static int find_file(
+	void *user, uint32_t uid, const uint8_t sha256[FILE_SHA256_BYTES], char *path, size_t cap)
 {
 	struct node *node = user;
-	return seeds_find_file(node->seeds, sha256, path, cap);
+	return seeds_find_file(node->seeds, uid, sha256, path, cap);
 }
 
 /* --- making --- */

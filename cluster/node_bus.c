@@ -34,6 +34,8 @@ ON(on_seed_source, seeds_on_source, seeds)
 ON(on_seed_pages, seeds_on_pages, seeds)
 ON(on_seed_set, seeds_on_set, seeds)
 ON(on_seed_files, seeds_on_files, seeds)
+ON(on_seed_hashes, seeds_on_hashes, seeds)
+ON(on_seed_manifest, seeds_on_manifest, seeds)
 ON(on_call_run, calls_on_run, calls)
 ON(on_call_cancel, calls_on_cancel, calls)
 ON(on_call_wait, calls_on_wait, calls)
@@ -81,6 +83,8 @@ const struct bus_handler node_bus_handlers[] = {
 	{"seed.pages", on_seed_pages},
 	{"seed.set", on_seed_set},
 	{"seed.files", on_seed_files},
+	{"seed.hashes", on_seed_hashes},
+	{"seed.manifest", on_seed_manifest},
 	{"call.run", on_call_run},
 	{"call.cancel", on_call_cancel},
 	{"call.wait", on_call_wait},

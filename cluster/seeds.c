@@ -6,12 +6,14 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "cluster/calls.h"
+#include "cluster/file_transfer.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct seed *seeds_find(const struct seeds *seeds, const char *version)
 {
@@ -40,6 +42,8 @@ static void seed_free(struct seed *seed)
 {
 	loop_timer_cancel(&seed->retire_timer);
 	loop_timer_cancel(&seed->drain_timer);
+	seed_view_destroy(seed->view);
+	seed_manifest_destroy(seed->manifest);
 	cold_abandon(seed->cold);
 	fetch_abandon(seed->fetch);
 	seed_unexpose(seed);
@@ -330,15 +334,52 @@ uint64_t seeds_cache_bytes(const struct seeds *seeds)
 	return bytes;
 }
 
-int seeds_find_file(const struct seeds *seeds, const uint8_t sha256[32], char *path, size_t cap)
+unsigned seed_sources(const struct seed *seed, uint32_t *nodes, unsigned max)
+{
+	const struct members *members = seed->seeds->node->members;
+	unsigned n = 0;
+	if (seed->source_node && max > 0)
+		nodes[n++] = seed->source_node;
+	for (unsigned i = 0; i < members_count(members) && n < max; i++) {
+		const struct member *m = members_at(members, i);
+		if (m->alive && m->info.node != seed->source_node && member_holds(m, seed->app->id))
+			nodes[n++] = m->info.node;
+	}
+	return n;
+}
+
+static bool descriptor_names(
+	const struct seed *seed, const uint8_t sha256[32], char *path, size_t cap)
+{
+	const struct descriptor_view *desc = seed->image ? &seed->image->desc : NULL;
+	for (uint32_t i = 0; desc && i < desc->nfiles; i++)
+		if (memcmp(desc->files[i].sha256, sha256, 32) == 0)
+			return spawn_path_outside(seed->seeds->node->spawn,
+				       descriptor_string(desc, desc->files[i].path), path, cap,
+				       NULL) == 0;
+	return false;
+}
+
+/* A copy's files are in the store, or here under their own names. */
+int seeds_find_file(
+	const struct seeds *seeds, uint32_t uid, const uint8_t sha256[32], char *path, size_t cap)
 {
 	list_for_each (seed, &seeds->list, struct seed, link) {
-		const struct descriptor_view *desc = seed->image ? &seed->image->desc : NULL;
-		for (uint32_t i = 0; desc && i < desc->nfiles; i++)
-			if (memcmp(desc->files[i].sha256, sha256, 32) == 0)
-				return spawn_path_outside(seeds->node->spawn,
-					descriptor_string(desc, desc->files[i].path), path, cap,
-					NULL);
+		if (seed->app->uid != uid ||
+			(!descriptor_names(seed, sha256, path, cap) &&
+				!seed_manifest_names(seed, sha256, path, cap)))
+			continue;
+		struct file_want want = {.sha256 = sha256, .uid = uid};
+		for (int everybodys = 0; !seed->origin && everybodys < 2; everybodys++) {
+			char stored[NODE_PATH_MAX + 128];
+			want.everybodys = everybodys;
+			file_store_path(seeds->node->files, &want, stored, sizeof(stored));
+			if (access(stored, R_OK) == 0) {
+				snprintf(path, cap, "%s", stored);
+				break;
+			}
+		}
+		return 0;
 	}
 	return RAMET_ENOTFOUND;
 }

@@ -76,8 +76,10 @@ bool seeds_uses(const struct seeds *seeds, const char *version);
 /* seeds_publish - tell members what is held here (struct holding); called by calls at the end of a
  * turn */
 void seeds_publish(struct seeds *seeds);
-/* the local path of a file that a seed held here names: for file_transfer. 0, or RAMET_ENOTFOUND */
-int seeds_find_file(const struct seeds *seeds, const uint8_t sha256[32], char *path, size_t cap);
+/* the local path of a file that a seed of that tenant, held here, names: for file_transfer. 0, or
+ * RAMET_ENOTFOUND */
+int seeds_find_file(
+	const struct seeds *seeds, uint32_t uid, const uint8_t sha256[32], char *path, size_t cap);
 
 /* clang-format off */
 /* Between daemons; KEY: version, uid: uint, seed: bin 16, epoch: uint, secret: bin 32. Errors: EREVOKED (of an epoch
@@ -98,6 +100,10 @@ void seeds_on_source(
 void seeds_on_pages(
 	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 void seeds_on_files(
+	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_manifest(
+	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
+void seeds_on_hashes(
 	struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);
 /* seeds_on_holdings - a peer told what it holds: copies here may get another source */

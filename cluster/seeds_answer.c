@@ -73,7 +73,7 @@ static int pack_answer(const struct seed *seed, struct buf *b, struct ramet_err 
 
 /* The seed that a peer means, if it may have it: of its tenant, at its epoch, and with its secret.
  */
-static int find_for_peer(struct seeds *seeds, const struct wire_value *body, struct seed **ret,
+int seed_find_for_peer(struct seeds *seeds, const struct wire_value *body, struct seed **ret,
 	struct ramet_err *err)
 {
 	char version[VERSION_HEX + 1];
@@ -119,7 +119,7 @@ void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct
 	CLEANUP(buf_fini) struct buf b = {0};
 	struct ramet_err err = {0};
 	struct seed *seed = NULL;
-	int rc = find_for_peer(seeds, body, &seed, &err);
+	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	if (rc == 0)
 		rc = pack_answer(seed, &b, &err);
 	answer(request, &b, rc, &err);
@@ -131,7 +131,7 @@ void seeds_on_source(
 	CLEANUP(buf_fini) struct buf b = {0};
 	struct ramet_err err = {0};
 	struct seed *seed = NULL;
-	int rc = find_for_peer(seeds, body, &seed, &err);
+	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	wire_map(&b, SOURCE_PAIRS);
 	if (rc == 0)
 		rc = pack_source(seed, &b, &err);
@@ -202,7 +202,7 @@ void seeds_on_pages(struct seeds *seeds, struct bus_request *request, const stru
 	struct seed *seed = NULL;
 	const void *list = NULL;
 	size_t len = 0;
-	int rc = find_for_peer(seeds, body, &seed, &err);
+	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	if (rc == 0)
 		rc = wire_get_bin(body, "pages", &list, &len, &err);
 	if (rc == 0 && (len % sizeof(uint32_t) || len > PAGE_READ_MAX * sizeof(uint32_t)))
@@ -222,7 +222,7 @@ void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct
 	const void *bytes = NULL;
 	size_t len = 0;
 	struct working_set *set = NULL;
-	int rc = find_for_peer(seeds, body, &seed, &err);
+	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	if (rc == 0)
 		rc = wire_get_bin(body, "set", &bytes, &len, &err);
 	if (rc == 0 && !seed->set) {

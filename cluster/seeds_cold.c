@@ -277,8 +277,10 @@ static int on_message(void *user, struct instance *inst, const char *type,
 {
 	struct cold *cold = user;
 	(void)inst;
-	if (cold->phase == COLD_LOAD && strcmp(type, "loaded") == 0)
-		return on_loaded(cold, err);
+	if (cold->phase == COLD_LOAD && strcmp(type, "loaded") == 0) {
+		int rc = seed_take_roots(cold->seed, body, err);
+		return rc < 0 ? rc : on_loaded(cold, err);
+	}
 	if (cold->phase == COLD_LOAD && strcmp(type, "failed") == 0)
 		return on_refused(cold, body, err);
 	if (cold->phase == COLD_STOP && strcmp(type, "captured") == 0)

@@ -38,6 +38,8 @@ void seed_expose(struct seed *seed)
 	struct ramet_err err = {0};
 	if (seed->segment || seed->exposed)
 		return;
+	if (seed->origin && seed->seeds->node->config.npeers > 0)
+		seed_manifest_collect(seed);
 	if (seed->image->npages == 0) {
 		seed->exposed = true;
 		return;

@@ -60,6 +60,8 @@ static void fetch_failed(struct fetch *fetch, const struct ramet_err *err)
 		pager_seed_remove(steal_ptr(&seed->pager));
 	working_set_destroy(steal_ptr(&seed->set));
 	image_put(steal_ptr(&seed->image));
+	seed_manifest_destroy(steal_ptr(&seed->manifest));
+	seed->software = SOFTWARE_UNKNOWN;
 	seed->mono_offset_ns = seed->boot_offset_ns = 0;
 	seed->source_node = 0;
 	seed->source_lost = false;
@@ -200,6 +202,7 @@ static int take_seed(struct fetch *fetch, struct answer *a, struct ramet_err *er
 	if (rc < 0)
 		return rc;
 	seed->source_node = fetch->node;
+	seed_manifest_fetch(seed);
 	set_clocks(fetch, a);
 	a->spec.tenant = seed->app->uid;
 	rc = pager_seed_add(

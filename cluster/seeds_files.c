@@ -31,10 +31,11 @@ struct files_check {
 	struct work work;
 	bool forgotten, working; /* working: a worker has it */
 	struct seeds *seeds;
-	uint32_t source;
+	const struct seed *seed;
 	struct checked_file *files;
 	const char **paths;
 	uint32_t count, missing;
+	bool fetched;
 	files_done_fn *fn;
 	void *user;
 	struct ramet_err err;
@@ -77,9 +78,9 @@ static void finish(struct files_check *check)
 	for (uint32_t i = 0; i < check->count; i++)
 		check->paths[i] = check->files[i].path;
 	if (check->err.code < 0)
-		fn(user, NULL, 0, &check->err);
+		fn(user, NULL, 0, false, &check->err);
 	else
-		fn(user, check->paths, check->count, NULL);
+		fn(user, check->paths, check->count, check->fetched, NULL);
 	check_free(check);
 }
 
@@ -105,17 +106,23 @@ static void on_fetched(void *user, const char *path, const struct ramet_err *err
 static void fetch_missing(struct files_check *check)
 {
 	struct file_transfer *transfer = check->seeds->node->files;
+	uint32_t nodes[FILE_MAX_SOURCES];
+	struct file_want want = {.uid = check->seed->app->uid, .nodes = nodes};
+	want.nnodes = seed_sources(check->seed, nodes, FILE_MAX_SOURCES);
 	check->missing = 1; /* ours, so that none of them finishes it meanwhile */
 	for (uint32_t i = 0; i < check->count && check->err.code == 0; i++) {
 		struct checked_file *file = &check->files[i];
 		if (file->found)
 			continue;
-		if (check->source == 0)
+		want.sha256 = file->sha256.bytes;
+		want.size = file->size;
+		check->fetched = true;
+		if (check->seed->source_node == 0)
 			err_set(&check->err, RAMET_EREFUSED,
 				"file %s has changed since the seed was made: deploy again",
 				file->path);
-		else if (file_fetch_start(transfer, check->source, file->sha256.bytes, file->size,
-				 on_fetched, file, &file->fetch, &check->err) == 0)
+		else if (file_fetch_start(
+				 transfer, &want, on_fetched, file, &file->fetch, &check->err) == 0)
 			check->missing++;
 	}
 	if (--check->missing == 0)
@@ -160,7 +167,7 @@ int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
 	if (!check)
 		return err_nomem(err);
 	check->seeds = seed->seeds;
-	check->source = seed->source_node;
+	check->seed = seed;
 	check->count = desc->nfiles;
 	check->fn = fn;
 	check->user = user;

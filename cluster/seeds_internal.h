@@ -32,6 +32,12 @@ struct fetch;
 struct segment;
 struct files_check;
 struct bus_request;
+struct manifest;
+struct seed_manifest;
+struct seed_view;
+
+/* whether the files of the seed's manifest are those of this node */
+enum seed_software { SOFTWARE_UNKNOWN, SOFTWARE_HERE, SOFTWARE_LACKING };
 
 enum seed_state { SEED_MAKING, SEED_FETCHING, SEED_READY, SEED_DROPPED };
 
@@ -80,6 +86,10 @@ struct seed {
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
 	struct loop_timer retire_timer, drain_timer;
 
+	struct seed_manifest *manifest; /* NULL: none */
+	enum seed_software software;
+	struct seed_view *view; /* the files that are lacking; NULL: none yet */
+
 	struct list templates, children;
 	struct list recorded; /* functions whose working set is being recorded, or in `set` */
 };
@@ -108,6 +118,11 @@ struct seed_template {
 	bool dropped; /* out of the list; freed with its last child */
 	unsigned children;
 	struct files_check *check;
+	char **files; /* local paths of its files; of one allocation; NULL: not checked yet */
+	uint32_t nfiles;
+	bool fetched; /* some were not here */
+	bool waits; /* for the view, or until it is known whether one is needed */
+	uint64_t view; /* 0: none */
 	uint64_t request; /* to ramet-spawn */
 	struct loop_timer timer;
 	bool ranged; /* ranges were taken from the seed's set */
@@ -176,7 +191,7 @@ struct seeds {
 	struct pager *pager;
 	bool eager, timens, record;
 	bool foresees; /* a worker hashes files that a peer named */
-	uint64_t next_template;
+	uint64_t next_template, next_view;
 	char boot_id[SEEDS_BOOT_ID_MAX];
 };
 
@@ -188,6 +203,8 @@ void seed_ready(struct seed *seed,
 void seed_makers_done(struct seed *seed); /* tells deployments that it is ready */
 void seed_failed(
 	struct seed *seed, const struct call_error *error); /* tells all who wait, frees it */
+/* the nodes to ask for files of it, the one it came from first; returns how many */
+unsigned seed_sources(const struct seed *seed, uint32_t *nodes, unsigned max);
 void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
 /* seeds_foresee.c: the peers hash its files before they need them */
 void seed_foretell(const struct seed *seed);
@@ -205,6 +222,21 @@ void seed_sources_fini(struct seed *seed);
 void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b);
 int seed_answer_parse(
 	const struct wire_value *body, struct page_peer_spec *ret_spec, struct ramet_err *err);
+/* seeds_manifest.c: the files that its app may need later */
+int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ramet_err *err);
+void seed_manifest_collect(struct seed *seed); /* its image is there: what it maps, too */
+void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
+void seed_manifest_destroy(struct seed_manifest *manifest); /* NULL is fine */
+const struct manifest *seed_manifest_view(const struct seed *seed); /* NULL: not there yet */
+/* the path here of a file of that hash that its manifest names, if it is known to be one */
+bool seed_manifest_names(const struct seed *seed, const uint8_t sha256[32], char *path, size_t cap);
+/* seeds_view.c: on nodes that lack some of them */
+int seed_view_begin(struct seed *seed, struct ramet_err *err); /* templates_go() later */
+uint64_t seed_view_ready(const struct seed *seed); /* its number, or 0: not yet */
+void seed_view_destroy(struct seed_view *view); /* NULL is fine */
+/* seeds_answer.c: the seed that a peer means, and has the key of */
+int seed_find_for_peer(struct seeds *seeds, const struct wire_value *body, struct seed **ret,
+	struct ramet_err *err);
 /* seeds_wait.c */
 void want_fail(struct seed_want *want, const struct call_error *error);
 void want_grant_later(struct seed_want *want);
@@ -229,8 +261,9 @@ bool cold_can_cancel(const struct cold *cold); /* before the capture only */
 int fetch_begin(struct seed *seed, uint32_t node, struct ramet_err *err);
 void fetch_abandon(struct fetch *fetch);
 /* seeds_files.c: local paths of a seed's files, checked by content, fetched where missing */
-typedef void files_done_fn(
-	void *user, const char *const *paths, uint32_t count, const struct ramet_err *error);
+/* fetched: some were not here under their own name */
+typedef void files_done_fn(void *user, const char *const *paths, uint32_t count, bool fetched,
+	const struct ramet_err *error);
 int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
 	struct files_check **ret_check, struct ramet_err *err);
 void files_check_forget(struct files_check *check); /* NULL is fine */
@@ -239,6 +272,9 @@ void template_want(struct seed_want *want);
 void template_grant(struct seed_want *want, struct seed_grant *ret_grant);
 void template_drop(struct seed_template *tmpl);
 void template_free(struct seed_template *tmpl); /* dropped, and without children */
+void templates_go(struct seed *seed); /* what some of them wait for may have come */
+void seed_software_known(struct seed *seed);
+void seed_view_lost(struct seed *seed, const struct ramet_err *why);
 void templates_refresh(
 	struct seed *seed); /* the image is complete: userfaultfd is needed no more */
 /* seeds_child.c */

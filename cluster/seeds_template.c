@@ -17,8 +17,10 @@
 
 void template_free(struct seed_template *tmpl)
 {
-	if (tmpl->dropped && tmpl->children == 0)
-		free(tmpl);
+	if (!tmpl->dropped || tmpl->children > 0)
+		return;
+	free(tmpl->files);
+	free(tmpl);
 }
 
 /* those who wait for it, or were about to be told of it, want another one */
@@ -108,20 +110,13 @@ static void not_built(struct loop_timer *timer)
 	build_failed(tmpl, &err);
 }
 
-static void on_files(
-	void *user, const char *const *paths, uint32_t count, const struct ramet_err *error)
+static void begin_build(struct seed_template *tmpl)
 {
-	struct seed_template *tmpl = user;
 	struct seed *seed = tmpl->seed;
 	struct node *node = seed->seeds->node;
 	const struct app_version *app = seed->app;
 	char tenant[16];
 	char group[192];
-	tmpl->check = NULL;
-	if (error) {
-		build_failed(tmpl, error);
-		return;
-	}
 	snprintf(tenant, sizeof(tenant), "%u", (unsigned)app->uid);
 	snprintf(group, sizeof(group), "%u.%s.%.12s.%s", (unsigned)app->uid, app->app, app->id,
 		tmpl->function);
@@ -129,8 +124,8 @@ static void on_files(
 		.tmpl = tmpl->id,
 		.desc_fd = seed->image->desc_fd,
 		.image_fd = seed->image->fd,
-		.files = paths,
-		.nfiles = count,
+		.files = (const char *const *)tmpl->files,
+		.nfiles = tmpl->nfiles,
 		.tenant = {.uid = app->uid, .gid = app->gid, .name = tenant},
 		.group = group,
 		.limits = {.mem = app->limits.mem, .pids = (uint32_t)app->limits.pids},
@@ -138,6 +133,7 @@ static void on_files(
 		.record = tmpl->record,
 		.mono_offset_ns = seed->mono_offset_ns,
 		.boot_offset_ns = seed->boot_offset_ns,
+		.view = tmpl->view,
 	};
 	struct ramet_err err = {0};
 	tmpl->state = TEMPLATE_BUILDING;
@@ -146,6 +142,90 @@ static void on_files(
 		rc = loop_timer_set(node->loop, &tmpl->timer, now_ns() + BUILD_NS, not_built);
 	if (rc < 0)
 		build_failed(tmpl, &err);
+}
+
+/* Builds it, or has it wait for the view. Until it is known whether one is needed it is built
+ * without, if all files that the seed maps are here: then the others will be. */
+static void template_go(struct seed_template *tmpl)
+{
+	struct seed *seed = tmpl->seed;
+	struct ramet_err err = {0};
+	bool lacking = !seed->origin && seed->software == SOFTWARE_LACKING;
+	bool unknown = !seed->origin && seed->software == SOFTWARE_UNKNOWN && tmpl->fetched;
+	tmpl->waits = unknown || (lacking && !seed_view_ready(seed));
+	if (!tmpl->waits) {
+		tmpl->view = lacking ? seed_view_ready(seed) : 0;
+		begin_build(tmpl);
+	} else if (lacking && !seed->view && seed_view_begin(seed, &err) < 0) {
+		build_failed(tmpl, &err);
+	}
+}
+
+void templates_go(struct seed *seed)
+{
+	list_for_each_safe (tmpl, &seed->templates, struct seed_template, link)
+		if (tmpl->waits)
+			template_go(tmpl);
+}
+
+void seed_software_known(struct seed *seed)
+{
+	templates_go(seed);
+	if (seed->software != SOFTWARE_LACKING)
+		return;
+	list_for_each_safe (tmpl, &seed->templates, struct seed_template, link)
+		if (tmpl->view == 0 && tmpl->state != TEMPLATE_CHECKING)
+			template_drop(tmpl);
+}
+
+/* ramet-files ended, or could not be started */
+void seed_view_lost(struct seed *seed, const struct ramet_err *why)
+{
+	log_warn("view.lost", "version=%.12s err=%s msg=\"%s\"", seed->app->id, err_name(why->code),
+		why->msg);
+	bool begun = seed_view_ready(seed) != 0;
+	seed_view_destroy(steal_ptr(&seed->view));
+	list_for_each_safe (tmpl, &seed->templates, struct seed_template, link) {
+		if (tmpl->view)
+			template_drop(tmpl);
+		else if (tmpl->waits && !begun)
+			build_failed(tmpl, why);
+		else if (tmpl->waits)
+			template_go(tmpl);
+	}
+}
+
+static int keep_files(
+	struct seed_template *tmpl, const char *const *paths, uint32_t count, struct ramet_err *err)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += strlen(paths[i]) + 1;
+	tmpl->files = malloc((count + 1) * sizeof(*tmpl->files) + bytes);
+	if (!tmpl->files)
+		return err_nomem(err);
+	char *at = (char *)(tmpl->files + count + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		size_t len = strlen(paths[i]) + 1;
+		memcpy(at, paths[i], len);
+		tmpl->files[i] = at;
+		at += len;
+	}
+	tmpl->nfiles = count;
+	return 0;
+}
+
+static void on_files(void *user, const char *const *paths, uint32_t count, bool fetched,
+	const struct ramet_err *error)
+{
+	struct seed_template *tmpl = user;
+	struct ramet_err err = {0};
+	tmpl->check = NULL;
+	tmpl->fetched = fetched;
+	if (error || keep_files(tmpl, paths, count, &err) < 0)
+		build_failed(tmpl, error ? error : &err);
+	else
+		template_go(tmpl);
 }
 
 static struct seed_template *template_new(

@@ -2,6 +2,7 @@
 #include "cluster/store_dir.h"
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/wire.h"
 #include "cluster/bundle_archive.h"
 #include "cluster/bus.h"
@@ -86,6 +87,8 @@ int store_reply_chunk(struct bus_request *request, const char *path, uint64_t of
 	ssize_t n = len ? pread(fd, data, len, (off_t)offset) : 0;
 	if (n < 0)
 		return err_errno(err, RAMET_EIO, "read %s", path);
+	if (n > 0 && fault_hit("store.wrong_byte"))
+		*(unsigned char *)data ^= 1;
 	struct buf b = {0};
 	wire_map(&b, 2);
 	wire_kuint(&b, "total", total);

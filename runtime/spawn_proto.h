@@ -9,9 +9,15 @@
  *             dir: the working directory, a path of the machine; "" or absent: /. In the store directory it is seen
  *             below /ramet; below /tmp or /run it is bound at the same path, read-only; elsewhere it is seen as it is.
  *             → started {req, inst, pid}
+ *   view      {req, view: uint, tenant}                                                            control, manifest
+ *             ramet-files is started with both (runtime/files/files_proto.h), and sandboxes in which the files of the
+ *             manifest are laid over the machine's. One descriptor only, a directory: those below it are, instead.
+ *             → viewed {req, view}. The end of ramet-files is seen at control's other end, and is the view's.
+ *   unview    {view}   end it: its templates and instances before. No answer.
  *   template  {req, tmpl: uint, files: [str], tenant, group, limits, uffd: bool, record: bool,     descriptor, image
- *              mono_offset: int ns, boot_offset: int ns}
+ *              mono_offset: int ns, boot_offset: int ns, view: uint}
  *             files: a local path for each file of the descriptor, in its order, already checked to be the same file.
+ *             view: its clones live in sandboxes of that view; 0 or absent: none.
  *             uffd: register userfaultfd on image pieces, missing pages. record: register write protection, for an exact
  *             working set; without uffd clones come without a userfaultfd: ramet-spawn reads their events.
  *             → built {req, tmpl, us: uint}
@@ -26,7 +32,7 @@
  *   A request that fails is answered by error {req, error: {code, sys, msg}} (wire_err).
  *
  * ramet-spawn → rametd, unasked
- *   hello     {userfaultfd, uffd_wp, timens, seccomp, sandbox: bool, cgroup: "v1"|"v2"|"none", detail: str}
+ *   hello     {userfaultfd, uffd_wp, timens, seccomp, sandbox, fuse: bool, cgroup: "v1"|"v2"|"none", detail: str}
  *             first of all, once it can serve; or, if it cannot, failed {error}, and it ends
  *   exited    {inst, status: int (exit code, or -1), signal: int (0 none), core: bool, utime_us, stime_us, maxrss_kb}
  *   gone      {tmpl, error}   a template died by itself
@@ -41,6 +47,7 @@
 #define SPAWN_MAX_QUEUE (16u << 20)
 #define SPAWN_NAME_MAX 128    /* of nodes, groups and tenants, with the terminating NUL */
 #define SPAWN_INSIDE "/ramet" /* where a sandbox shows the store directory */
+#define SPAWN_STORE_FILES "/files/" /* in the store directory: the content store */
 
 struct spawn_tenant {
 	uid_t uid;

@@ -115,16 +115,18 @@ static int sibling(const char *name, char dst[PATH_MAX])
 
 int main(int argc, char **argv)
 {
-	char stub[PATH_MAX], sandbox[PATH_MAX];
+	char stub[PATH_MAX], sandbox[PATH_MAX], files[PATH_MAX];
 	struct spawn_config config = {
 		.node = "node", .sandboxes = SPAWN_SANDBOXES, .stubs = SPAWN_STUBS};
 	enum log_level level = LOG_WARN;
-	if (sibling("ramet-stub", stub) < 0 || sibling("ramet-sandbox", sandbox) < 0) {
+	if (sibling("ramet-stub", stub) < 0 || sibling("ramet-sandbox", sandbox) < 0 ||
+		sibling("ramet-files", files) < 0) {
 		fprintf(stderr, "ramet-spawn: /proc is not mounted\n");
 		return EXIT_FAILURE;
 	}
 	config.stub_path = stub;
 	config.sandbox_path = sandbox;
+	config.files_path = files;
 	if (parse_options(argc, argv, &config, &level) < 0 || fcntl(EXEC_SOCKET_FD, F_GETFD) < 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;

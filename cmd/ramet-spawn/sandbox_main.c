@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,11 @@ static int serve(const int ready[2])
 
 int main(int argc, char **argv)
 {
-	if (argc != 3) {
+	bool view = argc == 4 && strcmp(argv[3], SANDBOX_VIEW_OPTION) == 0;
+	if (argc != (view ? 4 : 3)) {
 		fprintf(stderr,
-			"usage: ramet-sandbox STORE HIDE   (started by ramet-spawn; \"\": none)\n");
+			"usage: ramet-sandbox STORE HIDE [" SANDBOX_VIEW_OPTION
+			"]   (started by ramet-spawn; \"\": none)\n");
 		return 2;
 	}
 	const char *store = argv[1][0] ? argv[1] : NULL;
@@ -53,7 +56,7 @@ int main(int argc, char **argv)
 
 	struct sandbox_reply reply = {0};
 	int ready[2] = {-1, -1};
-	int rc = sandbox_root_enter(store, hidden, &reply);
+	int rc = sandbox_root_enter(store, hidden, view ? SANDBOX_VIEW_FD : -1, &reply);
 	if (rc == 0 && pipe2(ready, O_CLOEXEC) < 0)
 		rc = sandbox_fail(&reply, "create", "a pipe");
 	if (answer(&reply) < 0 || rc < 0)

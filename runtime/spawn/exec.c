@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIPE_FD 4 /* in the child */
 #define HIGH_FD 10
 
 void exec_signals(void)
@@ -21,23 +21,40 @@ void exec_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void child_exec(const char *const *argv, int socket, int outcome)
+/* All are first moved out of the way of each other. */
+static bool child_descriptors(const int *fds, unsigned nfds, int outcome, int pipe_fd)
 {
+	int high[EXEC_MAX_FDS + 1];
+	for (unsigned i = 0; i <= nfds; i++) {
+		high[i] = fcntl(i < nfds ? fds[i] : outcome, F_DUPFD_CLOEXEC, HIGH_FD);
+		if (high[i] < 0)
+			return false;
+	}
+	for (unsigned i = 0; i < nfds; i++)
+		if (dup2(high[i], EXEC_SOCKET_FD + (int)i) < 0)
+			return false;
+	return dup3(high[nfds], pipe_fd, O_CLOEXEC) >= 0 &&
+		syscall(SYS_close_range, (unsigned)pipe_fd + 1, ~0u, 0u) == 0;
+}
+
+static _Noreturn void child_exec(
+	const char *const *argv, const int *fds, unsigned nfds, int outcome)
+{
+	int pipe_fd = EXEC_SOCKET_FD + (int)nfds;
 	exec_signals();
-	int high = fcntl(outcome, F_DUPFD_CLOEXEC, HIGH_FD);
-	int sock = fcntl(socket, F_DUPFD_CLOEXEC, HIGH_FD);
-	if (high >= 0 && sock >= 0 && dup2(sock, EXEC_SOCKET_FD) >= 0 &&
-		dup3(high, PIPE_FD, O_CLOEXEC) >= 0 &&
-		syscall(SYS_close_range, PIPE_FD + 1u, ~0u, 0u) == 0)
+	if (child_descriptors(fds, nfds, outcome, pipe_fd))
 		execv(argv[0], (char *const *)argv);
 	int error = errno;
-	(void)!write(PIPE_FD, &error, sizeof(error));
+	(void)!write(pipe_fd, &error, sizeof(error));
 	_exit(127);
 }
 
-int exec_helper(const char *const *argv, int socket, pid_t *ret_pid, struct ramet_err *err)
+int exec_helper(const char *const *argv, const int *fds, unsigned nfds, pid_t *ret_pid,
+	struct ramet_err *err)
 {
 	int ends[2];
+	if (nfds > EXEC_MAX_FDS)
+		return err_set(err, RAMET_EINVAL, "%u descriptors", nfds);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_errno(err, RAMET_EIO, "pipe");
 	auto_close int in = ends[0];
@@ -46,7 +63,7 @@ int exec_helper(const char *const *argv, int socket, pid_t *ret_pid, struct rame
 	if (pid < 0)
 		return err_errno(err, RAMET_EIO, "fork");
 	if (pid == 0)
-		child_exec(argv, socket, out);
+		child_exec(argv, fds, nfds, out);
 	close_reset(&out);
 	int error = 0;
 	ssize_t n;

@@ -107,7 +107,7 @@ void sandbox_discard(struct sandbox *sandbox)
 	}
 	list_append(&pool->used, &sandbox->link);
 	pool->nused++;
-	throw_away(pool, USED_MAX);
+	throw_away(pool, pool->destroyed ? 0 : USED_MAX);
 	refill_later(pool);
 }
 
@@ -278,9 +278,12 @@ static int start_helper(struct sandbox_pool *pool, struct ramet_err *err)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	pool->socket = sockets[0];
 	const char *store = pool->options.store_dir, *hidden = pool->options.hide_dir;
-	const char *argv[] = {pool->options.helper, store ? store : "", hidden ? hidden : "", NULL};
+	const int fds[] = {sockets[1], pool->options.view_fd};
+	bool view = pool->options.view_fd >= 0;
+	const char *argv[] = {pool->options.helper, store ? store : "", hidden ? hidden : "",
+		view ? SANDBOX_VIEW_OPTION : NULL, NULL};
 	pid_t pid;
-	int rc = exec_helper(argv, sockets[1], &pid, err);
+	int rc = exec_helper(argv, fds, view ? 2 : 1, &pid, err);
 	close(sockets[1]);
 	if (rc < 0)
 		return rc;

@@ -28,6 +28,9 @@ struct sandbox_options {
 	const char *store_dir; /* shown as /ramet; NULL: none */
 	const char *hide_dir; /* not shown; NULL: none */
 	unsigned target; /* sandboxes to keep ready */
+	/* a mount that is attached nowhere, whose files are laid over the machine's own; it is open
+	 * as long as the pool is. -1: none */
+	int view_fd;
 };
 
 /* sandbox_pool_create - starts the helper and waits until its root is made. RAMET_EPERM,
@@ -35,7 +38,8 @@ struct sandbox_options {
 int sandbox_pool_create(struct loop *loop, struct reaper *reaper,
 	const struct sandbox_options *options, struct sandbox_pool **ret_pool,
 	struct ramet_err *err);
-/* no sandbox may be in use; the inits and the helper are killed, not reaped; NULL is fine */
+/* sandboxes in use live on until they are discarded; the other inits and the helper are killed, not
+ * reaped; NULL is fine */
 void sandbox_pool_destroy(struct sandbox_pool *pool);
 DEFINE_CLEANUP(struct sandbox_pool, sandbox_pool_destroy)
 

@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #define SANDBOX_SOCKET_FD 3
+#define SANDBOX_VIEW_FD 4 /* with the option: a mount to lay over the machine's files */
+#define SANDBOX_VIEW_OPTION "--view"
 
 struct sandbox_request {
 	uint32_t count; /* sandboxes to make; each is answered by itself */

@@ -64,8 +64,7 @@ static int remount(const char *target, int devices)
 	return mount(NULL, target, NULL, flags, NULL);
 }
 
-/* mountinfo writes space, tab, newline and backslash as three octal digits */
-static void unescape(char *path)
+void sandbox_unescape(char *path)
 {
 	char *to = path;
 	for (const char *from = path; *from; to++) {
@@ -96,7 +95,7 @@ static int set_one_by_one(const char *target, int devices)
 			;
 		if (!point)
 			continue;
-		unescape(point);
+		sandbox_unescape(point);
 		if (strncmp(point, target, len) != 0 || (point[len] && point[len] != '/'))
 			continue;
 		/* one that is covered by another, or gone, can be left: nobody can see it */

@@ -22,6 +22,7 @@
  * not show, and that neither the store nor anything bound lies below. */
 #define BASE "/sys"
 #define TOPOLOGY "/sys/devices/system" /* of /sys, what thread libraries read */
+#define VIEW BASE "/.view" /* while the root is put together */
 
 #define TREE_CLONE 1u /* OPEN_TREE_CLONE */
 #define MOVE_EMPTY_PATH 4u /* MOVE_MOUNT_F_EMPTY_PATH */
@@ -102,14 +103,35 @@ static int show_dir(
 	return 0;
 }
 
-static int show_entry(const char *name, struct sandbox_reply *reply)
+/* over the machine's directory of that name, which may be missing or be no directory */
+static int show_view_dir(const char *name, const char *source, const char *target, mode_t mode,
+	struct sandbox_reply *reply)
 {
-	char source[NAME_MAX + 2], target[sizeof(BASE) + NAME_MAX + 2];
 	struct stat st;
-	snprintf(source, sizeof(source), "/%s", name);
+	char view[sizeof(VIEW) + NAME_MAX + 2];
+	if (lstat(source, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		snprintf(view, sizeof(view), VIEW "/%s", name);
+		return show_dir(view, target, mode, reply);
+	}
+	if (make_dir(target, st.st_mode & 07777, reply) < 0 ||
+		sandbox_view_show(VIEW, source, target, reply) < 0)
+		return -1;
+	if (sandbox_readonly(target, 0) < 0)
+		return sandbox_fail(reply, "make read-only", target);
+	return 0;
+}
+
+/* whose: "" for the machine's, VIEW for the view's */
+static int show_entry(const char *whose, const char *name, struct sandbox_reply *reply)
+{
+	char source[sizeof(VIEW) + NAME_MAX + 2], target[sizeof(BASE) + NAME_MAX + 2];
+	struct stat st;
+	snprintf(source, sizeof(source), "%s/%s", whose, name);
 	snprintf(target, sizeof(target), BASE "/%s", name);
-	if (is_own(name) || lstat(source, &st) < 0)
-		return 0;
+	if (is_own(name) || lstat(source, &st) < 0 || lstat(target, &(struct stat){0}) == 0)
+		return 0; /* what the view has was shown before */
+	if (S_ISDIR(st.st_mode) && whose[0])
+		return show_view_dir(name, source + sizeof(VIEW) - 1, target, st.st_mode, reply);
 	if (S_ISDIR(st.st_mode))
 		return show_dir(source, target, st.st_mode, reply);
 	if (!S_ISLNK(st.st_mode))
@@ -124,13 +146,14 @@ static int show_entry(const char *name, struct sandbox_reply *reply)
 	return 0;
 }
 
-static int show_machine(struct sandbox_reply *reply)
+static int show_all(const char *whose, struct sandbox_reply *reply)
 {
-	auto_closedir DIR *dir = opendir("/");
+	const char *path = whose[0] ? whose : "/";
+	auto_closedir DIR *dir = opendir(path);
 	if (!dir)
-		return sandbox_fail(reply, "list", "/");
+		return sandbox_fail(reply, "list", path);
 	for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-		if (show_entry(e->d_name, reply) < 0)
+		if (show_entry(whose, e->d_name, reply) < 0)
 			return -1;
 	}
 	return 0;
@@ -185,6 +208,21 @@ static int resolve(const char **dir, char real[PATH_MAX], struct sandbox_reply *
 	if (!realpath(*dir, real))
 		return sandbox_fail(reply, "resolve", *dir);
 	*dir = real;
+	return 0;
+}
+
+/* What the view has comes first, and so wins; the view itself is not seen in the end. */
+static int show_view(int view_fd, struct sandbox_reply *reply)
+{
+	if (make_dir(VIEW, 0700, reply) < 0)
+		return -1;
+	if (tree_attach(view_fd, VIEW) < 0)
+		return sandbox_fail(reply, "attach", "the view");
+	close(view_fd);
+	if (show_all(VIEW, reply) < 0)
+		return -1;
+	if (umount2(VIEW, MNT_DETACH) < 0 || rmdir(VIEW) < 0)
+		return sandbox_fail(reply, "unmount", VIEW);
 	return 0;
 }
 
@@ -286,7 +324,8 @@ static int enter_base(struct sandbox_reply *reply)
 	return chdir("/") < 0 ? sandbox_fail(reply, "enter", "/") : 0;
 }
 
-int sandbox_root_enter(const char *store_dir, const char *hide_dir, struct sandbox_reply *reply)
+int sandbox_root_enter(
+	const char *store_dir, const char *hide_dir, int view_fd, struct sandbox_reply *reply)
 {
 	char real_store[PATH_MAX], real_hide[PATH_MAX];
 	umask(0);
@@ -302,7 +341,8 @@ int sandbox_root_enter(const char *store_dir, const char *hide_dir, struct sandb
 		return sandbox_fail(reply, "clone the mount of", store_dir);
 	if (mount("ramet", BASE, "tmpfs", MS_NOSUID, "mode=755,size=1m") < 0)
 		return sandbox_fail(reply, "mount tmpfs on", BASE);
-	if (make_own(reply) < 0 || show_topology(topology, reply) < 0 || show_machine(reply) < 0 ||
+	if (make_own(reply) < 0 || show_topology(topology, reply) < 0 ||
+		(view_fd >= 0 && show_view(view_fd, reply) < 0) || show_all("", reply) < 0 ||
 		show_proc(reply) < 0)
 		return -1;
 	if (hide_dir && hide(hide_dir, store_dir, reply) < 0)

@@ -8,8 +8,17 @@ struct sandbox_reply;
 
 /* sandbox_root_enter - leave the machine's mount namespace for one that shows: the top-level
  * directories read-only, few devices, empty /proc, /tmp and /run, nothing of what is below
- * hide_dir, and store_dir as /ramet; either may be NULL. -1 with *reply filled in. */
-int sandbox_root_enter(const char *store_dir, const char *hide_dir, struct sandbox_reply *reply);
+ * hide_dir, and store_dir as /ramet; either may be NULL. view_fd: a mount whose files are laid over
+ * the machine's, and win (-1: none); it is closed. -1 with *reply filled in. */
+int sandbox_root_enter(
+	const char *store_dir, const char *hide_dir, int view_fd, struct sandbox_reply *reply);
+/* sandbox_view_show - lay the directory `name` of the view over the machine's directory `source`,
+ * with what is mounted below it, at `target`, a directory that exists. view: where the view is
+ * attached, without a slash at its end. Linked as sandbox_view.c. */
+int sandbox_view_show(
+	const char *view, const char *source, const char *target, struct sandbox_reply *reply);
+/* sandbox_unescape - in place: mountinfo writes some characters as three octal digits */
+void sandbox_unescape(char *path);
 /* sandbox_fail - say in *reply what failed, from errno; returns -1 */
 int sandbox_fail(struct sandbox_reply *reply, const char *what, const char *on);
 /* sandbox_readonly - make target and every mount below it read-only and private, without set-uid

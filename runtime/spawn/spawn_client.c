@@ -88,7 +88,8 @@ static int read_caps(const struct wire_value *body, struct spawn_caps *ret, stru
 		const char *key;
 		bool *value;
 	} bools[] = {{"userfaultfd", &ret->userfaultfd}, {"uffd_wp", &ret->uffd_wp},
-		{"timens", &ret->timens}, {"seccomp", &ret->seccomp}, {"sandbox", &ret->sandbox}};
+		{"timens", &ret->timens}, {"seccomp", &ret->seccomp}, {"sandbox", &ret->sandbox},
+		{"fuse", &ret->fuse}};
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(bools); i++)
 		rc = wire_get_bool_or(body, bools[i].key, false, bools[i].value, err);
@@ -187,7 +188,7 @@ static int start(
 	auto_close int ours = sockets[0];
 	auto_close int theirs = sockets[1];
 	command_build(&command, options);
-	int rc = exec_helper(command.argv, theirs, &client->pid, err);
+	int rc = exec_helper(command.argv, &theirs, 1, &client->pid, err);
 	if (rc < 0)
 		return rc;
 	close_reset(&theirs);

@@ -25,6 +25,7 @@ struct spawn_caps {
 	bool timens; /* clocks of clones continue their parent's */
 	bool seccomp;
 	bool sandbox; /* own PID and mount namespaces */
+	bool fuse; /* views whose files come later */
 	char cgroup[8]; /* "v1", "v2", "none" */
 	char detail[512]; /* for people: what is missing and why, "; " between; "" nothing */
 };
@@ -131,6 +132,7 @@ struct spawn_template {
 	 * (but with uffd too) */
 	bool record;
 	int64_t mono_offset_ns, boot_offset_ns;
+	uint64_t view; /* its clones see that view's files; 0: the machine's only */
 };
 int spawn_template(struct spawn_client *client, const struct spawn_template *tmpl, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err);
@@ -144,6 +146,21 @@ struct spawn_clone {
 };
 int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err);
+
+/* Files laid over the machine's, for templates: those of a manifest, shown by a process of its own
+ * that asks control_fd's other end for their content (runtime/files/files_proto.h), or those below
+ * a directory. Completes when templates can be built. */
+struct spawn_view {
+	uint64_t view; /* the caller's number for it, not 0 */
+	struct spawn_tenant tenant;
+	int control_fd, manifest_fd; /* or -1, and */
+	int dir_fd; /* this one */
+};
+int spawn_view(struct spawn_client *client, const struct spawn_view *view, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err);
+/* spawn_unview - end it, and it is not to be used any more; also one that is being made. No answer.
+ */
+void spawn_unview(struct spawn_client *client, uint64_t view);
 
 int spawn_stats(struct spawn_client *client, SPAWN_DONE(done), void *user, uint64_t *ret_req,
 	struct ramet_err *err);

@@ -44,6 +44,8 @@ static int end_unwanted(
 {
 	if (pending->kind == PENDING_TEMPLATE)
 		spawn_drop(client, pending->subject);
+	if (pending->kind == PENDING_VIEW)
+		spawn_unview(client, pending->subject);
 	if (pending->kind != PENDING_HOST && pending->kind != PENDING_CLONE)
 		return 0;
 	struct unwanted *unwanted = malloc(sizeof(*unwanted));
@@ -92,6 +94,13 @@ static int read_cloned(
 	result->us_sandbox = (uint32_t)us;
 	if (answer->nfds > 0)
 		result->uffd = steal_fd(&answer->fds[0]);
+	return 0;
+}
+
+static int read_viewed(
+	const struct answer *answer, struct spawn_result *result, struct ramet_err *err)
+{
+	(void)answer, (void)result, (void)err;
 	return 0;
 }
 
@@ -213,6 +222,8 @@ static int dispatch(struct spawn_client *client, const struct answer *answer, st
 		return on_exited(client, answer, err);
 	if (strcmp(type, "started") == 0)
 		return on_answer(client, answer, PENDING_HOST, false, read_started, err);
+	if (strcmp(type, "viewed") == 0)
+		return on_answer(client, answer, PENDING_VIEW, false, read_viewed, err);
 	if (strcmp(type, "built") == 0)
 		return on_answer(client, answer, PENDING_TEMPLATE, false, read_built, err);
 	if (strcmp(type, "stats") == 0)

@@ -13,7 +13,7 @@
 
 #include <limits.h>
 
-enum pending_kind { PENDING_HOST, PENDING_TEMPLATE, PENDING_CLONE, PENDING_STATS };
+enum pending_kind { PENDING_HOST, PENDING_TEMPLATE, PENDING_CLONE, PENDING_VIEW, PENDING_STATS };
 
 /* A request in flight. */
 struct pending {

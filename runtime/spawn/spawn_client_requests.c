@@ -77,15 +77,20 @@ static uint32_t count_strings(const char *const *strings)
 	return count;
 }
 
-/* three pairs */
-static void put_membership(struct buf *b, const struct spawn_tenant *tenant, const char *group,
-	const struct spawn_limits *limits)
+static void put_tenant(struct buf *b, const struct spawn_tenant *tenant)
 {
 	wire_key(b, "tenant");
 	wire_map(b, 3);
 	wire_kuint(b, "uid", tenant->uid);
 	wire_kuint(b, "gid", tenant->gid);
 	wire_kstr(b, "name", tenant->name);
+}
+
+/* three pairs */
+static void put_membership(struct buf *b, const struct spawn_tenant *tenant, const char *group,
+	const struct spawn_limits *limits)
+{
+	put_tenant(b, tenant);
 	wire_kstr(b, "group", group);
 	wire_key(b, "limits");
 	wire_map(b, 3);
@@ -117,7 +122,7 @@ int spawn_template(struct spawn_client *client, const struct spawn_template *tmp
 	const int fds[] = {tmpl->desc_fd, tmpl->image_fd};
 	const struct pending pending = {
 		.kind = PENDING_TEMPLATE, .subject = tmpl->tmpl, .done = done, .user = user};
-	struct buf *b = begin_request(client, "template", 9);
+	struct buf *b = begin_request(client, "template", 10);
 	wire_kuint(b, "tmpl", tmpl->tmpl);
 	put_strings(b, "files", tmpl->files, tmpl->nfiles);
 	put_membership(b, &tmpl->tenant, tmpl->group, &tmpl->limits);
@@ -125,6 +130,7 @@ int spawn_template(struct spawn_client *client, const struct spawn_template *tmp
 	wire_kbool(b, "record", tmpl->record);
 	wire_kint(b, "mono_offset", tmpl->mono_offset_ns);
 	wire_kint(b, "boot_offset", tmpl->boot_offset_ns);
+	wire_kuint(b, "view", tmpl->view);
 	return submit(client, &pending, fds, 2, ret_req, err);
 }
 
@@ -170,6 +176,25 @@ static void tell(struct spawn_client *client, const char *type, const char *key,
 void spawn_kill(struct spawn_client *client, uint64_t inst)
 {
 	tell(client, "kill", "inst", inst);
+}
+
+int spawn_view(struct spawn_client *client, const struct spawn_view *view, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err)
+{
+	const int fds[] = {view->control_fd, view->manifest_fd};
+	const struct pending pending = {
+		.kind = PENDING_VIEW, .subject = view->view, .done = done, .user = user};
+	struct buf *b = begin_request(client, "view", 2);
+	wire_kuint(b, "view", view->view);
+	put_tenant(b, &view->tenant);
+	if (view->control_fd < 0)
+		return submit(client, &pending, &view->dir_fd, 1, ret_req, err);
+	return submit(client, &pending, fds, 2, ret_req, err);
+}
+
+void spawn_unview(struct spawn_client *client, uint64_t view)
+{
+	tell(client, "unview", "view", view);
 }
 
 void spawn_drop(struct spawn_client *client, uint64_t tmpl)

@@ -95,7 +95,7 @@ struct timing {
 static int choose_sandboxes(struct spawn_template_record *record, bool first, struct instance *inst,
 	struct template_clone *clone, struct ramet_err *err)
 {
-	struct sandbox_pool *pool = record->server->pool;
+	struct sandbox_pool *pool = record->pool;
 	struct sandbox *next = record->next;
 	clone->prepared = first && next && sandbox_alive(next);
 	clone->sandbox_pidfd = clone->next_pidfd = -1;

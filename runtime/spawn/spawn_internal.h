@@ -37,11 +37,21 @@ struct spawn_server {
 	bool root; /* may become any uid */
 	bool userns; /* not root, but in a user namespace of our own */
 
-	struct idmap instances, templates; /* by the caller's numbers */
+	struct idmap instances, templates, views; /* by the caller's numbers */
+	bool fuse; /* views can be files that have not come yet */
 	struct list stubs; /* started, waiting */
 	unsigned nstubs;
 	struct loop_timer stub_refill;
 	struct buf out; /* of the message being written */
+};
+
+/* Sandboxes in which files of a seed are laid over the machine's. */
+struct spawn_view_record {
+	struct idmap_node node; /* key: view */
+	struct spawn_server *server;
+	struct child files; /* ramet-files; pid 0: none, or it ended */
+	int mount_fd; /* attached nowhere */
+	struct sandbox_pool *pool;
 };
 
 /* Who a process belongs to: what its instance or template holds on to. */
@@ -93,6 +103,7 @@ struct spawn_cloned {
 	int uffd; /* -1: none */
 };
 void spawn_send_cloned(struct spawn_server *server, const struct spawn_cloned *cloned);
+void spawn_send_viewed(struct spawn_server *server, uint64_t req, uint64_t view);
 void spawn_send_built(struct spawn_server *server, uint64_t req, uint64_t tmpl, uint64_t us);
 
 /* --- spawn_fields.c: what requests are made of --- */
@@ -102,6 +113,17 @@ int spawn_get_membership(struct spawn_server *server, const struct wire_value *b
 /* an array of strings as one NULL-terminated allocation, to be freed; key absent: an empty one */
 int spawn_get_strings(const struct wire_value *body, const char *key, char ***ret_strings,
 	uint32_t *ret_count, struct ramet_err *err);
+
+/* --- spawn_views.c --- */
+bool spawn_can_fuse(void);
+int spawn_handle_view(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err);
+int spawn_handle_unview(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err);
+void spawn_drop_views(struct spawn_server *server);
+/* the pool that a template's clones take sandboxes from: the view's, or with view 0 the server's */
+int spawn_view_pool(struct spawn_server *server, uint64_t view, struct sandbox_pool **ret_pool,
+	struct ramet_err *err);
 
 /* --- spawn_hosts.c --- */
 int spawn_handle_host(

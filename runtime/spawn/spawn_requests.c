@@ -22,6 +22,8 @@ static const struct request_kind {
 	{"host", true, spawn_handle_host},
 	{"template", true, spawn_handle_template},
 	{"drop", false, spawn_handle_drop},
+	{"view", true, spawn_handle_view},
+	{"unview", false, spawn_handle_unview},
 	{"stats", true, handle_stats},
 };
 
@@ -53,12 +55,13 @@ static struct buf *begin(struct spawn_server *server, const char *type, uint32_t
 void spawn_send_hello(struct spawn_server *server)
 {
 	const struct probe *probe = &server->probe;
-	struct buf *b = begin(server, "hello", 7);
+	struct buf *b = begin(server, "hello", 8);
 	wire_kbool(b, "userfaultfd", probe->userfaultfd && server->root);
 	wire_kbool(b, "uffd_wp", probe->uffd_wp && server->root);
 	wire_kbool(b, "timens", probe->timens && (server->root || server->userns));
 	wire_kbool(b, "seccomp", server->seccomp.filter != NULL);
 	wire_kbool(b, "sandbox", server->pool != NULL);
+	wire_kbool(b, "fuse", server->fuse);
 	wire_kstr(b, "cgroup", cgroups_kind(server->cgroups));
 	wire_kstr(b, "detail", server->missing);
 	send_message(server, NULL, 0);
@@ -98,6 +101,14 @@ void spawn_send_built(struct spawn_server *server, uint64_t req, uint64_t tmpl, 
 	wire_kuint(b, "req", req);
 	wire_kuint(b, "tmpl", tmpl);
 	wire_kuint(b, "us", us);
+	send_message(server, NULL, 0);
+}
+
+void spawn_send_viewed(struct spawn_server *server, uint64_t req, uint64_t view)
+{
+	struct buf *b = begin(server, "viewed", 2);
+	wire_kuint(b, "req", req);
+	wire_kuint(b, "view", view);
 	send_message(server, NULL, 0);
 }
 

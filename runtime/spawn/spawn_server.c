@@ -77,6 +77,7 @@ static int set_up_sandboxes(struct spawn_server *server, struct ramet_err *err)
 		.store_dir = server->config.store_dir,
 		.hide_dir = server->config.hide_dir,
 		.target = server->config.sandboxes,
+		.view_fd = -1,
 	};
 	struct ramet_err why = {0};
 	if (!server->root && !server->userns)
@@ -90,6 +91,7 @@ static int set_up_sandboxes(struct spawn_server *server, struct ramet_err *err)
 		note(server, text);
 		return 0;
 	}
+	server->fuse = spawn_can_fuse();
 	return tenants_create(server->reaper, &server->tenants, err);
 }
 
@@ -140,6 +142,7 @@ static void clean_up(struct spawn_server *server)
 	spawn_kill_instances(server);
 	spawn_drop_templates(server);
 	spawn_drop_stubs(server);
+	spawn_drop_views(server);
 	sandbox_pool_destroy(server->pool);
 	tenants_destroy(server->tenants);
 	if (server->reaper && !reaper_drain(server->reaper, DRAIN_MS))

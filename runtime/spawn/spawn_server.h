@@ -14,6 +14,7 @@ struct spawn_config {
 	const char *node;
 	const char *stub_path;
 	const char *sandbox_path; /* ramet-sandbox */
+	const char *files_path; /* ramet-files */
 	unsigned sandboxes, stubs;
 };
 

@@ -12,6 +12,7 @@ struct spawn_template_record {
 	struct spawn_server *server;
 	struct template *stub;
 	struct membership of; /* clones are born into the same */
+	struct sandbox_pool *pool; /* and into a sandbox of this one; NULL: none here */
 	int uffd; /* -1: none */
 	bool recorder; /* the events of its clones are read here: no pager has them */
 	struct loop_watch watch; /* of uffd */

@@ -26,12 +26,24 @@ static void template_files_fini(struct template_files *files)
 	free(files->fds);
 }
 
+/* The content store is nobody's but ours, and rametd has seen to it that the tenant may have the
+ * file. */
+static bool in_store(const struct spawn_server *server, const char *path)
+{
+	const char *store = server->config.store_dir;
+	size_t len = store ? strlen(store) : 0;
+	return store && strncmp(path, store, len) == 0 &&
+		strncmp(path + len, SPAWN_STORE_FILES, strlen(SPAWN_STORE_FILES)) == 0;
+}
+
 /* The path may lead elsewhere than when the file was hashed: to what the tenant must not read, or
  * to what is no file. */
-static int open_file(const struct membership *of, const char *path, struct ramet_err *err)
+static int open_file(const struct spawn_server *server, const struct membership *of,
+	const char *path, struct ramet_err *err)
 {
 	struct stat st;
-	int fd = privileges_open_as(of->uid, of->gid, path);
+	int fd = in_store(server, path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+					: privileges_open_as(of->uid, of->gid, path);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		int rc = err_errno(err, RAMET_EIO, "open mapped file %s", path);
 		close_reset(&fd);
@@ -43,8 +55,8 @@ static int open_file(const struct membership *of, const char *path, struct ramet
 	return err_set(err, RAMET_EREFUSED, "%s is not a file any more", path);
 }
 
-static int open_files(const struct wire_value *body, const struct membership *of,
-	struct template_files *files, struct ramet_err *err)
+static int open_files(const struct spawn_server *server, const struct wire_value *body,
+	const struct membership *of, struct template_files *files, struct ramet_err *err)
 {
 	char **paths;
 	uint32_t count;
@@ -55,7 +67,7 @@ static int open_files(const struct wire_value *body, const struct membership *of
 	if (!files->fds)
 		rc = err_nomem(err);
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		int fd = open_file(of, paths[i], err);
+		int fd = open_file(server, of, paths[i], err);
 		if (fd < 0)
 			rc = fd;
 		else
@@ -141,8 +153,13 @@ static int get_setup(
 static int record_create(struct spawn_server *server, const struct wire_value *body,
 	struct spawn_template_record **ret_record, struct ramet_err *err)
 {
-	uint64_t id;
+	uint64_t id, view;
+	struct sandbox_pool *pool;
 	int rc = wire_get_uint(body, "tmpl", UINT64_MAX, &id, err);
+	if (rc == 0)
+		rc = wire_get_uint_or(body, "view", UINT64_MAX, 0, &view, err);
+	if (rc == 0)
+		rc = spawn_view_pool(server, view, &pool, err);
 	if (rc < 0)
 		return rc;
 	if (idmap_find(&server->templates, id))
@@ -151,6 +168,7 @@ static int record_create(struct spawn_server *server, const struct wire_value *b
 	if (!record)
 		return err_nomem(err);
 	record->server = server;
+	record->pool = pool;
 	record->uffd = -1;
 	idmap_add(&server->templates, &record->node, id);
 	*ret_record = record;
@@ -195,7 +213,7 @@ int spawn_handle_template(
 	if (rc == 0)
 		rc = spawn_get_membership(server, request->body, &record->of, err);
 	if (rc == 0)
-		rc = open_files(request->body, &record->of, &files, err);
+		rc = open_files(server, request->body, &record->of, &files, err);
 	if (rc != 0)
 		return rc;
 	setup.file_fds = files.fds;

@@ -2,6 +2,7 @@
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "cluster/bundle.h"
@@ -56,10 +57,12 @@ static const struct bus_handler handlers[] = {
 	{"file.read", on_file_read},
 };
 
-static int find_shared(void *user, const uint8_t sha256[32], char *path, size_t cap)
+#define TENANT 1234
+
+static int find_shared(void *user, uint32_t uid, const uint8_t sha256[32], char *path, size_t cap)
 {
 	struct side *side = user;
-	if (!side->shared[0] || memcmp(sha256, side->shared_sha256, 32) != 0)
+	if (uid != TENANT || !side->shared[0] || memcmp(sha256, side->shared_sha256, 32) != 0)
 		return RAMET_ENOTFOUND;
 	snprintf(path, cap, "%s", side->shared);
 	return 0;
@@ -356,15 +359,22 @@ static void share(struct side *side, const char *text, size_t len)
 	memcpy(side->shared_sha256, digest.bytes, 32);
 }
 
-/* by the second side, of the file that the first shared last */
-static void check_a_fetch_ends_with(struct fixture *f, uint32_t node, size_t len, int code)
+/* by the second side */
+static void fetch_file(struct fixture *f, uint32_t node, const uint8_t *sha256, size_t len,
+	struct outcome *outcome)
 {
 	struct ramet_err err = {0};
-	struct outcome outcome = {0};
 	struct file_fetch *fetch;
-	REQUIRE_OK(file_fetch_start(f->side[1].files, node, f->side[0].shared_sha256, len, on_file,
-			   &outcome, &fetch, &err),
-		&err);
+	const struct file_want want = {
+		.sha256 = sha256, .size = len, .uid = TENANT, .nodes = &node, .nnodes = 1};
+	REQUIRE_OK(file_fetch_start(f->side[1].files, &want, on_file, outcome, &fetch, &err), &err);
+}
+
+/* of the file that the first shared last */
+static void check_a_fetch_ends_with(struct fixture *f, uint32_t node, size_t len, int code)
+{
+	struct outcome outcome = {0};
+	fetch_file(f, node, f->side[0].shared_sha256, len, &outcome);
 	BUS_PAIR_UNTIL(&f->pair, outcome.count == 1);
 	CHECK_INT(outcome.err.code, code);
 }
@@ -377,24 +387,20 @@ static void check_stored_file_holds(const char *path, const char *text)
 	REQUIRE_OK(file_read(path, 8u << 20, &got, NULL, &err), &err);
 	CHECK(strcmp(got, text) == 0);
 	REQUIRE(stat(path, &st) == 0);
-	CHECK_INT(st.st_mode & 07777, 0555);
+	CHECK_INT(st.st_mode & 07777, 0500);
 }
 
 static void test_a_file_is_fetched_by_content(void)
 {
 	struct fixture f;
-	struct ramet_err err = {0};
 	struct outcome first = {0}, second = {0};
-	struct file_fetch *fetch;
 	const size_t len = (3u << 20) + 17;
 	REQUIRE(setup(&f));
 	auto_free char *text = large_text(len);
 	share(&f.side[0], text, len);
 	const uint8_t *hash = f.side[0].shared_sha256;
-	REQUIRE_OK(file_fetch_start(f.side[1].files, 1, hash, len, on_file, &first, &fetch, &err),
-		&err);
-	REQUIRE_OK(file_fetch_start(f.side[1].files, 1, hash, len, on_file, &second, &fetch, &err),
-		&err);
+	fetch_file(&f, 1, hash, len, &first);
+	fetch_file(&f, 1, hash, len, &second);
 	BUS_PAIR_UNTIL(&f.pair, first.count && second.count);
 	CHECK_INT(first.err.code, 0);
 	CHECK_INT(f.side[0].reads, 4);
@@ -410,16 +416,13 @@ static void test_files_that_cannot_be_had(void)
 	struct fixture f;
 	struct ramet_err err = {0};
 	struct outcome unknown = {0}, size = {0};
-	struct file_fetch *fetch;
 	uint8_t hash[32] = {7};
 	char store[256];
 	REQUIRE(setup(&f));
 	share(&f.side[0], "twelve bytes", 12);
-	REQUIRE_OK(file_fetch_start(f.side[1].files, 1, hash, 12, on_file, &unknown, &fetch, &err),
-		&err);
+	fetch_file(&f, 1, hash, 12, &unknown);
 	memcpy(hash, f.side[0].shared_sha256, 32);
-	REQUIRE_OK(
-		file_fetch_start(f.side[1].files, 1, hash, 13, on_file, &size, &fetch, &err), &err);
+	fetch_file(&f, 1, hash, 13, &size);
 	BUS_PAIR_UNTIL(&f.pair, unknown.count && size.count);
 	CHECK_INT(unknown.err.code, RAMET_ENOTFOUND); /* only what a seed names is served */
 	CHECK_INT(size.err.code, RAMET_EPROTO);
@@ -427,10 +430,117 @@ static void test_files_that_cannot_be_had(void)
 	check_a_fetch_ends_with(&f, 1, 12, RAMET_ECHECKSUM);
 	REQUIRE(unlink(f.side[0].shared) == 0 && mkfifo(f.side[0].shared, 0644) == 0);
 	check_a_fetch_ends_with(&f, 1, 12, RAMET_ENOTFOUND); /* nobody waits for its writer */
-	file_store_path(f.side[1].files, hash, store, sizeof(store));
+	const struct file_want want = {.sha256 = hash, .size = 12, .uid = TENANT};
+	file_store_path(f.side[1].files, &want, store, sizeof(store));
 	CHECK(access(store, F_OK) != 0);
+	snprintf(store, sizeof(store), "%s/store/files/%u", f.side[1].dir, TENANT);
+	CHECK_INT(rmdir(store), 0);
 	snprintf(store, sizeof(store), "%s/store/files", f.side[1].dir);
 	CHECK_INT(rmdir(store), 0); /* nothing half is left */
+	teardown(&f);
+}
+
+/* by the second side */
+static void check_a_fetch(struct fixture *f, const struct file_want *want, int code)
+{
+	struct ramet_err err = {0};
+	struct outcome outcome = {0};
+	struct file_fetch *fetch;
+	REQUIRE_OK(file_fetch_start(f->side[1].files, want, on_file, &outcome, &fetch, &err), &err);
+	BUS_PAIR_UNTIL(&f->pair, outcome.count == 1);
+	CHECK_INT(outcome.err.code, code);
+}
+
+static void test_a_tenant_has_what_was_fetched_for_it(void)
+{
+	struct fixture f;
+	const uint32_t nodes[] = {1};
+	REQUIRE(setup(&f));
+	share(&f.side[0], "a secret", 8);
+	struct file_want want = {.sha256 = f.side[0].shared_sha256,
+		.size = 8,
+		.uid = TENANT,
+		.nodes = nodes,
+		.nnodes = 1};
+	check_a_fetch(&f, &want, 0);
+	want.uid = TENANT + 1; /* it is on this node, but not for that one */
+	check_a_fetch(&f, &want, RAMET_ENOTFOUND);
+	auto_close int other = file_store_open(f.side[1].files, &want);
+	CHECK_INT(other, -1);
+	want.uid = TENANT;
+	auto_close int own = file_store_open(f.side[1].files, &want);
+	CHECK(own >= 0);
+	want.everybodys = true;
+	check_a_fetch(&f, &want, 0);
+	want.uid = TENANT + 1; /* what everybody may read is there for all */
+	check_a_fetch(&f, &want, 0);
+	teardown(&f);
+}
+
+static void test_another_source_is_asked(void)
+{
+	struct fixture f;
+	const uint32_t nodes[] = {9, 1, 1};
+	REQUIRE(setup(&f));
+	share(&f.side[0], "twelve bytes", 12);
+	struct file_want want = {.sha256 = f.side[0].shared_sha256,
+		.size = 12,
+		.uid = TENANT,
+		.nodes = nodes,
+		.nnodes = 2};
+	check_a_fetch(&f, &want, 0); /* there is no node 9 */
+	share(&f.side[0], "other bytes!", 12);
+	want.nnodes = 3;
+	fault_set("store.wrong_byte", 0, 1);
+	check_a_fetch(&f, &want, 0); /* the first answer of node 1 was a lie */
+	fault_set("store.wrong_byte", 0, 0);
+	share(&f.side[0], "third bytes!", 12);
+	fault_set("store.wrong_byte", 0, 2);
+	check_a_fetch(&f, &want, RAMET_ECHECKSUM);
+	fault_set("store.wrong_byte", 0, 0);
+	auto_close int fd = file_store_open(f.side[1].files, &want);
+	CHECK_INT(fd, -1);
+	teardown(&f);
+}
+
+static bool is_stored(const struct fixture *f, const struct file_want *want)
+{
+	auto_close int fd = file_store_open(f->side[1].files, want);
+	return fd >= 0;
+}
+
+static void test_what_was_not_used_for_longest_goes(void)
+{
+	struct fixture f;
+	struct ramet_err err = {0};
+	const uint32_t nodes[] = {1};
+	struct sha256 sums[3];
+	REQUIRE(setup(&f));
+	file_transfer_destroy(f.side[1].files);
+	struct file_transfer_options options = {
+		.dir = f.side[1].dir,
+		.loop = f.pair.loop,
+		.bus = f.pair.side[1].bus,
+		.workers = f.workers,
+		.find = find_shared,
+		.user = &f.side[1],
+		.max_bytes = 2500,
+	};
+	REQUIRE_OK(file_transfer_create(&options, &f.side[1].files, &err), &err);
+	struct file_want want = {.size = 1000, .uid = TENANT, .nodes = nodes, .nnodes = 1};
+	for (unsigned i = 0; i < 3; i++) {
+		char text[1001];
+		memset(text, 'a' + (int)i, sizeof(text));
+		share(&f.side[0], text, 1000);
+		memcpy(&sums[i], f.side[0].shared_sha256, sizeof(sums[i]));
+		want.sha256 = sums[i].bytes;
+		check_a_fetch(&f, &want, 0);
+	}
+	want.sha256 = sums[0].bytes;
+	BUS_PAIR_UNTIL(&f.pair, !is_stored(&f, &want));
+	CHECK(!is_stored(&f, &want));
+	want.sha256 = sums[2].bytes;
+	CHECK(is_stored(&f, &want));
 	teardown(&f);
 }
 
@@ -440,7 +550,6 @@ static void test_ending_in_the_middle(void)
 	struct ramet_err err = {0};
 	struct outcome bundle = {0}, file = {0}, added = {0};
 	struct bundle_fetch *fetch;
-	struct file_fetch *file_fetch;
 	struct buf archive = {0};
 	const uint32_t nodes[] = {1};
 	unsigned fds = suite_count_fds();
@@ -454,9 +563,7 @@ static void test_ending_in_the_middle(void)
 	REQUIRE_OK(bundles_fetch(f.side[1].bundles, version->id, nodes, 1, on_bundle, &bundle,
 			   &fetch, &err),
 		&err);
-	REQUIRE_OK(file_fetch_start(f.side[1].files, 1, f.side[0].shared_sha256, 3u << 20, on_file,
-			   &file, &file_fetch, &err),
-		&err);
+	fetch_file(&f, 1, f.side[0].shared_sha256, 3u << 20, &file);
 	loop_turn(f.pair.loop, 0, NULL);
 	/* adding is local work, and may have ended in that turn; the transfers cannot have */
 	CHECK_INT(bundle.count + file.count, 0);
@@ -472,4 +579,5 @@ SUITE_MAIN("transfer", TEST(test_a_bundle_is_fetched_once_for_all_who_wait),
 	TEST(test_a_bundle_that_nobody_has), TEST(test_a_bundle_that_was_changed_on_its_way),
 	TEST(test_a_small_bundle_is_pushed), TEST(test_what_an_earlier_run_left_is_removed),
 	TEST(test_a_file_is_fetched_by_content), TEST(test_files_that_cannot_be_had),
-	TEST(test_ending_in_the_middle))
+	TEST(test_a_tenant_has_what_was_fetched_for_it), TEST(test_another_source_is_asked),
+	TEST(test_what_was_not_used_for_longest_goes), TEST(test_ending_in_the_middle))

@@ -509,6 +509,17 @@ int spawn_template(struct spawn_client *client, const struct spawn_template *tmp
 	return 0;
 }
 
+int spawn_view(struct spawn_client *client, const struct spawn_view *view, SPAWN_DONE(done),
+	void *user, uint64_t *ret_req, struct ramet_err *err)
+{
+	complete(client, 0, false, done, user, ret_req);
+	return 0;
+}
+
+void spawn_unview(struct spawn_client *client, uint64_t view)
+{
+}
+
 int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err)
 {

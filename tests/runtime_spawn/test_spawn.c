@@ -197,7 +197,7 @@ static int raw_start(pid_t *ret_pid)
 		program("ramet-spawn"), "--sandboxes", "1", "--stubs", "0", "--log", "error", NULL};
 	if (!CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0))
 		return -1;
-	int rc = exec_helper(argv, ends[1], ret_pid, &err);
+	int rc = exec_helper(argv, &ends[1], 1, ret_pid, &err);
 	close(ends[1]);
 	return suite_check_ok(rc, &err, "exec_helper", __FILE__, __LINE__) ? ends[0] : -1;
 }
