@@ -315,7 +315,7 @@ void bundles_on_read(
 	if (rc == 0) {
 		char path[640];
 		snprintf(path, sizeof(path), "%s/%s.bundle", bundles->apps_dir, version);
-		rc = store_reply_chunk(request, path, offset, len, &err);
+		rc = store_reply_chunk(bundles->options.workers, request, path, offset, len, &err);
 	}
 	if (rc < 0)
 		bus_reply_err(request, &err);

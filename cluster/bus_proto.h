@@ -14,7 +14,7 @@
  *
  * Membership (members.c)
  *   hello      {proto: uint BUS_PROTO, node, name, listen, data, transport, version, incarnation, class_id,
- *               class_text, eager: bool, cores, mem, pid, started}
+ *               class_text, eager, python: bool, cores, mem, pid, started}
  *              → the same of the other side; or error EVERSION, EINVAL (a node number is used twice)
  *   ping       {alive: bool (you are, for me)}                              notice, each MEMBER_BEAT_MS
  *   holdings   {list: [{version, seed: bin 16, epoch, secret: bin 32, idle, origin: bool}]}  notice, on change
@@ -27,7 +27,7 @@
  * Files (bundle.c, file_transfer.c)
  *   bundle.read  {version: str, offset: uint, len: uint ≤ BUNDLE_CHUNK}     → {total: uint, data: bin}
  *   bundle.push  {version: str, archive: bin}                               notice
- *   file.read    {sha256: bin 32, offset: uint, len: uint ≤ FILE_CHUNK}     → {total: uint, data: bin}
+ *   file.read    {sha256: bin 32, uid: uint, offset: uint, len: uint ≤ FILE_CHUNK}  → {total: uint, data: bin}
  *
  * On behalf of a client of the asking node (clients_peer.c); uid: the client's
  *   deploy     {version: str, meta: map, id: uint}   fetch its bundle from the asker, initialise and capture it here

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static unsigned warm_here(
 	const struct calls *calls, const struct app_version *app, const char *function)
@@ -20,6 +21,17 @@ static unsigned warm_here(
 			(!s->pool || strcmp(s->pool->function, function) == 0))
 			n++;
 	return n;
+}
+
+/* what initialises the app is missing; of an interpreter that the app names a peer's view says
+ * nothing */
+static bool lacks_engine(const struct app_version *app, const struct member_info *info, bool here)
+{
+	if (strcmp(app->lang, "python") != 0)
+		return false;
+	if (app->python[0])
+		return here && access(app->python, X_OK) < 0;
+	return !info->python;
 }
 
 static void view_peer(
@@ -34,6 +46,7 @@ static void view_peer(
 		.load = member->load.busy + member->load.queued,
 		.capacity = member->load.capacity,
 		.class_id = member->info.class_id,
+		.no_cold = member->known && lacks_engine(app, &member->info, false),
 	};
 }
 
@@ -53,6 +66,7 @@ int calls_view(struct calls *calls, const struct app_version *app, const char *f
 		.load = calls->nrunning + calls->nqueued,
 		.capacity = node->config.capacity,
 		.class_id = node->self.class_id,
+		.no_cold = lacks_engine(app, &node->self, true),
 	};
 	for (unsigned i = 0; i < peers; i++)
 		view_peer(members_at(node->members, i), app, &nodes[i + 1]);

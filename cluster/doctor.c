@@ -109,6 +109,23 @@ static void check_python(const struct node *node, struct check *check)
 			"interpreter");
 }
 
+/* forks of seeds whose software is not here */
+static void check_software(const struct node *node, struct check *check)
+{
+	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
+	if (!caps->sandbox)
+		lacks(check, "warn", "without sandboxes instances see this machine's files only",
+			"run rametd as root, or set user.max_user_namespaces above 0",
+			"what a function opens late must be installed here");
+	else if (!caps->fuse)
+		lacks(check, "warn", "/dev/fuse cannot be used",
+			"load the module fuse, and build with libfuse3",
+			"the first fork of an app whose software is not here waits until all of it "
+			"has come");
+	else
+		ok(check, "files of apps that this machine lacks come when they are opened");
+}
+
 static void check_store(const struct node *node, struct check *check)
 {
 	char detail[NODE_PATH_MAX + 64];
@@ -168,6 +185,7 @@ static const struct {
 	{"limits", check_limits},
 	{"transport", check_transport},
 	{"python", check_python},
+	{"software", check_software},
 	{"store", check_store},
 	{"peers", check_peers},
 	{"class", check_class},

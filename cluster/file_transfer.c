@@ -43,6 +43,8 @@ struct download {
 	uint64_t size, got;
 	char part[PATH_CAP], final[PATH_CAP];
 	int fd;
+	void *chunk; /* on its way to the disk */
+	size_t chunk_len;
 	uint64_t call; /* bus request that waits, or 0 */
 	struct loop_timer begin;
 	struct ramet_err error;
@@ -218,9 +220,11 @@ static int take_chunk(
 		return err_set(err, RAMET_EPROTO,
 			"node %u sent a chunk that does not fit the file asked for",
 			source_of(download));
-	if (pwrite(download->fd, data, len, (off_t)download->got) != (ssize_t)len)
-		return err_errno(err, RAMET_EIO, "write %s", download->part);
-	download->got += len;
+	download->chunk = malloc(len);
+	if (!download->chunk)
+		return err_nomem(err);
+	memcpy(download->chunk, data, len);
+	download->chunk_len = len;
 	return 0;
 }
 
@@ -231,17 +235,46 @@ static void check(struct download *download)
 	workers_submit(download->files->options.workers, &download->work);
 }
 
+/* on a worker: the kernel makes those wait who write more than the disk takes */
+static void run_write(struct work *work)
+{
+	struct download *download = container_of(work, struct download, work);
+	if (pwrite(download->fd, download->chunk, download->chunk_len, (off_t)download->got) !=
+		(ssize_t)download->chunk_len)
+		err_errno(&download->error, RAMET_EIO, "write %s", download->part);
+}
+
+static void write_done(struct work *work)
+{
+	struct download *download = container_of(work, struct download, work);
+	free(steal_ptr(&download->chunk));
+	if (!download->files) {
+		download_free(download);
+		return;
+	}
+	download->work.run = NULL;
+	download->got += download->chunk_len;
+	if (download->error.code < 0)
+		download_end(download);
+	else if (download->got == download->size)
+		check(download);
+	else if (ask_chunk(download) < 0)
+		next_source(download);
+}
+
 static void on_chunk(void *user, const struct wire_value *body, const struct ramet_err *error)
 {
 	struct download *download = user;
 	download->call = 0;
 	if (error)
 		err_copy(&download->error, error);
-	bool taken = !error && take_chunk(download, body, &download->error) == 0;
-	if (taken && download->got == download->size)
-		check(download);
-	else if (!taken || ask_chunk(download) < 0)
+	if (error || take_chunk(download, body, &download->error) < 0) {
 		next_source(download);
+		return;
+	}
+	download->work.run = run_write;
+	download->work.done = write_done;
+	workers_submit(download->files->options.workers, &download->work);
 }
 
 static void on_begin(struct loop_timer *timer)
@@ -354,7 +387,7 @@ void file_transfer_on_read(
 			files->options.user, (uint32_t)uid, sha256, path, sizeof(path)) < 0)
 		rc = err_set(&err, RAMET_ENOTFOUND, "no seed here names a file of that hash");
 	if (rc == 0)
-		rc = store_reply_chunk(request, path, offset, len, &err);
+		rc = store_reply_chunk(files->options.workers, request, path, offset, len, &err);
 	if (rc < 0)
 		bus_reply_err(request, &err);
 }

@@ -36,6 +36,7 @@ struct member_info {
 	uint64_t class_id;
 	char class_text[160];
 	bool eager; /* its pager */
+	bool python; /* its interpreter is there: apps that name none can be initialised */
 	uint32_t cores;
 	uint64_t mem;
 	uint32_t pid;

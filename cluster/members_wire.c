@@ -9,7 +9,7 @@
 
 void member_info_pack(const struct member_info *info, struct buf *b)
 {
-	wire_map(b, 15);
+	wire_map(b, 16);
 	wire_kuint(b, "proto", BUS_PROTO);
 	wire_kuint(b, "node", info->node);
 	wire_kstr(b, "name", info->name);
@@ -21,6 +21,7 @@ void member_info_pack(const struct member_info *info, struct buf *b)
 	wire_kuint(b, "class_id", info->class_id);
 	wire_kstr(b, "class_text", info->class_text);
 	wire_kbool(b, "eager", info->eager);
+	wire_kbool(b, "python", info->python);
 	wire_kuint(b, "cores", info->cores);
 	wire_kuint(b, "mem", info->mem);
 	wire_kuint(b, "pid", info->pid);
@@ -79,6 +80,8 @@ int member_info_parse(
 		rc = wire_get_uint(map, "class_id", UINT64_MAX, &info.class_id, err);
 	if (rc == 0)
 		rc = wire_get_bool_or(map, "eager", false, &info.eager, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(map, "python", true, &info.python, err);
 	if (rc == 0)
 		rc = get_u32(map, "cores", &info.cores, err);
 	if (rc == 0)

@@ -142,6 +142,7 @@ static int describe(struct node *node, struct ramet_err *err)
 	self->class_id = node->topo.class_id;
 	memcpy(self->class_text, node->topo.class_text, sizeof(self->class_text));
 	self->eager = config->pager == PAGER_EAGER || !spawn_client_caps(node->spawn)->userfaultfd;
+	self->python = access(config->python, X_OK) == 0;
 	self->cores = node->topo.cores;
 	self->mem = node->topo.mem_bytes;
 	self->pid = (uint32_t)getpid();

@@ -92,6 +92,9 @@ int seeds_find_file(
  *   seed.pages  {KEY, pages: bin (uint32, little-endian, ≤ 64; see image_bytes())} → {data: bin}, or EAGAIN: too much
  *               is asked for
  *   seed.set    {KEY, set: bin}               notice: the working set as a cold peer saw it; used if there is none yet
+ *   seed.manifest {KEY}                       → {manifest: bin (runtime/files/manifest.h)}, once it was collected
+ *   seed.hashes {KEY, entries: [uint]}        → {hashes: bin}: for each entry of the manifest 1 and its SHA-256, or 0 and
+ *                                             anything where it cannot be had
  *   seed.files  {files: [str]}                notice: paths that a seed made here maps, to be hashed before they are needed */
 /* clang-format on */
 void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct wire_value *body);

@@ -160,11 +160,9 @@ static void hash_done(struct work *work)
 		m->hashes[job->files[i].entry] = job->files[i].sha256;
 		m->hashed[job->files[i].entry] = 1;
 	}
-	if (m->node->bus) { /* gone before the workers are */
-		wire_map(&b, 1);
-		wire_kbin(&b, "hashes", bytes, (size_t)job->count * ANSWER_BYTES);
-		bus_reply(job->request, &b);
-	}
+	wire_map(&b, 1);
+	wire_kbin(&b, "hashes", bytes, (size_t)job->count * ANSWER_BYTES);
+	bus_reply(job->request, &b); /* also if the bus has gone meanwhile */
 	seed_manifest_put(m);
 	free(job);
 }
@@ -187,6 +185,25 @@ static int fill(struct hash_job *job, const struct wire_value *array, struct ram
 	return 0;
 }
 
+static int begin_job(struct seed_manifest *m, struct bus_request *request,
+	const struct wire_value *array, uint32_t count, struct ramet_err *err)
+{
+	auto_free struct hash_job *job = calloc(1, sizeof(*job));
+	if (!job)
+		return err_nomem(err);
+	job->manifest = m;
+	job->request = request;
+	job->count = count;
+	int rc = fill(job, array, err);
+	if (rc < 0)
+		return rc;
+	job->work.run = hash_run;
+	job->work.done = hash_done;
+	(void)seed_manifest_get(m);
+	workers_submit(m->node->workers, &steal_ptr(&job)->work);
+	return 0;
+}
+
 void seeds_on_hashes(
 	struct seeds *seeds, struct bus_request *request, const struct wire_value *body)
 {
@@ -201,21 +218,8 @@ void seeds_on_hashes(
 		rc = wire_get_array(body, "entries", &array, &count, &err);
 	if (rc == 0 && count > SEED_HASHES_MAX)
 		rc = err_set(&err, RAMET_EPROTO, "%u hashes at once", count);
-	auto_free struct hash_job *job = rc == 0 ? calloc(1, sizeof(*job)) : NULL;
-	if (rc == 0 && !job)
-		rc = err_nomem(&err);
-	if (rc == 0) {
-		job->manifest = seed->manifest;
-		job->request = request;
-		job->count = count;
-		rc = fill(job, array, &err);
-	}
-	if (rc < 0) {
+	if (rc == 0)
+		rc = begin_job(seed->manifest, request, array, count, &err);
+	if (rc < 0)
 		bus_reply_err(request, &err);
-		return;
-	}
-	job->work.run = hash_run;
-	job->work.done = hash_done;
-	(void)seed_manifest_get(job->manifest);
-	workers_submit(seeds->node->workers, &steal_ptr(&job)->work);
 }

@@ -56,6 +56,7 @@ struct seed {
 	struct seeds *seeds;
 	struct app_version *app;
 	enum seed_state state;
+	enum seed_software software;
 	struct list wants; /* wait for the seed */
 	struct list makers; /* deployments that wait for it */
 	struct cold *cold;
@@ -87,7 +88,6 @@ struct seed {
 	struct loop_timer retire_timer, drain_timer;
 
 	struct seed_manifest *manifest; /* NULL: none */
-	enum seed_software software;
 	struct seed_view *view; /* the files that are lacking; NULL: none yet */
 
 	struct list templates, children;

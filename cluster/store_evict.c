@@ -110,7 +110,7 @@ static void evict_run(struct work *work)
 	struct objects objects = {0};
 	uint64_t goal = evict->max_bytes / 4 * 3;
 	auto_close int at = open(evict->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (at >= 0 && list_all(evict->dir, false, &objects, NULL) == 0)
+	if (at >= 0 && list_all(evict->dir, false, &objects, NULL) == 0 && objects.count > 0)
 		qsort(objects.list, objects.count, sizeof(*objects.list), older);
 	for (size_t i = 0; i < objects.count && objects.bytes > goal; i++)
 		if (unlinkat(at, objects.list[i].name, 0) == 0 || errno == ENOENT)

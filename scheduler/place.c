@@ -69,7 +69,7 @@ static enum start_kind kind_at(const struct place_node *nodes, unsigned count,
 		return START_LOCAL_FORK;
 	const struct place_node *source = source_for(nodes, count, at);
 	if (!source)
-		return START_COLD;
+		return at->no_cold ? START_NONE : START_COLD;
 	*ret_source = source->id;
 	return START_REMOTE_FORK;
 }
@@ -105,6 +105,16 @@ static int check_pinned(const struct place_node *nodes, unsigned count,
 	return any ? 0 : err_set(err, RAMET_EPEER, "no node is up");
 }
 
+static int nowhere(const struct place_request *request, struct ramet_err *err)
+{
+	static const char what[] = "no node holds a seed of the app that it could fork";
+	if (request->pinned)
+		return err_set(err, RAMET_EREFUSED,
+			"node %u lacks the app's interpreter, and %s: deploy on a node that has it",
+			request->pinned, what);
+	return err_set(err, RAMET_EREFUSED, "every node lacks the app's interpreter, and %s", what);
+}
+
 int place_call(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	struct place_decision *ret_decision, struct ramet_err *err)
 {
@@ -125,12 +135,14 @@ int place_call(const struct place_node *nodes, unsigned count, const struct plac
 			.fill = fill_of(node, 0),
 			.away = node->id != request->here,
 		};
-		if (decision.node && !better(&offer, &best))
+		if (offer.kind == START_NONE || (decision.node && !better(&offer, &best)))
 			continue;
 		best = offer;
 		decision = (struct place_decision){
 			.node = node->id, .kind = offer.kind, .source = source};
 	}
+	if (!decision.node)
+		return nowhere(request, err);
 	*ret_decision = decision;
 	return 0;
 }
@@ -142,9 +154,13 @@ static uint64_t room_below(const struct place_node *node, uint64_t level)
 	return holds > node->load ? holds - node->load : 0;
 }
 
-static bool takes_part(const struct place_node *node, const struct place_request *request)
+static bool takes_part(const struct place_node *nodes, unsigned count,
+	const struct place_node *node, const struct place_request *request)
 {
-	return node->alive && (!request->pinned || node->id == request->pinned);
+	uint32_t source;
+	if (!node->alive || (request->pinned && node->id != request->pinned))
+		return false;
+	return !node->no_cold || kind_at(nodes, count, node, &source) != START_NONE;
 }
 
 static uint64_t room_of_all(const struct place_node *nodes, unsigned count,
@@ -152,7 +168,7 @@ static uint64_t room_of_all(const struct place_node *nodes, unsigned count,
 {
 	uint64_t sum = 0;
 	for (unsigned i = 0; i < count; i++)
-		if (takes_part(&nodes[i], request))
+		if (takes_part(nodes, count, &nodes[i], request))
 			sum += room_below(&nodes[i], level);
 	return sum;
 }
@@ -164,7 +180,7 @@ static void give_one(const struct place_node *nodes, unsigned count,
 {
 	unsigned best = count;
 	for (unsigned i = 0; i < count; i++) {
-		if (!takes_part(&nodes[i], request))
+		if (!takes_part(nodes, count, &nodes[i], request))
 			continue;
 		uint64_t fill = fill_of(&nodes[i], counts[i] + 1ull);
 		uint64_t least =
@@ -182,6 +198,12 @@ int place_burst(const struct place_node *nodes, unsigned count, const struct pla
 	if (rc < 0)
 		return rc;
 
+	bool any = false;
+	for (unsigned i = 0; i < count; i++)
+		any |= takes_part(nodes, count, &nodes[i], request);
+	if (!any)
+		return nowhere(request, err);
+
 	/* the highest water level whose room is not more than n, then the few that are left one by
 	 * one */
 	uint64_t low = 0, high = 1ull << 50;
@@ -194,8 +216,9 @@ int place_burst(const struct place_node *nodes, unsigned count, const struct pla
 	}
 	uint32_t given = 0;
 	for (unsigned i = 0; i < count; i++) {
-		ret_counts[i] =
-			takes_part(&nodes[i], request) ? (uint32_t)room_below(&nodes[i], low) : 0;
+		ret_counts[i] = takes_part(nodes, count, &nodes[i], request)
+			? (uint32_t)room_below(&nodes[i], low)
+			: 0;
 		given += ret_counts[i];
 	}
 	while (given++ < n)

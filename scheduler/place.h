@@ -31,6 +31,7 @@ struct place_node {
 	uint32_t load; /* instances that run a call, and calls that wait for one */
 	uint32_t capacity; /* instances it wants to run at once; 0: unknown, taken as 1 */
 	uint64_t class_id; /* a seed travels only between nodes of one class */
+	bool no_cold; /* lacks what initialises the app: nothing but forks there */
 };
 
 struct place_request {
@@ -47,7 +48,7 @@ struct place_decision {
 /* place_call - the cheapest start: warm, else local fork, else remote fork from the least loaded
  * holder, else cold. Of equal ones here, else the emptiest. Unpinned, a node at capacity comes
  * after all that are not. RAMET_ENOTFOUND: the pinned node is not in the view; RAMET_EPEER: it, or
- * every node, is dead. */
+ * every node, is dead; RAMET_EREFUSED: it, or every node, could only start cold, and cannot. */
 int place_call(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	struct place_decision *ret_decision, struct ramet_err *err);
 

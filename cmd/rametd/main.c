@@ -2,6 +2,7 @@
  * threads, makes the node, and runs its control loop until a signal or a client ends it. */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -161,6 +162,7 @@ static int run(const char *config)
 		return EXIT_FAILURE;
 	}
 	log_init("rametd", daemon.config.log_level, STDERR_FILENO);
+	fault_init();
 	rc = start(&daemon, &err);
 	if (rc == 0) {
 		const struct node *node = daemon.node;

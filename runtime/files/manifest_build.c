@@ -274,7 +274,7 @@ int manifest_seal(struct manifest_builder *b, bool cut, void **ret_bytes, size_t
 {
 	CLEANUP(buf_fini) struct buf out = {0};
 	CLEANUP(buf_fini) struct buf strings = {0};
-	auto_free struct item **order = calloc(b->nitems, sizeof(*order));
+	auto_free struct item **order = calloc(b->nitems, sizeof(void *));
 	auto_free bool *everybodys = calloc(b->nitems, sizeof(*everybodys));
 	if (!order || !everybodys)
 		return err_nomem(err);
@@ -282,7 +282,7 @@ int manifest_seal(struct manifest_builder *b, bool cut, void **ret_bytes, size_t
 		b->items[i].entry.first = b->items[i].entry.count = 0;
 		order[i] = &b->items[i];
 	}
-	qsort(order, b->nitems, sizeof(struct item *), compare);
+	qsort(order, b->nitems, sizeof(void *), compare);
 	if (seal(b, order, everybodys, cut, &out, &strings) < 0)
 		return err_nomem(err);
 	*ret_bytes = buf_steal(&out, ret_len);

@@ -16,10 +16,12 @@
 
 #define POINT_FIELD 5 /* of mountinfo: the mount point */
 
-/* the option's separators are escaped */
-static bool append_layer(char *options, size_t cap, const char *path)
+/* the option's separators are escaped in paths */
+static bool append_layer(char *options, size_t cap, const char *separator, const char *path)
 {
 	size_t len = strlen(options);
+	if (separator[0])
+		options[len++] = separator[0];
 	for (; *path && len + 3 < cap; path++) {
 		if (strchr(":,\\", *path))
 			options[len++] = '\\';
@@ -35,14 +37,15 @@ static int overlay(
 	char options[2 * PATH_MAX + 64] = "lowerdir=";
 	char layer[PATH_MAX];
 	if (snprintf(layer, sizeof(layer), "%s%s", view, source) >= (int)sizeof(layer) ||
-		!append_layer(options, sizeof(options) - 32, layer) ||
-		!append_layer(strcat(options, ":"), sizeof(options) - 32, source)) {
+		!append_layer(options, sizeof(options) - 32, "", layer) ||
+		!append_layer(options, sizeof(options) - 32, ":", source)) {
 		errno = ENAMETOOLONG;
 		return sandbox_fail(reply, "overlay", target);
 	}
 	/* whiteouts and the like are marked by attributes that a user namespace may set */
+	size_t len = strlen(options);
 	if (geteuid() != 0)
-		strcat(options, ",userxattr");
+		snprintf(options + len, sizeof(options) - len, ",userxattr");
 	if (mount("ramet", target, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
 		return sandbox_fail(reply, "overlay", target);
 	return 0;

@@ -191,7 +191,7 @@ static void test_comparing_with_what_is_here(void)
 	compare(&s, &c);
 	CHECK_INT(c.lacking.nlacking, 2);
 	CHECK_INT(c.lacking.nunsure, 1);
-	CHECK(c.lacking.unsure[a] && c.lacking.lacking[b] && c.lacking.lacking[l]);
+	CHECK(c.bytes[1][a] && c.bytes[0][b] && c.bytes[0][l]);
 	int same = manifest_open_same(&s.m, a, geteuid(), getegid(), &sum);
 	CHECK(same >= 0);
 	close(same);

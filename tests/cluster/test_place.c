@@ -63,6 +63,30 @@ static void test_no_fork_between_classes(void)
 	check(decide(nodes, 2, 2, 0), 1, START_LOCAL_FORK, 0);
 }
 
+static void test_no_cold_start_without_the_interpreter(void)
+{
+	struct place_node nodes[] = {NODE(.id = 1, .no_cold = true), NODE(.id = 2)};
+	struct place_request pinned = {.here = 1, .pinned = 1};
+	struct place_decision decision = {0};
+	struct ramet_err err = {0};
+	uint32_t counts[2];
+	check(decide(nodes, 2, 1, 0), 2, START_COLD, 0); /* though we are 1 */
+	CHECK_INT(place_call(nodes, 2, &pinned, &decision, &err), RAMET_EREFUSED);
+	CHECK_INT(place_burst(nodes, 2, &pinned, 4, counts, &err), RAMET_EREFUSED);
+	struct place_request any = {.here = 1};
+	REQUIRE_OK(place_burst(nodes, 2, &any, 4, counts, &err), &err);
+	CHECK_INT(counts[0], 0);
+	CHECK_INT(counts[1], 4);
+	nodes[1].seed = true;
+	check(decide(nodes, 2, 1, 1), 1, START_REMOTE_FORK, 2);
+	REQUIRE_OK(place_burst(nodes, 2, &any, 4, counts, &err), &err);
+	CHECK_INT(counts[0], 2);
+	nodes[1].class_id = 8; /* nothing to fork here */
+	CHECK_INT(place_call(nodes, 2, &pinned, &decision, &err), RAMET_EREFUSED);
+	nodes[0].warm = 1;
+	check(decide(nodes, 2, 1, 1), 1, START_WARM, 0);
+}
+
 static void test_full_nodes_come_last(void)
 {
 	struct place_node nodes[] = {NODE(.id = 1, .seed = true, .load = 4), NODE(.id = 2)};
@@ -152,6 +176,7 @@ static void test_burst_at_the_limits_of_the_view(void)
 
 SUITE_MAIN("place", TEST(test_warm_before_local_before_remote_before_cold),
 	TEST(test_pinned_node_forks_from_a_peer), TEST(test_no_fork_between_classes),
-	TEST(test_full_nodes_come_last), TEST(test_least_loaded_of_equals),
-	TEST(test_unknown_and_dead_nodes_are_errors), TEST(test_burst_fills_the_emptiest_first),
-	TEST(test_burst_follows_capacity), TEST(test_burst_at_the_limits_of_the_view))
+	TEST(test_no_cold_start_without_the_interpreter), TEST(test_full_nodes_come_last),
+	TEST(test_least_loaded_of_equals), TEST(test_unknown_and_dead_nodes_are_errors),
+	TEST(test_burst_fills_the_emptiest_first), TEST(test_burst_follows_capacity),
+	TEST(test_burst_at_the_limits_of_the_view))

@@ -1,9 +1,15 @@
 """A node that has nothing but Ramet itself runs Python with numpy, by forking the process that another node initialised: what
 the application opens only after the fork comes from there, too."""
+import hashlib
+import json
 import os
 import pathlib
 import re
-import unittest
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 
 import cluster
 from cluster import BIN, SOURCE
@@ -60,23 +66,83 @@ def handler(event, context):
 '''
 
 
+# what everybody may read is shared between tenants, a directory of mode 0700 is not
+PRIVATE = '''
+import os, sys
+HOME = {home!r}
+sys.path.append(HOME)
+
+def handler(event, context):
+    found = []
+    for name in event:
+        try:
+            found.append(open(os.path.join(HOME, name)).read() if "/" not in name else os.listdir(name))
+        except OSError as error:
+            found.append(type(error).__name__)
+    import module_of_mine
+    return [found, module_of_mine.NAME]
+'''
+
+TENANTS = (4001, 4002)
+
+
+def file_systems():
+    """The FUSE file systems that any process sees, by device number."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+        except OSError:
+            continue
+        found |= {line.split()[2] for line in mounts.splitlines() if re.search(r" - (fuse|overlay) ramet ", line)}
+    return found
+
+
+class Tenant(cluster.Cli):
+    """The command line as another user runs it."""
+
+    def __init__(self, env, uid):
+        super().__init__(env)
+        self.uid = uid
+
+    def run(self, *args, code=cluster.OK, timeout=120):
+        args = [str(a) for a in args]
+        done = subprocess.run([cluster.RAMET, *args], env=self.env, capture_output=True, text=True, timeout=timeout,
+                              user=self.uid, group=self.uid, extra_groups=[])
+        ran = cluster.Ran(args, done)
+        if code is not None and done.returncode != code:
+            raise AssertionError(f"exit code {code} expected: {ran}")
+        return ran
+
+
 class Bare(cluster.Case):
     """Node 2 has no software."""
 
-    def start(self, faults="", **options):
-        """A cluster of two; faults: of node 1."""
+    def start(self, environment="", rate=None, **options):
+        """A cluster of two; environment: variables of node 1's daemon; rate: of the link to node 2."""
+        self.fuse = file_systems()
         self.cluster = cluster.Cluster(2, **options)
         wrapper = self.cluster.scratch.write("rametd", f'''#!/bin/sh
 if grep -q "^node: 2$" "$2"; then
 	exec /usr/bin/python3 -B "{SOURCE}/tests/netns/bare_node.py" "{BIN.parent}" "{BIN}/rametd" "$@"
 fi
-{faults}
-exec "{BIN}/rametd" "$@"
+{environment} exec "{BIN}/rametd" "$@"
 ''')
         wrapper.chmod(0o755)
         self.cluster.env["RAMET_RAMETD"] = str(wrapper)
+        self.addCleanup(self.check_nothing_is_left)
         self.use(self.cluster)
         self.app = self.cluster.scratch.write("app.py", APP)
+        if rate:
+            self.slow(1, rate)
+
+    def slow(self, node, rate):
+        """What leaves a node goes no faster."""
+        enter = ["nsenter", "-t", str(self.cluster.pids[node]), "-n"]
+        links = json.loads(subprocess.run([*enter, "ip", "-json", "link"], capture_output=True, check=True).stdout)
+        device = next(link["ifname"] for link in links if link["ifname"] != "lo")
+        subprocess.run([*enter, "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", rate,
+                        "burst", "64kb", "latency", "400ms"], check=True)
 
     def log(self, node):
         return (self.cluster.directory / f"node{node}" / "log").read_text()
@@ -84,6 +150,14 @@ exec "{BIN}/rametd" "$@"
     def has(self, node, path):
         """Whether the machine that a node's daemon runs on has a file."""
         return os.path.exists(f"/proc/{self.cluster.pids[node]}/root{path}")
+
+    def stored(self, node):
+        """{whose: names} of the content store."""
+        files = self.cluster.directory / f"node{node}" / "store" / "files"
+        return {scope.name: os.listdir(scope) for scope in files.iterdir() if scope.is_dir()}
+
+    def check_nothing_is_left(self):
+        cluster.eventually("no file system of ours is left", lambda: file_systems() <= self.fuse)
 
     def test_all_that_an_application_opens_late(self):
         self.start()
@@ -102,9 +176,88 @@ exec "{BIN}/rametd" "$@"
         self.assertEqual((summary["ok"], summary["cold"]), (16, 0))
         self.assertTrue(all(call["output"] == expected["output"] for call in calls))
         self.assertFalse(self.has(2, "/usr/lib/python3"))
-        cluster.eventually("everything has come", lambda: "view.complete" in self.log(2), 120)
-        self.assertIn("failed=0", re.search(r"view\.complete.*", self.log(2)).group())
+        cluster.eventually("what nobody has opened comes, too", lambda: sum(map(len, self.stored(2).values())) > 1000, 120)
+        self.assertNotIn("view.open", self.log(2))
+
+    def test_an_open_that_comes_early_waits_for_its_file_only(self):
+        self.start(rate="200mbit")
+        self.cluster.deploy(self.app, "--name", "late")
+        expected = self.cluster.invoke("late", node=1)
+        call = self.cluster.invoke("late", node=2)
+        self.assertEqual(call["output"], expected["output"])
+        self.assertNotIn("view.complete", self.log(2))  # hundreds of megabytes are still to come
+
+    def test_wrong_bytes_are_not_believed(self):
+        self.start(environment="RAMET_FAULT=store.wrong_byte")
+        self.cluster.deploy(self.app, "--name", "late")
+        call = self.cluster.invoke("late", node=2, code=cluster.REFUSED)
+        self.assertIn("SHA-256", call["error"]["message"])
+        self.assertEqual({name for names in self.stored(2).values() for name in names}, set())
+
+    def test_the_origin_dies_in_the_middle(self):
+        big = max(pathlib.Path("/usr/lib/python3.11").rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+        self.start(rate="200mbit")
+        app = self.cluster.scratch.write("big.py", f"""
+import numpy
+def handler(event, context):
+    return len(open({str(big)!r}, "rb").read(1)) if event else 0
+""")
+        self.cluster.deploy(app, "--name", "big")
+        self.assertEqual(self.cluster.invoke("big", node=2)["output"], 0)
+        cluster.eventually("all pages are here", lambda: [
+            row for row in self.cluster.list("seeds", node=2) if row["cached_bytes"] == row["image_bytes"]], 60)
+        self.assertNotIn("view.complete", self.log(2))
+        os.kill(self.cluster.pids[1], signal.SIGKILL)
+        begin = time.monotonic()
+        alone = cluster.Cli(dict(self.cluster.env, RAMET_SOCKET=str(self.cluster.directory / "node2" / "client.sock")))
+        call = alone.invoke("big", True, node=2, code=cluster.FAILED)
+        self.assertIn("Input/output error", call["error"]["message"])
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertRegex(self.log(2), f'view.open.*file="{re.escape(str(big))}"')
+        self.assertEqual(alone.invoke("big", node=2)["output"], 0)
+
+    def test_tenants_do_not_see_each_others_files(self):
+        self.start()
+        for uid in TENANTS:
+            home = self.cluster.scratch.path / str(uid)
+            private = pathlib.Path(tempfile.mkdtemp(prefix="ramet-tenant-", dir="/var/tmp"))
+            self.addCleanup(shutil.rmtree, private)
+            (private / "module_of_mine.py").write_text(f"NAME = 'of {uid}'\n")
+            (private / "secret").write_text(f"secret of {uid}")
+            for path in (private, *private.iterdir()):
+                os.chown(path, uid, uid)
+            home.mkdir()
+            (home / "app.py").write_text(PRIVATE.format(home=str(private)))
+            home.chmod(0o755)
+            setattr(self, f"home{uid}", private)
+            tenant = Tenant(self.cluster.env, uid)
+            tenant.deploy(home / "app.py", "--name", f"of{uid}")
+        first, second = TENANTS
+        mine = Tenant(self.cluster.env, first).invoke(f"of{first}", ["secret"], node=2)
+        self.assertEqual((mine["start"], mine["output"]), ("remote-fork", [[f"secret of {first}"], f"of {first}"]))
+        theirs = os.path.join("..", getattr(self, f"home{first}").name, "secret")
+        other = Tenant(self.cluster.env, second).invoke(
+            f"of{second}", ["secret", theirs, "/ramet/files", str(self.cluster.directory / "node2/store/files")], node=2)
+        found, name = other["output"]
+        self.assertEqual(name, f"of {second}")
+        self.assertEqual(found[0], f"secret of {second}")
+        self.assertIn(found[1], ("FileNotFoundError", "PermissionError"))
+        self.assertEqual(found[2], "PermissionError")
+        self.assertIn(found[3], ("FileNotFoundError", "PermissionError"))
+        digest = hashlib.sha256(f"secret of {first}".encode()).hexdigest()
+        cluster.eventually("the secret is kept", lambda: digest in self.stored(2).get(str(first), []))
+        self.assertEqual([scope for scope, names in self.stored(2).items() if digest in names], [str(first)])
+
+    def test_nothing_is_left_of_a_daemon_that_was_killed(self):
+        self.start()
+        self.cluster.deploy(self.app, "--name", "late")
+        self.cluster.invoke("late", ["product"], node=2)
+        self.assertTrue(file_systems() - self.fuse)
+        everything = cluster.descendants([self.cluster.pids[2]])
+        self.assertIn("ramet-files", {cluster.name_of(pid) for pid in everything})
+        os.kill(self.cluster.pids[2], signal.SIGKILL)
+        cluster.eventually("all its processes have ended", lambda: not any(map(cluster.alive, everything)))
 
 
 if __name__ == "__main__":
-    cluster.main("root", "netns", "numpy", "ip")
+    cluster.main("root", "netns", "numpy", "ip", "tc", "nsenter")

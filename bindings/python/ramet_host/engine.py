@@ -11,7 +11,6 @@ import sys
 import threading
 
 import _ramet_host
-
 from ramet_host import software
 from ramet_host.context import Context
 from ramet_host.failure import raised, refusal
