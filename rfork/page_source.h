@@ -43,6 +43,10 @@ struct page_source_ops {
 	/* read - begin; does not block. 0, and done() will be called; or an error, and it won't. */
 	int (*read)(struct page_source *source, struct page_read *read);
 
+	/* ready - whether it can do a read at once; one that cannot yet (it connects) is asked only
+	 * when no other has served before. NULL: always. */
+	bool (*ready)(const struct page_source *source);
+
 	/* destroy - the end. When the pager itself ends, reads may be in flight: they are done with
 	 * RAMET_ECLOSED from within. */
 	void (*destroy)(struct page_source *source);

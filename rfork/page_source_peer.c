@@ -191,6 +191,11 @@ static int peer_source_read(struct page_source *base, struct page_read *read)
 	return 0;
 }
 
+static bool peer_source_ready(const struct page_source *base)
+{
+	return container_of(base, const struct peer_source, base)->peer->state == PEER_OPEN;
+}
+
 static void peer_source_destroy(struct page_source *base)
 {
 	struct peer_source *source = peer_source(base);
@@ -204,6 +209,7 @@ static void peer_source_destroy(struct page_source *base)
 static const struct page_source_ops peer_source_ops = {
 	.name = "peer",
 	.read = peer_source_read,
+	.ready = peer_source_ready,
 	.destroy = peer_source_destroy,
 };
 

@@ -284,6 +284,7 @@ static void slot_on_done(struct page_read *read, int status)
 		return;
 	}
 	struct pager_source *source = slot->source;
+	source->proven = true;
 	slot->source = NULL;
 	pager_source_done(source);
 	if (slot_store(slot) < 0) {

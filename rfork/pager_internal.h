@@ -94,6 +94,7 @@ struct pager_source {
 	unsigned rank, index;
 	unsigned reads; /* in flight: it cannot be destroyed */
 	bool lost, packless;
+	bool proven; /* it has served */
 	struct ramet_err err; /* why it was lost */
 	char name[TRANSPORT_ADDR_MAX];
 };

@@ -60,12 +60,20 @@ void pager_source_done(struct pager_source *source)
 	source_retire(source);
 }
 
+/* by rank; but one that connects yet stands behind those that have served */
 struct pager_source *pager_source_next(const struct pager_slot *slot)
 {
-	list_for_each (source, &slot->seed->sources, struct pager_source, link)
-		if (!source->lost && !(slot->tried >> source->index & 1))
+	struct pager_source *first = NULL;
+	list_for_each (source, &slot->seed->sources, struct pager_source, link) {
+		if (source->lost || slot->tried >> source->index & 1)
+			continue;
+		const struct page_source_ops *ops = source->source->ops;
+		bool ready = !ops->ready || ops->ready(source->source);
+		if (ready && (!first || source->proven))
 			return source;
-	return NULL;
+		first = first ? first : source;
+	}
+	return first;
 }
 
 /* behind those of its rank; nobody has tried it, whoever had its index before */
