@@ -87,7 +87,7 @@ static void pack_env(const struct app_version *version, struct buf *b)
 
 void app_version_pack(const struct app_version *version, struct buf *b)
 {
-	wire_map(b, 13);
+	wire_map(b, 13 + (version->close_on_fork != 0)); /* else ids stay as they were */
 	wire_kstr(b, "app", version->app);
 	wire_kstr(b, "lang", version->lang);
 	wire_kstr(b, "python", version->python);
@@ -104,6 +104,8 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 	wire_kuint(b, "output", version->limits.output);
 	wire_kstr(b, "fresh", app_fresh_name(version->fresh));
 	wire_kbool(b, "idempotent", version->idempotent);
+	if (version->close_on_fork)
+		wire_kuint(b, "close_on_fork", version->close_on_fork);
 	wire_key(b, "functions");
 	wire_array(b, version->nfunctions);
 	for (uint32_t i = 0; i < version->nfunctions; i++) {
@@ -196,7 +198,8 @@ static int parse_limits(
 			&limits->output, err);
 	if (rc == 0 && limits->cpu_ms > 0)
 		rc = err_set(err, RAMET_ENOTSUP,
-			"limits.cpu_ms: this version does not limit the CPU time of a call; set a deadline");
+			"limits.cpu_ms: this version does not limit the CPU time of a call; set a "
+			"deadline");
 	return rc;
 }
 
@@ -288,6 +291,7 @@ static int parse_names(
 	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
 {
 	char fresh[16];
+	uint64_t close = 0;
 	int rc = wire_get_str(map, "app", version->app, sizeof(version->app), err);
 	if (rc == 0 && !app_name_valid(version->app))
 		rc = err_set(err, RAMET_EINVAL,
@@ -307,6 +311,9 @@ static int parse_names(
 			err, RAMET_EINVAL, "fresh: \"%s\" is none of reuse, reset, fresh", fresh);
 	if (rc == 0)
 		rc = wire_get_bool_or(map, "idempotent", false, &version->idempotent, err);
+	if (rc == 0)
+		rc = wire_get_uint_or(map, "close_on_fork", CLIENT_CLOSE_ALL, 0, &close, err);
+	version->close_on_fork = (unsigned)close;
 	return rc;
 }
 

@@ -51,6 +51,7 @@ struct app_version {
 	struct app_limits limits;
 	enum app_fresh fresh;
 	bool idempotent;
+	unsigned close_on_fork; /* CLIENT_CLOSE_* */
 	struct app_function *functions;
 	uint32_t nfunctions;
 	struct app_sample *samples;

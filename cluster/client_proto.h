@@ -32,7 +32,8 @@
  *              ≤ CLIENT_MAX_BUNDLE bytes), python?: str (absolute path of the interpreter ["" : the node's default]),
  *              env?: {str: str} [{}], limits?: {mem?: uint bytes [0: none], pids?: uint [0], cpu_ms?: uint of CPU time a
  *              call [0], deadline_ms?: uint a call [0], output?: uint bytes [CLIENT_MAX_PAYLOAD]},
- *              fresh?: str "reuse|reset|fresh" ["reuse"], idempotent?: bool [false], samples?: [bin] (JSON values the
+ *              fresh?: str "reuse|reset|fresh" ["reuse"], idempotent?: bool [false], close_on_fork?: uint (CLIENT_CLOSE_*:
+ *              descriptors that clones are to lack where the capture would be refused for them) [0], samples?: [bin] (JSON values the
  *              functions are called with before the capture, all of them) [[]], node?: uint (initialise there) [0]}
  *             Initialises the app on one node and captures it. The version is made of all of this but node. A function
  *             that exists already gets the new version for calls that arrive after the answer; calls that run finish.
@@ -128,6 +129,13 @@
 #define CLIENT_MAX_FUNCTIONS 64
 #define CLIENT_MAX_SAMPLES 64
 #define CLIENT_MAX_ENV 256
+/* the same numbers as enum safepoint_close of rfork/safepoint.h */
+#define CLIENT_CLOSE_SOCKETS 1
+#define CLIENT_CLOSE_PIPES 2
+#define CLIENT_CLOSE_FILES 4
+#define CLIENT_CLOSE_DEVICES 8
+#define CLIENT_CLOSE_OTHER 16
+#define CLIENT_CLOSE_ALL 31
 #define CLIENT_MAX_BURST 65536
 #define CLIENT_MAX_ROWS 8192
 #define CLIENT_NAME_MAX 64

@@ -11,6 +11,7 @@
 #include "cluster/seeds_command.h"
 #include "cluster/shadow_check.h"
 #include "rfork/capture.h"
+#include "rfork/safepoint.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -205,6 +206,7 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 	job->request.pidfd = steal_fd(&fds[0]);
 	job->request.ready_fd = steal_fd(&fds[1]);
 	job->host = info.pid;
+	job->request.host = info.pid;
 	job->cold = cold;
 	job->work.run = capture_run;
 	job->work.done = capture_done;
@@ -216,13 +218,19 @@ static int on_captured(struct cold *cold, const struct wire_value *body, int *fd
 
 /* --- the host's messages --- */
 
+_Static_assert(CLIENT_CLOSE_ALL == (int)SAFEPOINT_CLOSE_ALL &&
+		CLIENT_CLOSE_FILES == (int)SAFEPOINT_CLOSE_FILES &&
+		CLIENT_CLOSE_OTHER == (int)SAFEPOINT_CLOSE_OTHER,
+	"hosts are told in the numbers of deployments");
+
 static int ask_capture(struct cold *cold, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	cold->loaded_ns = cold->capture_ns = now_ns();
 	making_progress(cold->seed, "capture", "capturing the initialised process");
-	wire_map(&b, 1);
+	wire_map(&b, 2);
 	wire_kstr(&b, "t", "capture");
+	wire_kuint(&b, "close", cold->seed->app->close_on_fork);
 	int rc = wire_end(&b, err);
 	if (rc == 0)
 		rc = instance_send(cold->inst, &b, err);

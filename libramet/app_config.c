@@ -19,8 +19,8 @@ struct raw_limits {
 
 struct raw {
 	char *name, *app, *lang, *handler, *python, *fresh;
-	char **files;
-	unsigned files_count;
+	char **files, **close_on_fork;
+	unsigned files_count, close_on_fork_count;
 	char **env; /* values, in the order of the keys that the scan found */
 	struct raw_limits *limits;
 	bool idempotent;
@@ -28,6 +28,10 @@ struct raw {
 
 static const cyaml_schema_value_t file_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CLIENT_PATH_MAX),
+};
+
+static const cyaml_schema_value_t word_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 15),
 };
 
 static const cyaml_schema_field_t limits_fields[] = {
@@ -58,6 +62,8 @@ static const cyaml_schema_field_t fixed_fields[] = {
 		&file_schema, 1, APP_CONFIG_MAX_ITEMS),
 	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
 		limits, limits_fields),
+	CYAML_FIELD_SEQUENCE("close_on_fork", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
+		close_on_fork, &word_schema, 1, 16),
 	CYAML_FIELD_BOOL("idempotent", CYAML_FLAG_OPTIONAL, struct raw, idempotent),
 };
 #define FIXED ARRAY_LEN(fixed_fields)
@@ -225,6 +231,23 @@ static int check_words(const char *file, const struct raw *raw, struct ramet_err
 	return rc;
 }
 
+static int take_close(
+	const char *file, const struct raw *raw, unsigned *ret_kinds, struct ramet_err *err)
+{
+	static const char *const words[] = {
+		"sockets", "pipes", "files", "devices", "other", "all", NULL};
+	static const unsigned kinds[] = {CLIENT_CLOSE_SOCKETS, CLIENT_CLOSE_PIPES,
+		CLIENT_CLOSE_FILES, CLIENT_CLOSE_DEVICES, CLIENT_CLOSE_OTHER, CLIENT_CLOSE_ALL};
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < raw->close_on_fork_count; i++) {
+		rc = one_of(file, "close_on_fork", raw->close_on_fork[i], words, err);
+		for (unsigned w = 0; rc == 0 && words[w]; w++)
+			if (strcmp(raw->close_on_fork[i], words[w]) == 0)
+				*ret_kinds |= kinds[w];
+	}
+	return rc;
+}
+
 static int take_env(struct raw *raw, const struct strings *keys, struct app_config *config,
 	struct ramet_err *err)
 {
@@ -249,6 +272,8 @@ static int take(const char *file, struct raw *raw, const struct strings *env_key
 		rc = take_limits(file, raw->limits, &config->limits, err);
 	if (rc == 0)
 		rc = take_env(raw, env_keys, config, err);
+	if (rc == 0)
+		rc = take_close(file, raw, &config->close_on_fork, err);
 	for (unsigned i = 0; rc == 0 && i < raw->files_count; i++)
 		rc = strings_add(&config->files, raw->files[i], err);
 	if (rc < 0)

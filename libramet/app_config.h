@@ -36,6 +36,7 @@ struct app_config {
 	struct strings files;
 	struct strings env; /* "KEY=value" */
 	struct app_limits_config limits;
+	unsigned close_on_fork; /* CLIENT_CLOSE_* (cluster/client_proto.h) */
 	bool idempotent;
 };
 

@@ -222,7 +222,7 @@ static void pack_limits(struct buf *b, const struct app_limits_config *limits)
 		wire_kuint(b, "output", limits->output);
 }
 
-#define DEPLOY_PAIRS 11
+#define DEPLOY_PAIRS 12
 static void pack_deploy(struct buf *b, const void *arg)
 {
 	const struct deployment *d = arg;
@@ -243,6 +243,7 @@ static void pack_deploy(struct buf *b, const void *arg)
 	pack_limits(b, &c->limits);
 	wire_kstr(b, "fresh", c->fresh);
 	wire_kbool(b, "idempotent", c->idempotent);
+	wire_kuint(b, "close_on_fork", c->close_on_fork);
 	wire_key(b, "samples");
 	samples_pack(&d->samples, b);
 	wire_kuint(b, "node", d->node);

@@ -260,6 +260,9 @@ int capture_seed(const struct capture_request *request, struct image **ret_image
 	if (rc < 0 || (rc = await_ready(request, err)) < 0 ||
 		(rc = capture_process_state(pid, request->state, &state, err)) < 0)
 		return rc;
+	if ((request->host > 0 && (rc = capture_process_traced(request->host, err)) < 0) ||
+		(rc = capture_process_traced(pid, err)) < 0)
+		return rc;
 	if (state.missing.pages)
 		return refuse_missing(&state.missing, err);
 

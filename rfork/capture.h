@@ -8,9 +8,11 @@
 #include "rfork/image.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct capture_request {
 	int pidfd; /* of the shadow */
+	pid_t host; /* 0: not known; else it may not be traced: a debugger changes code */
 	int ready_fd;
 	uint64_t state; /* address of struct safepoint_state in the shadow */
 	uint8_t seed_id[SEED_ID_BYTES];

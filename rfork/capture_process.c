@@ -25,6 +25,27 @@ int capture_process_pid(int pidfd, pid_t *ret_pid, struct ramet_err *err)
 	return 0;
 }
 
+int capture_process_traced(pid_t pid, struct ramet_err *err)
+{
+	char path[64], line[128], name[32] = "?";
+	long tracer = 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	auto_fclose FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "TracerPid:", 10) == 0)
+			tracer = strtol(line + 10, NULL, 10);
+	if (tracer <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%ld/comm", tracer);
+	auto_fclose FILE *comm = fopen(path, "re");
+	if (comm && fgets(name, sizeof(name), comm))
+		name[strcspn(name, "\n")] = '\0';
+	return err_set(err, RAMET_EREFUSED,
+		"capture refused: process %ld (%s) traces the host, and what a debugger has set "
+		"would be in every clone",
+		tracer, name);
+}
+
 int capture_process_state(
 	pid_t pid, uint64_t addr, struct safepoint_state *ret_state, struct ramet_err *err)
 {

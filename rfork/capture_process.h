@@ -11,6 +11,8 @@
 
 int capture_process_pid(
 	int pidfd, pid_t *ret_pid, struct ramet_err *err); /* as this process sees it */
+/* capture_process_traced - RAMET_EREFUSED: somebody traces it, and is named */
+int capture_process_traced(pid_t pid, struct ramet_err *err);
 int capture_process_state(
 	pid_t pid, uint64_t addr, struct safepoint_state *ret_state, struct ramet_err *err);
 /* initialises *b (also on failure) with all of the header but the memory */

@@ -1,5 +1,6 @@
 /* ramet.yaml: what is accepted, and what the error says about what is not. */
 #include "base/err.h"
+#include "cluster/client_proto.h"
 #include "libramet/app_config.h"
 #include "tests/lib/suite.h"
 
@@ -19,7 +20,7 @@ static void test_all_keys(void)
 			 "files: [app.py, data/]\npython: /usr/bin/python3\n"
 			 "env:\n  OMP_NUM_THREADS: 1\n  GREETING: \"a=b c\"\n  EMPTY: ''\n"
 			 "limits:\n  mem: 512M\n  deadline: 250\n  output: 1M\n  pids: 64\n"
-			 "fresh: reset\nidempotent: yes\n",
+			 "fresh: reset\nidempotent: yes\nclose_on_fork: [sockets, devices]\n",
 			   &c, &err),
 		&err);
 	CHECK_STR(c.name, "rank");
@@ -29,6 +30,7 @@ static void test_all_keys(void)
 	CHECK_STR(c.python, "/usr/bin/python3");
 	CHECK_STR(c.fresh, "reset");
 	CHECK(c.idempotent);
+	CHECK_INT(c.close_on_fork, CLIENT_CLOSE_SOCKETS | CLIENT_CLOSE_DEVICES);
 	CHECK_INT(c.files.count, 2);
 	CHECK_STR(c.files.v[1], "data/");
 	CHECK_INT(c.env.count, 3);
@@ -72,6 +74,8 @@ static void test_refused(void)
 		{"name: [a]\n", "name"},
 		{"name: ''\n", "name"},
 		{"files: app.py\n", "files"},
+		{"close_on_fork: [sockets, cats]\n",
+			"close_on_fork: \"cats\" is not one of: sockets, pipes, files"},
 		{"idempotent: perhaps\n", "idempotent"},
 		{"lang: cobol\n", "lang: \"cobol\" is not one of: python, native"},
 		{"fresh: always\n", "fresh: \"always\" is not one of: reuse, reset, fresh"},

@@ -140,6 +140,7 @@ static int ask_for_shadow(struct state_world *w, struct ramet_err *err)
 	if (rc == 0)
 		w->fork.request = (struct capture_request){.pidfd = steal_fd(&answer.fds[0]),
 			.ready_fd = steal_fd(&answer.fds[1]),
+			.host = w->host.pid,
 			.state = answer_uint(&answer, "state"),
 			.timeout_ms = TIMEOUT_MS};
 	host_answer_fini(&answer);

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #define MAX_CASES 128
 
@@ -146,6 +148,23 @@ static void test_what_cannot_be_carried_over_is_refused(void)
 				check_refused(c);
 }
 
+static void test_host_that_is_traced_is_refused(void)
+{
+	const struct state_case *const any[2] = {state_find("umask"), NULL};
+	struct state_world w;
+	struct ramet_err err = {0};
+	REQUIRE(state_world_start(&w, STATE_LOCAL, any, NULL));
+	REQUIRE(ptrace(PTRACE_SEIZE, w.host.pid, NULL, NULL) == 0);
+	CHECK_INT(state_world_capture(&w, &err), RAMET_EREFUSED);
+	CHECK(strstr(err.msg, "(test_state) traces the host") != NULL);
+	CHECK_INT(ptrace(PTRACE_INTERRUPT, w.host.pid, NULL, NULL), 0);
+	CHECK_INT(waitpid(w.host.pid, NULL, 0), w.host.pid);
+	CHECK_INT(ptrace(PTRACE_DETACH, w.host.pid, NULL, NULL), 0);
+	CHECK_STR(state_ask(&w, w.host.control, any[0]), "");
+	state_world_close(&w);
+}
+
 SUITE_MAIN("state", TEST(test_local_clones), TEST(test_remote_clones),
 	TEST(test_cases_fail_without_their_cures),
-	TEST(test_what_cannot_be_carried_over_is_refused))
+	TEST(test_what_cannot_be_carried_over_is_refused),
+	TEST(test_host_that_is_traced_is_refused))
