@@ -44,6 +44,7 @@ extern const struct state_case state_openmp[];
 extern const struct state_case state_pipes[];
 extern const struct state_case state_process[];
 extern const struct state_case state_threads[];
+extern const struct state_case state_threads_fds[];
 extern const struct state_case state_threads_kept[];
 extern const struct state_case state_threads_refused[];
 extern const struct state_case state_timers[];
