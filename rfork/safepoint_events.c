@@ -133,7 +133,8 @@ static bool timerfd_read(const struct account_fd *f, struct timer *t)
 	uint64_t clock, ticks, flags;
 	struct timespec left, interval, now;
 	struct itimerspec brought_up_to_date;
-	(void)timerfd_gettime(f->fd, &brought_up_to_date); /* else a timer that repeats is at zero */
+	(void)timerfd_gettime(
+		f->fd, &brought_up_to_date); /* else a timer that repeats is at zero */
 	if (!fds_info_number(f->fd, "clockid:", 10, &clock) ||
 		!fds_info_number(f->fd, "ticks:", 10, &ticks) ||
 		!fds_info_number(f->fd, "settime flags:", 8, &flags) ||

@@ -70,7 +70,7 @@ static void describe_self(struct safepoint_thread *self)
 {
 	void *head = NULL;
 	size_t len = 0;
-	self->tid = (pid_t)sys0(__NR_gettid);
+	self->tid = self->tid_now = (pid_t)sys0(__NR_gettid);
 	sys2(__NR_prctl, PR_GET_TID_ADDRESS, &self->tid_address);
 	if (sys3(__NR_get_robust_list, 0, &head, &len) == 0) {
 		self->robust_list = (uint64_t)(uintptr_t)head;
@@ -332,6 +332,14 @@ int safepoint_threads_park(struct ramet_err *err)
 		return 0;
 	safepoint_threads_release();
 	return safepoint_threads_refuse(&why, rc, err);
+}
+
+pid_t safepoint_threads_id(pid_t parked)
+{
+	for (const struct safepoint_thread *t = safepoint_parked(); t; t = t->next)
+		if (t->tid == parked)
+			return t->tid_now;
+	return 0;
 }
 
 bool safepoint_threads_any(void)

@@ -49,4 +49,8 @@ struct safepoint_shadow;
 int safepoint_threads_make(const struct safepoint_threads_captured *captured,
 	struct safepoint_shadow *ret_shadow, struct ramet_err *err);
 
+/* safepoint_threads_id - the id of one of these threads now, by the one that it had when it was
+ * parked; 0: there is none such. Until the release. */
+pid_t safepoint_threads_id(pid_t parked);
+
 #endif

@@ -18,7 +18,7 @@ struct safepoint_thread {
 	uint64_t tid_address, robust_list, robust_list_len;
 	uint64_t rseq; /* 0: not registered */
 	uint32_t depth; /* of the list from here on */
-	pid_t tid;
+	pid_t tid, tid_now; /* in the host, and in this process */
 	char name[16];
 };
 

@@ -121,12 +121,12 @@ static int refuse(const struct safepoint_thread *t, int error, struct ramet_err 
 static int make_all(pid_t last, struct safepoint_shadow *ret_shadow, struct ramet_err *err)
 {
 	unsigned blanks = MAX_BLANKS;
-	for (const struct safepoint_thread *t = safepoint_parked(); t; t = t->next) {
+	for (struct safepoint_thread *t = safepoint_parked(); t; t = t->next) {
 		skip_ids(t->tid, last, &blanks);
 		long tid = make_thread(t);
 		if (tid < 0)
 			return refuse(t, (int)-tid, err);
-		last = (pid_t)tid;
+		last = t->tid_now = (pid_t)tid;
 		ret_shadow->threads++;
 		ret_shadow->renumbered += last != t->tid;
 	}

@@ -3,6 +3,7 @@
 
 #include "rfork/safepoint_account.h"
 #include "rfork/safepoint_text.h"
+#include "rfork/safepoint_threads.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,12 +23,13 @@
 struct timer {
 	struct timer *next;
 	int id, clock, notify, signal;
-	bool to_thread; /* the thread that is captured */
+	pid_t thread; /* that is told, by its id in the host; 0: the process is */
 	uint64_t value;
 	struct itimerspec set; /* it_value: absolute, or for CPU time what is left */
 };
 
 static struct {
+	pid_t self; /* the thread that is captured, in the host */
 	struct timer *posix;
 	struct itimerval interval[3];
 	uint64_t alarm_ns; /* CLOCK_MONOTONIC at which ITIMER_REAL was due */
@@ -78,10 +80,11 @@ static int take_notify(struct timer *t, const char *text, struct ramet_err *err)
 		return refuse(
 			err, 0, "capture refused: the kernel does not tell of POSIX timer", t->id);
 	t->notify = strcmp(how, "none") == 0 ? SIGEV_NONE : SIGEV_SIGNAL;
-	t->to_thread = strcmp(whom, "tid") == 0;
-	if (t->to_thread && id != gettid())
+	t->thread = strcmp(whom, "tid") == 0 ? id : 0;
+	if (t->thread && t->thread != timers.self && !safepoint_threads_id(t->thread))
 		return refuse(err, 0,
-			"capture refused: another thread is told when a timer expires: POSIX timer",
+			"capture refused: a thread that has ended is told when a timer expires: "
+			"POSIX timer",
 			t->id);
 	return 0;
 }
@@ -151,6 +154,7 @@ static void save_interval(void)
 int timers_save(bool *ret_any, struct ramet_err *err)
 {
 	timers.posix = NULL;
+	timers.self = gettid();
 	save_interval();
 	int rc = save_posix(err);
 	*ret_any = timers.any_interval || timers.posix;
@@ -163,9 +167,10 @@ static int create(const struct timer *t, int *id)
 {
 	struct sigevent event = {.sigev_value.sival_ptr = (void *)(uintptr_t)t->value,
 		.sigev_signo = t->signal,
-		.sigev_notify = t->to_thread ? SIGEV_THREAD_ID : t->notify};
-	if (t->to_thread)
-		event._sigev_un._tid = gettid();
+		.sigev_notify = t->thread ? SIGEV_THREAD_ID : t->notify};
+	if (t->thread)
+		event._sigev_un._tid =
+			t->thread == timers.self ? gettid() : safepoint_threads_id(t->thread);
 	return (int)syscall(SYS_timer_create, t->clock, &event, id);
 }
 

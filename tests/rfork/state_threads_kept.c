@@ -298,6 +298,31 @@ static const char *inherited_check(void)
 	return NULL;
 }
 
+/* The C library has a thread that timers of this kind signal, and which starts others. */
+static struct worker by_timer;
+
+static void on_timer(union sigval value)
+{
+	worker_ready(value.sival_ptr);
+}
+
+static int timer_setup(void)
+{
+	const struct itimerspec each = {{0, 3000000}, {0, 3000000}};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_ptr = &by_timer};
+	timer_t timer;
+	event.sigev_notify_function = on_timer;
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 ||
+		timer_settime(timer, 0, &each, NULL) < 0)
+		return STATE_BROKEN;
+	return worker_await(&by_timer);
+}
+
+static const char *timer_check(void)
+{
+	return worker_advances(&by_timer);
+}
+
 const struct state_case state_threads_kept[] = {
 	{.name = "a thread's alternate stack and mask",
 		.setup = named_setup,
@@ -331,5 +356,10 @@ const struct state_case state_threads_kept[] = {
 		.check_parent = inherited_check,
 		.fault = "threads.lock",
 		.flags = STATE_ALONE | STATE_PIDS | STATE_CLOCKS},
+	{.name = "a thread is told by a timer",
+		.setup = timer_setup,
+		.check_child = timer_check,
+		.check_parent = timer_check,
+		.fault = "threads.make"},
 	{.name = NULL},
 };
