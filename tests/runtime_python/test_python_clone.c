@@ -19,6 +19,8 @@
 static const char *const handlers[] = {"state.py:total", "state.py:numbers", "state.py:openssl",
 	"state.py:frozen", "state.py:write", "state.py:fail", "state.py:spin", "state.py:threads",
 	"state.py:keep", NULL};
+static const char *const events_handlers[] = {
+	"events.py:asynchronous", "events.py:locked", "events.py:lines", NULL};
 static const char *const numpy_handlers[] = {"with_numpy.py:trace", "with_numpy.py:array",
 	"with_numpy.py:bytes_of", "with_numpy.py:numpy_numbers", "with_numpy.py:other_generator",
 	NULL};
@@ -65,6 +67,20 @@ static void test_garbage_collection_and_threads_work_in_clones(void)
 	REQUIRE(python_seed_open(&s, handlers));
 	check_in_clone(&s, "frozen", "[true, true, true]");
 	check_in_clone(&s, "threads", "[0, 1, 2, 3]");
+	python_seed_close(&s);
+}
+
+static void test_event_loops_and_locks_work_in_clones(void)
+{
+	struct python_seed s;
+	REQUIRE(python_seed_open(&s, events_handlers));
+	for (int i = 0; i < 2; i++) {
+		check_in_clone(&s, "asynchronous", "[\"on time\", true, 7]");
+		check_in_clone(&s, "locked", "[true, true]");
+		check_in_clone(&s, "lines", "\"import asyncio\"");
+	}
+	CHECK_STR(ask(s.host.control, "locked", ""), "[true, true]");
+	CHECK_STR(ask(s.host.control, "lines", ""), "\"import asyncio\"");
 	python_seed_close(&s);
 }
 
@@ -273,8 +289,8 @@ static void test_capture_needs_the_preloaded_library(void)
 
 SUITE_MAIN("python_clone", TEST(test_clones_have_what_was_initialised),
 	TEST(test_garbage_collection_and_threads_work_in_clones),
-	TEST(test_output_of_clones_is_their_own), TEST(test_errors_and_deadlines_in_clones),
-	TEST(test_random_numbers_differ_between_clones),
+	TEST(test_event_loops_and_locks_work_in_clones), TEST(test_output_of_clones_is_their_own),
+	TEST(test_errors_and_deadlines_in_clones), TEST(test_random_numbers_differ_between_clones),
 	TEST(test_openssl_differs_where_process_ids_do_not), TEST(test_numpy_in_clones),
 	TEST(test_numpy_with_another_generator), TEST(test_connected_socket_is_refused_by_name),
 	TEST(test_capture_needs_the_preloaded_library))
