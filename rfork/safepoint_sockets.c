@@ -73,7 +73,7 @@ static uint32_t peer_of(const char *bytes, size_t len)
 
 static uint32_t ask_peer(uint64_t ino)
 {
-	_Alignas(struct nlmsghdr) char answer[1024];
+	_Alignas(struct nlmsghdr) char answer[1024] = {0};
 	const struct question q = {
 		.header = {.nlmsg_len = sizeof(q),
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
