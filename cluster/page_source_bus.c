@@ -112,7 +112,7 @@ static void on_pages(void *user, const struct wire_value *body, const struct ram
 	int rc = error ? error->code : wire_get_bin(body, "data", &data, &len, NULL);
 	if (rc == 0 && len != request->count * RFORK_PAGE)
 		rc = RAMET_EPROTO;
-	if (rc == 0 && !request->detached)
+	if (rc == 0 && len > 0 && !request->detached)
 		memcpy(request->dst, data, len);
 	request_back(request, rc);
 }

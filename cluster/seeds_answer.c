@@ -77,7 +77,7 @@ int seed_find_for_peer(struct seeds *seeds, const struct wire_value *body, struc
 	struct ramet_err *err)
 {
 	char version[VERSION_HEX + 1];
-	struct seed_key key;
+	struct seed_key key = {0};
 	uint64_t uid = 0;
 	uint32_t node = seeds->node->config.node;
 	int rc = wire_get_str(body, "version", version, sizeof(version), err);

@@ -74,16 +74,16 @@ struct seed {
 	struct seed_made made; /* how it was made, for those who ask later */
 
 	struct segment *segment;
+	struct list suppliers, asks; /* seeds_sources.c */
+	uint64_t looks_ns;
+	unsigned found, looks;
+	bool starved; /* the pager has asked for another source */
 	struct list packs; /* the last is current; older ones stay for peers that know them */
 	struct working_set *set;
 	struct pager_seed *pager;
 	bool exposed; /* peers can read the segment */
 	bool set_packed; /* the last pack holds just the pages of the working set */
 	bool draining, source_lost;
-	struct list suppliers, asks; /* seeds_sources.c */
-	bool starved; /* the pager has asked for another source */
-	unsigned found, looks;
-	uint64_t looks_ns;
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
 	struct loop_timer retire_timer, drain_timer;
 

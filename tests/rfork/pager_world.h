@@ -21,15 +21,15 @@ struct script_source {
 	atomic_int fail; /* a RAMET_E… that every read ends with; 0: the bytes */
 	atomic_int refuse; /* the same, from read() itself */
 	atomic_uint wrong; /* a page, plus 1, whose bytes it gets wrong */
-	atomic_bool hold; /* reads wait for script_release() */
-	atomic_bool destroyed;
 	atomic_uint reads, inflight, max_inflight;
 	atomic_uint npages; /* entries of pages */
 	uint32_t pages[SCRIPT_LOG]; /* asked for, in order */
+	atomic_bool hold; /* reads wait for script_release() */
+	atomic_bool destroyed;
+	bool posted; /* the pager's thread */
 
 	/* the pager's thread */
 	struct list waiting;
-	bool posted;
 	struct loop_task done_task, release_task;
 };
 
