@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/random.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -24,6 +26,7 @@
 
 #define SESSIONS_MAX 64
 #define CLIENTS_MAX 64
+#define SEED_MAX 128
 #define READS_AT_EXIT 32 /* more than what a pipe holds; others may go on writing to it */
 
 /* a command of this guest; pid 0: unused */
@@ -274,13 +277,33 @@ static void turn(struct agent *agent)
 		client_accept(agent);
 }
 
+/* guests that start from the same saved state would draw the same random numbers */
+static void seed_random(const char *seed)
+{
+	union {
+		struct rand_pool_info info;
+		char space[sizeof(struct rand_pool_info) + SEED_MAX];
+	} pool;
+	size_t len = strnlen(seed, SEED_MAX);
+	pool.info.entropy_count = (int)len * 4; /* hexadecimal */
+	pool.info.buf_size = (int)len;
+	memcpy(pool.info.buf, seed, len);
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool.info) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
+		die("agent: /dev/urandom");
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = strrchr(argv[0], '/');
 	if (strcmp(name ? name + 1 : argv[0], "on") == 0)
 		return on_main(argc, argv);
 	static struct agent agent;
-	agent.port = argc > 1 ? atoi(argv[1]) : -1;
+	if (argc != 3)
+		return 2;
+	agent.port = atoi(argv[1]);
+	seed_random(argv[2]);
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		agent.clients[i].fd = -1;
 	fcntl(agent.port, F_SETFD, FD_CLOEXEC);

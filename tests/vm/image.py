@@ -1,6 +1,7 @@
 """What guests boot: Debian's kernel for this release, fetched by apt and never installed, and an initramfs of busybox,
 the modules that RDMA over Ethernet and 9p need, and the agent. Kept in build/vm, and made anew when what it is made of
 changes."""
+import contextlib
 import fcntl
 import hashlib
 import lzma
@@ -97,34 +98,51 @@ def _initramfs(root, to):
 
 
 def _fingerprint(package):
-    sources = [HERE / name for name in ["init", "image.py", "frame.h", *AGENT]] + [pathlib.Path(BUSYBOX)]
+    sources = [HERE / name for name in ["init", "guests.py", "image.py", "frame.h", *AGENT]] + [pathlib.Path(BUSYBOX)]
     digest = hashlib.sha256(package.encode())
     for path in sources:
         digest.update(path.read_bytes())
+    qemu = os.stat(shutil.which("qemu-system-x86_64"))  # another version may not read the guests' saved state
+    digest.update(f"{qemu.st_size} {qemu.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
 
 
-def image(directory):
-    """(kernel, initramfs), made below a directory if they are not there. Lacking: what is missing."""
-    for program in ["qemu-system-x86_64", "busybox", "cpio", "cc", "apt-get"]:
-        if not shutil.which(program):
-            raise Lacking(f"guests need the program {program} (scripts/install-packages check)")
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        have = sorted(directory.glob("linux-image-*/vmlinux"), key=os.path.getmtime)
-        if not have:
-            package = _package()
-            root = directory / package
-            shutil.rmtree(root, ignore_errors=True)
-            _unpack(package, root)
-            (root / "vmlinux.new").write_bytes(_vmlinux(next(root.glob("boot/vmlinuz-*"))))
-            os.rename(root / "vmlinux.new", root / "vmlinux")
-            have = [root / "vmlinux"]
-        kernel = have[-1]
-        initramfs = kernel.parent / f"initramfs-{_fingerprint(kernel.parent.name)}"
-        if not initramfs.exists():
-            for old in kernel.parent.glob("initramfs-*"):
-                old.unlink()
-            _initramfs(kernel.parent, initramfs)
-        return kernel, initramfs
+class Image:
+    """kernel, initramfs: their paths, made below a directory if they are not there. Lacking: what is missing."""
+
+    def __init__(self, directory):
+        for program in ["qemu-system-x86_64", "busybox", "cpio", "cc", "apt-get"]:
+            if not shutil.which(program):
+                raise Lacking(f"guests need the program {program} (scripts/install-packages check)")
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        with self.locked():
+            self.kernel = self._kernel()
+            self.initramfs = self.kernel.parent / f"initramfs-{_fingerprint(self.kernel.parent.name)}"
+            if not self.initramfs.exists():
+                for old in [*self.kernel.parent.glob("initramfs-*"), *self.kernel.parent.glob("snapshot-*")]:
+                    old.unlink()
+                _initramfs(self.kernel.parent, self.initramfs)
+
+    @contextlib.contextmanager
+    def locked(self):
+        """One at a time makes what is missing."""
+        with open(self.directory / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def snapshot(self, mem, smp):
+        """Where the state of a booted guest of this size is kept."""
+        return self.kernel.parent / f"snapshot-{mem}-{smp}"
+
+    def _kernel(self):
+        have = sorted(self.directory.glob("linux-image-*/vmlinux"), key=os.path.getmtime)
+        if have:
+            return have[-1]
+        package = _package()
+        root = self.directory / package
+        shutil.rmtree(root, ignore_errors=True)
+        _unpack(package, root)
+        (root / "vmlinux.new").write_bytes(_vmlinux(next(root.glob("boot/vmlinuz-*"))))
+        os.rename(root / "vmlinux.new", root / "vmlinux")
+        return root / "vmlinux"

@@ -18,8 +18,14 @@ def run(*arguments):
 
 def guests_of(pid):
     """QEMU processes below one."""
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if "qemu" in pathlib.Path(f"/proc/{child}/comm").read_text()]
+    found = []
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            if b"qemu" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
+                found.append(int(child))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
 
 
 class Run(unittest.TestCase):
@@ -45,11 +51,12 @@ class Run(unittest.TestCase):
             {ON} 2 sleep 1000 & child=$!
             until {ON} 2 pidof sleep >/dev/null; do :; done
             kill $child; wait $child; echo $?
+            (for n in 1 2 3; do {ON} $n cat /proc/sys/kernel/random/uuid; done) | sort -u | wc -l
             {ON} 2 pidof sleep; echo $?
             {ON} 3 sleep 1000 & child=$!
             {ON} --kill 3; wait $child; echo $?
             {ON} 3 true; echo $?""")
-        self.assertEqual(done.stdout.split("\n"), ["2 of 3 1", "9", "1", "143", "1", "125", "125", ""], done)
+        self.assertEqual(done.stdout.split("\n"), ["2 of 3 1", "9", "1", "143", "3", "1", "125", "125", ""], done)
         self.assertIn("there\n", done.stderr)
         self.assertEqual(done.returncode, 0)
 
@@ -70,16 +77,18 @@ class Run(unittest.TestCase):
 
     def test_killed(self):
         for how in (signal.SIGKILL, signal.SIGTERM):
-            with subprocess.Popen([RUN, "-n", "2", "sleep", "1000"]) as process:
-                end = time.monotonic() + 60
-                while len(found := guests_of(process.pid)) < 2:
-                    self.assertLess(time.monotonic(), end)
-                    self.assertIsNone(process.poll())
-                fds = [os.pidfd_open(pid) for pid in found]
-                process.send_signal(how)
-                for fd in fds:
-                    self.assertTrue(select.select([fd], [], [], 20)[0], "a guest is left")
-                    os.close(fd)
+            process = subprocess.Popen([RUN, "-n", "2", "sleep", "1000"])
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            end = time.monotonic() + 60
+            while len(found := guests_of(process.pid)) < 2:
+                self.assertLess(time.monotonic(), end)
+                self.assertIsNone(process.poll())
+            fds = [os.pidfd_open(pid) for pid in found]
+            process.send_signal(how)
+            for fd in fds:
+                self.assertTrue(select.select([fd], [], [], 20)[0], "a guest is left")
+                os.close(fd)
 
 
 if __name__ == "__main__":
