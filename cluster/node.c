@@ -209,6 +209,7 @@ static int create_store(struct node *node, struct ramet_err *err)
 		.workers = node->workers,
 		.find = find_file,
 		.user = node,
+		.max_bytes = node->config.store_bytes,
 	};
 	int rc = bundles_create(&bundles, &node->bundles, err);
 	if (rc == 0)

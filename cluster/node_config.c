@@ -19,6 +19,7 @@
 #define DEFAULT_INSTANCES 1024
 #define DEFAULT_QUEUE 65536
 #define DEFAULT_IDLE_MS 60000
+#define DEFAULT_STORE "16G"
 #define CAPACITY_MAX 8192
 #define INSTANCES_MAX 16384
 #define POOL_MAX 1024
@@ -34,7 +35,7 @@ struct raw_pools {
 
 struct raw_limits {
 	uint32_t capacity, instances, queue;
-	char *idle, *deadline;
+	char *idle, *deadline, *store;
 };
 
 /* the file as it is written; what it leaves out is NULL or 0 */
@@ -76,6 +77,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 	OPTIONAL_UINT(struct raw_limits, queue),
 	OPTIONAL_TEXT(struct raw_limits, idle),
 	OPTIONAL_TEXT(struct raw_limits, deadline),
+	OPTIONAL_TEXT(struct raw_limits, store),
 	CYAML_FIELD_END,
 };
 
@@ -303,6 +305,9 @@ static int check_limits(
 	if (rc == 0)
 		rc = duration(
 			reading, "limits.deadline", raw->limits.deadline, 0, &config->deadline_ms);
+	const char *store = raw->limits.store ? raw->limits.store : DEFAULT_STORE;
+	if (rc == 0 && parse_bytes(store, &config->store_bytes) < 0)
+		rc = bad(reading, "limits.store", "\"%s\" is no size, such as 16G", store);
 	return rc;
 }
 

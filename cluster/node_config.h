@@ -42,6 +42,7 @@ struct node_config {
 	uint32_t max_queue; /* calls that wait */
 	uint64_t idle_ms; /* an instance without a call ends after so long */
 	uint64_t deadline_ms; /* of calls that name none; 0: none */
+	uint64_t store_bytes; /* of files fetched from peers; 0: no limit */
 	uint32_t npeers;
 	struct node_peer peers[NODE_MAX_PEERS];
 };
