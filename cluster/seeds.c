@@ -9,6 +9,7 @@
 #include "cluster/file_transfer.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
+#include "cluster/view_tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,6 +422,7 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 	seeds->eager = node->self.eager || !caps->userfaultfd;
 	seeds->timens = caps->timens;
 	seeds->record = caps->uffd_wp;
+	view_tree_clean(node->config.dir);
 	int rc = read_boot_id(seeds->boot_id, sizeof(seeds->boot_id), err);
 	if (rc == 0)
 		rc = start_pager(seeds, err);

@@ -12,6 +12,7 @@
 #include "cluster/file_transfer.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
+#include "cluster/view_tree.h"
 #include "runtime/files/files_proto.h"
 
 #include <errno.h>
@@ -45,7 +46,9 @@ struct seed_view {
 	uint64_t id;
 	bool ready; /* templates can be built */
 	uint64_t request; /* to ramet-spawn */
-	struct frame_conn *control;
+	struct frame_conn *control; /* NULL: without FUSE; then */
+	struct view_tree *tree; /* all is put here once it has come */
+	struct loop_timer later;
 	struct list files;
 	unsigned nbackground, nasked;
 	uint32_t *order; /* entries to fetch in the background */
@@ -95,6 +98,7 @@ static void tell_failed(struct seed_view *view, uint32_t entry, const char *why)
 }
 
 static void fetch_more(struct seed_view *view);
+static void plant(struct loop_timer *timer);
 
 static void file_free(struct view_file *file)
 {
@@ -230,8 +234,12 @@ static void fetch_more(struct seed_view *view)
 			view->nfailed++;
 	}
 	hash_more(view);
-	if (view->norder && view->next == view->norder && list_empty(&view->files))
+	if (view->norder && view->next == view->norder && list_empty(&view->files)) {
 		told_complete(view);
+		if (!view->control) /* later, since it may end the view */
+			(void)loop_timer_set(
+				view->seed->seeds->node->loop, &view->later, now_ns(), plant);
+	}
 }
 
 /* --- opens --- */
@@ -308,6 +316,7 @@ void seed_view_destroy(struct seed_view *view)
 	if (!view)
 		return;
 	struct spawn_client *spawn = view->seed->seeds->node->spawn;
+	loop_timer_cancel(&view->later);
 	seed_hashes_forget(view->want);
 	list_for_each_safe (file, &view->files, struct view_file, link) {
 		seed_hashes_forget(file->want);
@@ -319,6 +328,7 @@ void seed_view_destroy(struct seed_view *view)
 	else if (spawn && view->ready)
 		spawn_unview(spawn, view->id);
 	frame_conn_close(view->control);
+	view_tree_drop(view->tree);
 	free(view->order);
 	free(view);
 }
@@ -362,6 +372,41 @@ static void on_viewed(void *user, struct spawn_result *result)
 	templates_go(seed);
 }
 
+static int ask_spawn(struct seed_view *view, struct spawn_view *request, struct ramet_err *err)
+{
+	const struct seed *seed = view->seed;
+	char tenant[16];
+	snprintf(tenant, sizeof(tenant), "%u", (unsigned)seed->app->uid);
+	request->view = view->id;
+	request->tenant =
+		(struct spawn_tenant){.uid = seed->app->uid, .gid = seed->app->gid, .name = tenant};
+	return spawn_view(seed->seeds->node->spawn, request, on_viewed, view, &view->request, err);
+}
+
+static void on_tree(void *user, int dir_fd, const struct ramet_err *error)
+{
+	struct seed_view *view = user;
+	struct ramet_err err = {0};
+	struct spawn_view request = {.control_fd = -1, .manifest_fd = -1, .dir_fd = dir_fd};
+	if (error || ask_spawn(view, &request, &err) < 0)
+		seed_view_lost(view->seed, error ? error : &err);
+}
+
+/* Without FUSE: all has come, or cannot be had. */
+static void plant(struct loop_timer *timer)
+{
+	struct seed_view *view = container_of(timer, struct seed_view, later);
+	struct ramet_err err = {0};
+	if (view->nfailed > 0)
+		err_set(&err, RAMET_EIO,
+			"%u files could not be fetched, and without /dev/fuse all must be here",
+			view->nfailed);
+	if (err.code == 0)
+		(void)view_tree_begin(view->seed, view->id, on_tree, view, &view->tree, &err);
+	if (err.code < 0)
+		seed_view_lost(view->seed, &err);
+}
+
 static int make_memfd(const struct seed *seed, int *ret_fd, struct ramet_err *err)
 {
 	auto_close int fd = memfd_create("ramet-manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -380,7 +425,6 @@ static int start(struct seed_view *view, struct ramet_err *err)
 {
 	struct seed *seed = view->seed;
 	struct node *node = seed->seeds->node;
-	char tenant[16];
 	int ends[2];
 	auto_close int manifest = -1;
 	int rc = make_memfd(seed, &manifest, err);
@@ -390,20 +434,13 @@ static int start(struct seed_view *view, struct ramet_err *err)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	auto_close int ours = ends[0];
 	auto_close int theirs = ends[1];
-	snprintf(tenant, sizeof(tenant), "%u", (unsigned)seed->app->uid);
-	const struct spawn_view request = {
-		.view = view->id,
-		.tenant = {.uid = seed->app->uid, .gid = seed->app->gid, .name = tenant},
-		.control_fd = theirs,
-		.manifest_fd = manifest,
-		.dir_fd = -1,
-	};
+	struct spawn_view request = {.control_fd = theirs, .manifest_fd = manifest, .dir_fd = -1};
 	rc = frame_conn_create(node->loop, ours, FILES_MAX_FRAME, FILES_MAX_QUEUE, &handler, view,
 		&view->control, err);
 	if (rc < 0)
 		return rc;
 	(void)steal_fd(&ours);
-	return spawn_view(node->spawn, &request, on_viewed, view, &view->request, err);
+	return ask_spawn(view, &request, err);
 }
 
 int seed_view_begin(struct seed *seed, struct ramet_err *err)
@@ -416,14 +453,17 @@ int seed_view_begin(struct seed *seed, struct ramet_err *err)
 	view->begun_ns = now_ns();
 	list_init(&view->files);
 	int rc = make_order(view, err);
-	if (rc == 0)
+	if (rc == 0 && spawn_client_caps(seed->seeds->node->spawn)->fuse)
 		rc = start(view, err);
 	if (rc < 0) {
 		seed_view_destroy(view);
 		return rc;
 	}
 	seed->view = view;
-	fetch_more(view);
+	if (view->norder > 0)
+		fetch_more(view);
+	else if (!view->control)
+		(void)loop_timer_set(seed->seeds->node->loop, &view->later, now_ns(), plant);
 	return 0;
 }
 

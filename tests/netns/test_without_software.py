@@ -118,13 +118,13 @@ class Tenant(cluster.Cli):
 class Bare(cluster.Case):
     """Node 2 has no software."""
 
-    def start(self, environment="", rate=None, **options):
-        """A cluster of two; environment: variables of node 1's daemon; rate: of the link to node 2."""
+    def start(self, environment="", there="", rate=None, **options):
+        """A cluster of two; environment: variables of node 1's daemon, and there of node 2's; rate: of the link to node 2."""
         self.fuse = file_systems()
         self.cluster = cluster.Cluster(2, **options)
         wrapper = self.cluster.scratch.write("rametd", f'''#!/bin/sh
 if grep -q "^node: 2$" "$2"; then
-	exec /usr/bin/python3 -B "{SOURCE}/tests/netns/bare_node.py" "{BIN.parent}" "{BIN}/rametd" "$@"
+	{there} exec /usr/bin/python3 -B "{SOURCE}/tests/netns/bare_node.py" "{BIN.parent}" "{BIN}/rametd" "$@"
 fi
 {environment} exec "{BIN}/rametd" "$@"
 ''')
@@ -193,6 +193,26 @@ fi
         call = self.cluster.invoke("late", node=2, code=cluster.REFUSED)
         self.assertIn("SHA-256", call["error"]["message"])
         self.assertEqual({name for names in self.stored(2).values() for name in names}, set())
+
+    def test_without_fuse_all_of_it_is_fetched_first(self):
+        self.start(there="RAMET_FAULT=view.fuse")
+        app = self.cluster.scratch.write("few.py", """
+import sys
+sys.path[:] = [path for path in sys.path if "dist-packages" not in path]  # fewer files
+def handler(event, context):
+    import wave
+    return [open("/etc/mime.types").readline(), len(sys.path), wave.__name__]
+""")
+        self.cluster.deploy(app, "--name", "few")
+        expected = self.cluster.invoke("few", node=1)["output"]
+        call = self.cluster.invoke("few", node=2)
+        self.assertEqual((call["start"], call["output"]), ("remote-fork", expected))
+        self.assertFalse(self.has(2, "/etc/mime.types"))
+        self.assertIn("view.complete", self.log(2))
+        trees = self.cluster.directory / "node2" / "store" / "trees"
+        self.assertEqual(len(list(trees.iterdir())), 1)
+        doctor = [row for row in self.cluster.run("doctor", "--json", code=None).json() if row["name"] == "software"]
+        self.assertEqual({row["node"]: row["state"] for row in doctor}, {1: "ok", 2: "warn"})
 
     def test_the_origin_dies_in_the_middle(self):
         big = max(pathlib.Path("/usr/lib/python3.11").rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
