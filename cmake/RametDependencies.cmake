@@ -28,7 +28,7 @@ ramet_optional(SECCOMP libseccomp "system-call filters of instances")
 ramet_optional(CUNIT cunit "tests")
 ramet_optional(PYTHON3 python3 "the Python engine")
 ramet_optional(FUSE3 fuse3 "files of a seed that come when they are opened, on nodes that lack them")
-ramet_optional(IBVERBS libibverbs "RDMA devices in ramet doctor")
+ramet_optional(VERBS "libibverbs;librdmacm" "transport over RDMA devices, and their state in ramet doctor")
 
 function(ramet_report)
 	message(STATUS "Ramet ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}${RAMET_SANITIZE}) with:${RAMET_REPORT}")

@@ -51,8 +51,9 @@ struct transport_ops {
 
 	/*
 	 * flush - hand what was posted to the device. Called at the end of every turn of the loop,
-	 * before it sleeps, and from transport_poll(). A provider whose completions come by events
-	 * arms them here, then polls once more: what it finds goes to transport_complete().
+	 * before it sleeps, and from transport_poll(), never from within a handler: it may call
+	 * those marked H. A provider whose completions come by events arms them here, then polls
+	 * once more.
 	 */
 	void (*flush)(struct transport *t);
 
@@ -124,11 +125,15 @@ struct transport_ops {
 	 * still be in flight.
 	 */
 	void (*segment_remove)(struct transport_segment *segment);
+
+	/* segment_release - nobody touches it any more: undo segment_add. NULL: nothing to undo. */
+	void (*segment_release)(struct transport_segment *segment);
 };
 
 /* the providers that were built in; transport.c searches this table */
 extern const struct transport_ops transport_mem;
 extern const struct transport_ops transport_tcp;
+extern const struct transport_ops transport_verbs; /* where libibverbs and librdmacm were found */
 
 struct transport {
 	const struct transport_ops *ops;
@@ -163,6 +168,7 @@ struct transport_segment {
 	size_t len;
 	unsigned flags;
 	uint64_t id, key; /* provider's */
+	void *provider; /* provider's */
 	unsigned users; /* operations of ours in flight on it */
 	bool removed, unreachable;
 	void (*on_drained)(void *user);

@@ -104,6 +104,8 @@ void transport_segments_tell_drained(struct transport *t)
 	while ((first = list_pop(&t->drained)) != NULL) {
 		struct transport_segment *segment =
 			list_entry(first, struct transport_segment, link);
+		if (t->ops->segment_release)
+			t->ops->segment_release(segment);
 		if (segment->on_drained)
 			segment->on_drained(segment->user);
 		transport_domain_destroy(segment->domain);

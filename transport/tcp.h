@@ -1,14 +1,13 @@
 /* What the files of the `tcp` provider share: tcp.c (ops), tcp_listen.c (strangers), tcp_conn.c (a
- * connection's life), tcp_tx.c, tcp_rx.c (frames out and in), tcp_sock.c (addresses and sockets).
+ * connection's life), tcp_tx.c, tcp_rx.c (frames out and in), tcp_sock.c (socket options).
  */
 #ifndef TRANSPORT_TCP_H
 #define TRANSPORT_TCP_H
 
 #include "base/log.h"
+#include "transport/greeting.h"
 #include "transport/provider.h"
 #include "transport/tcp_wire.h"
-
-#include <sys/socket.h>
 
 #define TCP_RX_BUFFER (64u << 10)
 #define TCP_EVENT_BUDGET (1u << 20) /* bytes a connection may move before others get their turn */
@@ -94,7 +93,7 @@ struct tcp_conn {
 	uint32_t events; /* watched */
 	struct list dirty;
 	uint64_t timeout_ns, since_ns, rx_ns, tx_ns; /* since: began to connect, or to close */
-	unsigned char greeting[TCP_HELLO_SIZE]; /* our hello, then the peer's welcome */
+	unsigned char greeting[GREETING_HELLO_SIZE]; /* our hello, then the peer's welcome */
 	uint32_t greeting_len;
 	struct tcp_tx tx;
 	struct tcp_rx rx;
@@ -111,10 +110,6 @@ static inline struct tcp_conn *tcp_conn(struct transport_conn *conn)
 }
 
 /* tcp_sock.c */
-int tcp_addr_parse(
-	const char *addr, struct sockaddr_storage *ret, socklen_t *ret_len, struct ramet_err *err);
-void tcp_addr_format(
-	const struct sockaddr_storage *sa, socklen_t len, char dst[TRANSPORT_ADDR_MAX]);
 int tcp_sock_tune(int fd,
 	unsigned timeout_ms); /* no delay, no patience with a dead peer; 0 or -1 with errno */
 

@@ -1,10 +1,12 @@
 /* A `tcp` connection's life: connecting and the greeting, frames, heartbeats, close and death. */
 #include "base/clock.h"
+#include "transport/addr.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define HEARTBEATS_PER_TIMEOUT 8
 
@@ -81,7 +83,7 @@ static int sock_connect(const char *addr, int *ret_fd, int *ret_errno, struct ra
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
-	int rc = tcp_addr_parse(addr, &sa, &len, err);
+	int rc = addr_parse(addr, &sa, &len, err);
 	if (rc < 0)
 		return rc;
 	auto_close int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -97,7 +99,7 @@ int tcp_connect(struct transport_domain *domain, const char *addr, const void *t
 	size_t token_len, struct transport_conn **ret_conn, struct ramet_err *err)
 {
 	struct transport *t = domain->transport;
-	struct tcp_hello hello = {
+	struct greeting_hello hello = {
 		.depth = t->options.queue_depth,
 		.timeout_ms = t->options.peer_timeout_ms,
 		.token_len = (uint32_t)token_len,
@@ -115,7 +117,7 @@ int tcp_connect(struct transport_domain *domain, const char *addr, const void *t
 		tcp_conn_free(&conn->base);
 		return rc;
 	}
-	tcp_hello_encode(&hello, conn->greeting);
+	greeting_hello_encode(&hello, conn->greeting);
 	if (conn->connect_errno)
 		list_append(&tcp_transport(t)->dirty, &conn->dirty);
 	*ret_conn = &conn->base;
@@ -131,8 +133,8 @@ static void conn_greet(struct tcp_conn *conn)
 		getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (!error &&
 		(tcp_sock_tune(conn->fd, conn->base.transport->options.peer_timeout_ms) < 0 ||
-			send(conn->fd, conn->greeting, TCP_HELLO_SIZE, MSG_NOSIGNAL) !=
-				TCP_HELLO_SIZE))
+			send(conn->fd, conn->greeting, GREETING_HELLO_SIZE, MSG_NOSIGNAL) !=
+				GREETING_HELLO_SIZE))
 		error = errno;
 	if (error)
 		tcp_conn_fail(conn, RAMET_EPEER, "connect: %s", strerrordesc_np(error));
@@ -146,8 +148,8 @@ static void conn_greet(struct tcp_conn *conn)
 static void conn_welcomed(struct tcp_conn *conn)
 {
 	struct transport *t = conn->base.transport;
-	struct tcp_welcome welcome;
-	int rc = tcp_welcome_parse(conn->greeting, &welcome);
+	struct greeting_welcome welcome;
+	int rc = greeting_welcome_parse(conn->greeting, &welcome);
 	if (rc == 0)
 		rc = welcome.status;
 	if (rc == 0)
@@ -157,7 +159,7 @@ static void conn_welcomed(struct tcp_conn *conn)
 		tcp_conn_fail(conn, rc, "the peer refused our token");
 	else if (rc == RAMET_EVERSION)
 		tcp_conn_fail(
-			conn, rc, "the peer speaks another version than %u", TCP_WIRE_VERSION);
+			conn, rc, "the peer speaks another version than %u", GREETING_VERSION);
 	else if (rc < 0)
 		tcp_conn_fail(conn, rc, "handshake: %s", err_text(rc));
 }
@@ -165,7 +167,7 @@ static void conn_welcomed(struct tcp_conn *conn)
 static void conn_receive_welcome(struct tcp_conn *conn)
 {
 	ssize_t n = recv(conn->fd, conn->greeting + conn->greeting_len,
-		TCP_WELCOME_SIZE - conn->greeting_len, 0);
+		GREETING_WELCOME_SIZE - conn->greeting_len, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -174,7 +176,7 @@ static void conn_receive_welcome(struct tcp_conn *conn)
 		return;
 	}
 	conn->greeting_len += (uint32_t)n;
-	if (conn->greeting_len == TCP_WELCOME_SIZE)
+	if (conn->greeting_len == GREETING_WELCOME_SIZE)
 		conn_welcomed(conn);
 }
 

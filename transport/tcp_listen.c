@@ -3,11 +3,13 @@
  * in the log. */
 #include "base/clock.h"
 #include "base/fault.h"
+#include "transport/addr.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define ACCEPTS_PER_EVENT 16
@@ -22,7 +24,7 @@ struct tcp_guest {
 	struct loop_watch watch;
 	uint64_t since_ns;
 	uint32_t got;
-	unsigned char hello[TCP_HELLO_SIZE];
+	unsigned char hello[GREETING_HELLO_SIZE];
 	char peer[TRANSPORT_ADDR_MAX];
 };
 
@@ -46,19 +48,19 @@ static void guest_drop(struct tcp_guest *guest, const char *why)
 static int guest_reply(const struct tcp_guest *guest, int status)
 {
 	const struct transport_options *options = &guest->listener->transport->base.options;
-	const struct tcp_welcome welcome = {
+	const struct greeting_welcome welcome = {
 		.status = status,
 		.depth = status == 0 ? options->queue_depth : 0,
 		.timeout_ms = status == 0 ? options->peer_timeout_ms : 0,
 	};
-	unsigned char bytes[TCP_WELCOME_SIZE];
-	tcp_welcome_encode(&welcome, bytes);
+	unsigned char bytes[GREETING_WELCOME_SIZE];
+	greeting_welcome_encode(&welcome, bytes);
 	ssize_t n = send(guest->fd, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
 	return n == sizeof(bytes) ? 0 : -1; /* the first bytes on a fresh socket: they fit */
 }
 
 /* a welcome guest becomes a connection; H */
-static void guest_admit(struct tcp_guest *guest, const struct tcp_hello *hello,
+static void guest_admit(struct tcp_guest *guest, const struct greeting_hello *hello,
 	const struct transport_accept *accept)
 {
 	struct transport *t = &guest->listener->transport->base;
@@ -86,8 +88,8 @@ static void guest_admit(struct tcp_guest *guest, const struct tcp_hello *hello,
 /* the whole hello is there; H */
 static void guest_decide(struct tcp_guest *guest)
 {
-	struct tcp_hello hello;
-	if (tcp_hello_parse(guest->hello, &hello) < 0) {
+	struct greeting_hello hello;
+	if (greeting_hello_parse(guest->hello, &hello) < 0) {
 		guest_drop(guest, "a malformed hello");
 		return;
 	}
@@ -114,7 +116,7 @@ static void guest_on_event(struct loop_watch *watch, uint32_t events)
 		return;
 	}
 	guest->got += (uint32_t)n;
-	int rc = tcp_hello_glance(guest->hello, guest->got);
+	int rc = greeting_hello_glance(guest->hello, guest->got);
 	if (rc == RAMET_EVERSION) {
 		guest_reply(guest, RAMET_EVERSION);
 		guest_drop(guest, "it speaks another version");
@@ -142,7 +144,7 @@ static void listener_admit(
 	guest->listener = listener;
 	guest->fd = fd;
 	guest->since_ns = now_ns();
-	tcp_addr_format(sa, len, guest->peer);
+	addr_format(sa, len, guest->peer);
 	list_append(&tt->guests, &guest->link);
 	tt->base.strangers++;
 	transport_tick_faster(&tt->base, tt->base.tick_ns);
@@ -194,7 +196,7 @@ static int sock_listen(
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
-	int rc = tcp_addr_parse(addr, &sa, &len, err);
+	int rc = addr_parse(addr, &sa, &len, err);
 	if (rc < 0)
 		return rc;
 	const int one = 1;
@@ -206,7 +208,7 @@ static int sock_listen(
 	len = sizeof(sa);
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return err_errno(err, RAMET_EIO, "address bound for %s", addr);
-	tcp_addr_format(&sa, len, bound);
+	addr_format(&sa, len, bound);
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }

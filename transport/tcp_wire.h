@@ -1,4 +1,4 @@
-/* The bytes that `tcp` transports exchange: a hello each way, then frames of a 40-byte header and a
+/* The bytes that `tcp` transports exchange after their greeting: frames of a 40-byte header and a
  * payload. Little-endian. Parsing takes bytes from anyone: it checks every field, also those that
  * must be zero, and touches nothing but its arguments (tests/fuzz feeds it). */
 #ifndef TRANSPORT_TCP_WIRE_H
@@ -6,34 +6,8 @@
 
 #include "transport/transport.h"
 
-#define TCP_WIRE_VERSION 1
-#define TCP_HELLO_SIZE 56
-#define TCP_WELCOME_SIZE 32
 #define TCP_HEADER_SIZE 40
 #define TCP_CHUNK_MAX (256u << 10) /* payload bytes of one frame */
-
-/* The connecting side's first message. */
-struct tcp_hello {
-	uint32_t depth; /* requests it takes in flight, 1 to TRANSPORT_DEPTH_MAX */
-	uint32_t timeout_ms; /* of its heartbeat */
-	uint32_t token_len;
-	unsigned char token[TRANSPORT_TOKEN_MAX];
-};
-void tcp_hello_encode(const struct tcp_hello *hello, unsigned char dst[TCP_HELLO_SIZE]);
-/* what the first len bytes of a hello already tell: 0 so far so good, RAMET_EPROTO for a stranger's
- * protocol, or RAMET_EVERSION for a hello of another version */
-int tcp_hello_glance(const unsigned char *src, size_t len);
-/* 0, RAMET_EPROTO or RAMET_EVERSION */
-int tcp_hello_parse(const unsigned char src[TCP_HELLO_SIZE], struct tcp_hello *ret);
-
-/* The answer. */
-struct tcp_welcome {
-	int32_t status; /* 0, RAMET_EPERM, RAMET_EVERSION, RAMET_ENOMEM */
-	uint32_t depth;
-	uint32_t timeout_ms;
-};
-void tcp_welcome_encode(const struct tcp_welcome *welcome, unsigned char dst[TCP_WELCOME_SIZE]);
-int tcp_welcome_parse(const unsigned char src[TCP_WELCOME_SIZE], struct tcp_welcome *ret);
 
 /* Each side numbers its requests from 0 and sends them in order, a large write as several frames in
  * a row; the other side answers in the same order, a large read with several frames in a row.

@@ -18,6 +18,9 @@
 static const struct transport_ops *const providers[] = {
 	&transport_mem,
 	&transport_tcp,
+#ifdef RAMET_VERBS
+	&transport_verbs,
+#endif
 };
 
 static const struct transport_ops *provider_find(const char *name)
@@ -46,6 +49,11 @@ static int options_fill(
 		o.peer_timeout_ms > TRANSPORT_TIMEOUT_MAX_MS)
 		return err_set(err, RAMET_EINVAL, "peer_timeout_ms %u: from %u to %u",
 			o.peer_timeout_ms, TRANSPORT_TIMEOUT_MIN_MS, TRANSPORT_TIMEOUT_MAX_MS);
+	if (o.mtu != 0 && (o.mtu < 256 || o.mtu > 4096 || (o.mtu & (o.mtu - 1))))
+		return err_set(err, RAMET_EINVAL, "mtu %u: 256, 512, 1024, 2048 or 4096", o.mtu);
+	if (o.service_level > 15 || o.traffic_class > 255 || o.gid_index > 255 || o.port > 255)
+		return err_set(err, RAMET_EINVAL,
+			"service level at most 15; traffic class, GID index and port at most 255");
 	*ret = o;
 	return 0;
 }
@@ -100,6 +108,9 @@ int transport_open(const char *provider_name, struct loop *loop,
 	struct ramet_err *err)
 {
 	const struct transport_ops *ops = provider_find(provider_name);
+	if (!ops && strcmp(provider_name, "verbs") == 0)
+		return err_set(err, RAMET_ENOTSUP,
+			"transport provider \"verbs\": built without libibverbs and librdmacm");
 	if (!ops)
 		return err_set(err, RAMET_ENOTSUP, "no transport provider \"%s\"", provider_name);
 	struct transport_options filled;

@@ -1,6 +1,6 @@
 /* One-sided reads and writes between nodes, and who may reach which memory: what users of the
- * transport see. Providers (`mem`, `tcp`, …) behave alike: same errors, same revocation, same death
- * of a peer; see tests/conformance. How to write a provider is in provider.h.
+ * transport see. Providers (`mem`, `tcp`, `verbs`) behave alike: same errors, same revocation, same
+ * death of a peer; see tests/conformance. How to write a provider is in provider.h.
  *
  * Threads: a transport belongs to one loop. Every call here is made on that loop's thread (or
  * before the loop runs), and every callback comes on it. Peers may live in other threads and
@@ -26,6 +26,7 @@
 #define TRANSPORT_ADDR_MAX 64 /* "[v6 address]:port", "mem:name", with its NUL */
 #define TRANSPORT_DEPTH_DEFAULT 1024 /* operations in flight on a connection */
 #define TRANSPORT_DEPTH_MAX 16384
+#define TRANSPORT_DEVICE_MAX 64 /* bytes of an RDMA device's name, with its NUL */
 #define TRANSPORT_TIMEOUT_MIN_MS 50 /* bounds of peer_timeout_ms */
 #define TRANSPORT_TIMEOUT_MAX_MS 3600000
 
@@ -44,10 +45,17 @@ struct transport_options {
 				     default 800 */
 	unsigned handshake_ms; /* connecting, and a stranger's first message, take at most this
 				  long; default 2000 */
+	/* verbs only; 0 and "" choose */
+	char device[TRANSPORT_DEVICE_MAX]; /* "mlx5_0"; default: the first with an active port */
+	unsigned port; /* from 1 */
+	unsigned gid_index; /* default: that of the address */
+	unsigned mtu; /* 256, 512, … 4096 bytes; at most the path's, which is the default */
+	unsigned service_level; /* 0 to 15; 0: the path's */
+	unsigned traffic_class; /* 0 to 255 */
 };
 
-/* transport_open - provider_name: "mem", "tcp"; RAMET_ENOTSUP when it is unknown or finds no
- * device. options may be NULL. */
+/* transport_open - provider_name: "mem", "tcp", "verbs"; RAMET_ENOTSUP when it is unknown, not
+ * built in, or finds no device. options may be NULL. */
 int transport_open(const char *provider_name, struct loop *loop,
 	const struct transport_options *options, struct transport **ret_transport,
 	struct ramet_err *err);

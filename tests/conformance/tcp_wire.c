@@ -2,6 +2,7 @@
  * the same bytes, and everything else is refused. */
 #include "transport/tcp_wire.h"
 #include "tests/lib/suite.h"
+#include "transport/greeting.h"
 
 #include <string.h>
 
@@ -113,44 +114,44 @@ static void test_random_frames(void)
 
 static void test_greetings(void)
 {
-	struct tcp_hello hello = {.depth = 1024,
-				 .timeout_ms = 800,
-				 .token_len = TRANSPORT_TOKEN_MAX},
-			 back;
+	struct greeting_hello hello = {.depth = 1024,
+				      .timeout_ms = 800,
+				      .token_len = TRANSPORT_TOKEN_MAX},
+			      back;
 	memset(hello.token, 'x', sizeof(hello.token));
-	unsigned char bytes[TCP_HELLO_SIZE];
-	tcp_hello_encode(&hello, bytes);
-	CHECK_INT(tcp_hello_parse(bytes, &back), 0);
+	unsigned char bytes[GREETING_HELLO_SIZE];
+	greeting_hello_encode(&hello, bytes);
+	CHECK_INT(greeting_hello_parse(bytes, &back), 0);
 	CHECK_INT(back.token_len, TRANSPORT_TOKEN_MAX);
 	CHECK(memcmp(back.token, hello.token, TRANSPORT_TOKEN_MAX) == 0);
 	for (size_t len = 0; len <= sizeof(bytes); len++)
-		CHECK_INT(tcp_hello_glance(bytes, len), 0);
+		CHECK_INT(greeting_hello_glance(bytes, len), 0);
 	bytes[5] = 1;
-	CHECK_INT(tcp_hello_parse(bytes, &back), RAMET_EVERSION);
-	CHECK_INT(tcp_hello_glance(bytes, 5), 0);
-	CHECK_INT(tcp_hello_glance(bytes, 6), RAMET_EVERSION);
-	CHECK_INT(tcp_hello_glance((const unsigned char *)"G", 1), RAMET_EPROTO);
+	CHECK_INT(greeting_hello_parse(bytes, &back), RAMET_EVERSION);
+	CHECK_INT(greeting_hello_glance(bytes, 5), 0);
+	CHECK_INT(greeting_hello_glance(bytes, 6), RAMET_EVERSION);
+	CHECK_INT(greeting_hello_glance((const unsigned char *)"G", 1), RAMET_EPROTO);
 	bytes[5] = 0;
 	bytes[6] = TRANSPORT_TOKEN_MAX - 1; /* the token is longer than it says */
-	CHECK_INT(tcp_hello_parse(bytes, &back), RAMET_EPROTO);
+	CHECK_INT(greeting_hello_parse(bytes, &back), RAMET_EPROTO);
 	bytes[6] = TRANSPORT_TOKEN_MAX + 1;
-	CHECK_INT(tcp_hello_parse(bytes, &back), RAMET_EPROTO);
+	CHECK_INT(greeting_hello_parse(bytes, &back), RAMET_EPROTO);
 
-	struct tcp_welcome welcome = {.depth = 1, .timeout_ms = 50}, heard;
-	unsigned char reply[TCP_WELCOME_SIZE];
-	tcp_welcome_encode(&welcome, reply);
-	CHECK_INT(tcp_welcome_parse(reply, &heard), 0);
+	struct greeting_welcome welcome = {.depth = 1, .timeout_ms = 50}, heard;
+	unsigned char reply[GREETING_WELCOME_SIZE];
+	greeting_welcome_encode(&welcome, reply);
+	CHECK_INT(greeting_welcome_parse(reply, &heard), 0);
 	CHECK_INT(heard.depth, 1);
 	welcome.depth = 0;
-	tcp_welcome_encode(&welcome, reply);
-	CHECK_INT(tcp_welcome_parse(reply, &heard), RAMET_EPROTO);
-	welcome = (struct tcp_welcome){.status = RAMET_EPERM};
-	tcp_welcome_encode(&welcome, reply);
-	CHECK_INT(tcp_welcome_parse(reply, &heard), 0);
+	greeting_welcome_encode(&welcome, reply);
+	CHECK_INT(greeting_welcome_parse(reply, &heard), RAMET_EPROTO);
+	welcome = (struct greeting_welcome){.status = RAMET_EPERM};
+	greeting_welcome_encode(&welcome, reply);
+	CHECK_INT(greeting_welcome_parse(reply, &heard), 0);
 	CHECK_INT(heard.status, RAMET_EPERM);
 	welcome.status = 5;
-	tcp_welcome_encode(&welcome, reply);
-	CHECK_INT(tcp_welcome_parse(reply, &heard), RAMET_EPROTO);
+	greeting_welcome_encode(&welcome, reply);
+	CHECK_INT(greeting_welcome_parse(reply, &heard), RAMET_EPROTO);
 }
 
 SUITE_MAIN("tcp_wire", TEST(test_frames_come_back), TEST(test_false_frames_are_refused),

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "transport/greeting.h"
 #include "transport/tcp_wire.h"
 
 #include <arpa/inet.h>
@@ -57,11 +58,12 @@ static unsigned log_lines(int fd, const char *event)
 	return lines;
 }
 
-static void good_hello(const struct server *s, uint32_t depth, unsigned char dst[TCP_HELLO_SIZE])
+static void good_hello(
+	const struct server *s, uint32_t depth, unsigned char dst[GREETING_HELLO_SIZE])
 {
-	struct tcp_hello hello = {.depth = depth, .timeout_ms = 5000, .token_len = 9};
+	struct greeting_hello hello = {.depth = depth, .timeout_ms = 5000, .token_len = 9};
 	memcpy(hello.token, s->token, 9);
-	tcp_hello_encode(&hello, dst);
+	greeting_hello_encode(&hello, dst);
 }
 
 void test_strangers_are_dropped(void)
@@ -77,10 +79,11 @@ void test_strangers_are_dropped(void)
 	if (!pair_open(&p, &options))
 		return;
 
-	unsigned char hello[TCP_HELLO_SIZE], zeros[4096] = {0};
+	unsigned char hello[GREETING_HELLO_SIZE], zeros[4096] = {0};
 	good_hello(&p.server, 16, hello);
-	unsigned char wrong_version[TCP_HELLO_SIZE], wrong_token[TCP_HELLO_SIZE],
-		no_token[TCP_HELLO_SIZE], long_token[TCP_HELLO_SIZE], deep[TCP_HELLO_SIZE];
+	unsigned char wrong_version[GREETING_HELLO_SIZE], wrong_token[GREETING_HELLO_SIZE],
+		no_token[GREETING_HELLO_SIZE], long_token[GREETING_HELLO_SIZE],
+		deep[GREETING_HELLO_SIZE];
 	memcpy(wrong_version, hello, sizeof(hello));
 	wrong_version[4]++;
 	memcpy(wrong_token, hello, sizeof(hello));
@@ -236,13 +239,13 @@ void test_ipv6(void)
 
 static int raw_peer(const struct server *s, uint32_t depth)
 {
-	unsigned char hello[TCP_HELLO_SIZE], bytes[TCP_WELCOME_SIZE];
-	struct tcp_welcome welcome = {.status = -1};
+	unsigned char hello[GREETING_HELLO_SIZE], bytes[GREETING_WELCOME_SIZE];
+	struct greeting_welcome welcome = {.status = -1};
 	int fd = raw_connect(s->addr);
 	good_hello(s, depth, hello);
 	CHECK_INT(send(fd, hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
 	CHECK_INT(recv(fd, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
-	CHECK_INT(tcp_welcome_parse(bytes, &welcome), 0);
+	CHECK_INT(greeting_welcome_parse(bytes, &welcome), 0);
 	CHECK_INT(welcome.status, 0);
 	return fd;
 }
@@ -441,7 +444,7 @@ static void impostor_greet(struct impostor *im, const void *welcome, size_t len)
 			   &c->conn, &err),
 		&err);
 	im->fd = accept(im->listen_fd, NULL, NULL);
-	unsigned char hello[TCP_HELLO_SIZE];
+	unsigned char hello[GREETING_HELLO_SIZE];
 	size_t got = 0;
 	while (got < sizeof(hello)) {
 		REQUIRE_OK(loop_turn(c->loop, NSEC_PER_MSEC, &err), &err);
@@ -468,9 +471,10 @@ void test_false_welcomes_end_the_attempt(void)
 	struct impostor im;
 	if (!impostor_open(&im))
 		return;
-	unsigned char welcome[TCP_WELCOME_SIZE],
-		garbage[TCP_WELCOME_SIZE] = "220 smtp.example.org ESMTP";
-	tcp_welcome_encode(&(struct tcp_welcome){.depth = 16, .timeout_ms = 800}, welcome);
+	unsigned char welcome[GREETING_WELCOME_SIZE],
+		garbage[GREETING_WELCOME_SIZE] = "220 smtp.example.org ESMTP";
+	greeting_welcome_encode(
+		&(struct greeting_welcome){.depth = 16, .timeout_ms = 800}, welcome);
 	impostor_greet(&im, garbage, sizeof(garbage));
 	impostor_expect_end(&im, RAMET_EPROTO);
 	welcome[4]++;
@@ -491,8 +495,9 @@ static void impostor_answer(
 	struct impostor *im, const struct tcp_frame *answers, unsigned count, int code)
 {
 	struct client *c = &im->client;
-	unsigned char welcome[TCP_WELCOME_SIZE];
-	tcp_welcome_encode(&(struct tcp_welcome){.depth = 16, .timeout_ms = 800}, welcome);
+	unsigned char welcome[GREETING_WELCOME_SIZE];
+	greeting_welcome_encode(
+		&(struct greeting_welcome){.depth = 16, .timeout_ms = 800}, welcome);
 	impostor_greet(im, welcome, sizeof(welcome));
 	CHECK(client_wait(c, &c->connected, c->connected + 1));
 	unsigned before = c->done_count;

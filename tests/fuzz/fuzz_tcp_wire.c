@@ -1,6 +1,7 @@
 /* What a stranger or a peer sends over TCP: greetings and frame headers. */
 #include "tests/fuzz/fuzz.h"
 
+#include "transport/greeting.h"
 #include "transport/tcp_wire.h"
 
 #include <stdlib.h>
@@ -20,15 +21,15 @@ static void frame(const uint8_t *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct tcp_hello hello;
-	struct tcp_welcome welcome;
-	if (len <= TCP_HELLO_SIZE)
-		(void)tcp_hello_glance(data, len);
-	if (len >= TCP_HELLO_SIZE && tcp_hello_parse(data, &hello) == 0 &&
+	struct greeting_hello hello;
+	struct greeting_welcome welcome;
+	if (len <= GREETING_HELLO_SIZE)
+		(void)greeting_hello_glance(data, len);
+	if (len >= GREETING_HELLO_SIZE && greeting_hello_parse(data, &hello) == 0 &&
 		hello.token_len > TRANSPORT_TOKEN_MAX)
 		abort();
-	if (len >= TCP_WELCOME_SIZE)
-		(void)tcp_welcome_parse(data, &welcome);
+	if (len >= GREETING_WELCOME_SIZE)
+		(void)greeting_welcome_parse(data, &welcome);
 	if (len >= TCP_HEADER_SIZE)
 		frame(data);
 	return 0;
