@@ -244,7 +244,8 @@ void verbs_control_on_rx(struct verbs_conn *conn, const struct ibv_wc *wc); /* H
 
 /* verbs_qp.c */
 int verbs_path_learn(struct verbs_conn *conn, struct ramet_err *err);
-/* a queue pair in INIT, and our end of the lane: number, first sequence number, address */
+/* a queue pair in INIT, and our end of the lane: number, first sequence number, address, and an MTU
+ * of at most the one given */
 int verbs_qp_create(struct verbs_conn *conn, bool requester, struct ibv_qp **ret_qp,
 	struct verbs_lane_end *io_end);
 /* connects it to the peer's end; 0 or -1 with errno */

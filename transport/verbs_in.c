@@ -46,6 +46,7 @@ static void in_open(struct verbs_conn *conn)
 	const struct verbs_message asked = in->asked;
 	in->asked.type = (enum verbs_message_type)0;
 	in->end.epoch = asked.lane.epoch;
+	in->end.mtu = asked.lane.mtu;
 	in->end.rd_atomic = MIN(asked.lane.rd_atomic, limits->max_peer_reads);
 	in->posted = in->completed = 0;
 	int rc = verbs_qp_create(conn, false, &in->qp, &in->end);

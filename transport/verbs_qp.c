@@ -50,6 +50,8 @@ static int end_fill(struct verbs_conn *conn, const struct ibv_qp *qp, struct ver
 	if (getrandom(&end->psn, sizeof(end->psn), 0) != sizeof(end->psn))
 		return -1;
 	end->psn &= 0xffffff;
+	if (end->mtu == 0 || end->mtu > conn->path.path_mtu)
+		end->mtu = conn->path.path_mtu;
 	memset(end->gid, 0, sizeof(end->gid));
 	if (!conn->path.ah_attr.is_global)
 		return 0;
@@ -103,7 +105,7 @@ int verbs_qp_connect(struct verbs_conn *conn, struct ibv_qp *qp, bool requester,
 	struct ibv_qp_attr rtr = {
 		.qp_state = IBV_QPS_RTR,
 		.ah_attr = conn->path.ah_attr,
-		.path_mtu = conn->path.path_mtu,
+		.path_mtu = (enum ibv_mtu)(requester ? theirs->mtu : ours->mtu),
 		.dest_qp_num = theirs->qpn,
 		.rq_psn = theirs->psn,
 		.max_dest_rd_atomic = (uint8_t)(requester ? 0 : ours->rd_atomic),

@@ -11,6 +11,7 @@ int verbs_lane_open(struct verbs_conn *conn)
 	const struct verbs_limits *limits = &verbs_transport(conn->base.transport)->device.limits;
 	out->end.epoch++;
 	out->end.rd_atomic = limits->max_reads;
+	out->end.mtu = 0; /* the path's */
 	if (verbs_qp_create(conn, true, &out->qp, &out->end) < 0)
 		return RAMET_EPEER;
 	out->state = VERBS_LANE_ASKED;
@@ -49,8 +50,8 @@ static void settle(struct verbs_out *out, uint32_t received)
 	}
 	for (uint32_t i = out->done; i != arrived; i++) {
 		struct verbs_op *op = &out->ops[i & out->mask];
-		if (op->handed && op->request.op != TRANSPORT_READ && op->status == 0)
-			op->finished = true;
+		if (op->handed && op->request.op != TRANSPORT_READ)
+			op->finished = true; /* also one whose segment has ended since */
 	}
 	for (uint32_t i = out->done; i != out->next; i++) {
 		struct verbs_op *op = &out->ops[i & out->mask];
@@ -87,7 +88,7 @@ void verbs_lane_on_ready(struct verbs_conn *conn, const struct verbs_message *me
 {
 	struct verbs_out *out = &conn->out;
 	if (out->state != VERBS_LANE_ASKED || message->lane.epoch != out->end.epoch ||
-		message->lane.rd_atomic > out->end.rd_atomic) {
+		message->lane.rd_atomic > out->end.rd_atomic || message->lane.mtu > out->end.mtu) {
 		verbs_conn_fail(
 			conn, RAMET_EPROTO, "an answer about a lane that was not asked for");
 		return;

@@ -1,8 +1,8 @@
 /* Encoding and parsing control messages of `verbs`: "offset:size" of each field.
  * - all: magic 'V' 0:1, type 1:1, count 2:2, received 4:4, lane_received 8:4, revoked 12:4
- * - LANE_OPEN, LANE_READY: epoch 16:4, qpn 20:4, psn 24:4, rd_atomic 28:4, gid 32:16, flags (OPEN:
- *   1 suspect, 2 it writes) or verdict (READY) 48:4; OPEN with a suspect: length 52:4, id 56:8, key
- *   64:8, offset 72:8
+ * - LANE_OPEN, LANE_READY: epoch 16:4, qpn 20:4, psn 24:4, rd_atomic 28:2, mtu 30:2, gid 32:16,
+ * flags (OPEN: 1 suspect, 2 it writes) or verdict (READY) 48:4; OPEN with a suspect: length 52:4,
+ * id 56:8, key 64:8, offset 72:8
  * - REVOKE: ids 16:8 each */
 #include "transport/verbs_wire.h"
 
@@ -15,6 +15,7 @@
 #define FLAG_WRITE 2u
 #define BITS24 0xffffffu
 #define RD_ATOMIC_MAX 255u
+#define MTU_MAX 5u
 #define PAGE_BITS 12
 #define CHECK_SHIFT (32 + PAGE_BITS)
 
@@ -23,7 +24,8 @@ static void lane_encode(const struct verbs_message *m, unsigned char *dst)
 	bytes_put32(dst + 16, m->lane.epoch);
 	bytes_put32(dst + 20, m->lane.qpn);
 	bytes_put32(dst + 24, m->lane.psn);
-	bytes_put32(dst + 28, m->lane.rd_atomic);
+	bytes_put16(dst + 28, (uint16_t)m->lane.rd_atomic);
+	bytes_put16(dst + 30, (uint16_t)m->lane.mtu);
 	memcpy(dst + 32, m->lane.gid, VERBS_GID_SIZE);
 	if (m->type == VERBS_LANE_READY) {
 		bytes_put32(dst + 48, (uint32_t)m->verdict);
@@ -79,10 +81,12 @@ static int lane_parse(const unsigned char *src, struct verbs_message *m)
 	m->lane.epoch = bytes_get32(src + 16);
 	m->lane.qpn = bytes_get32(src + 20);
 	m->lane.psn = bytes_get32(src + 24);
-	m->lane.rd_atomic = bytes_get32(src + 28);
+	m->lane.rd_atomic = bytes_get16(src + 28);
+	m->lane.mtu = bytes_get16(src + 30);
 	memcpy(m->lane.gid, src + 32, VERBS_GID_SIZE);
 	if (m->lane.epoch == 0 || m->lane.qpn > BITS24 || m->lane.psn > BITS24 ||
-		m->lane.rd_atomic == 0 || m->lane.rd_atomic > RD_ATOMIC_MAX)
+		m->lane.rd_atomic == 0 || m->lane.rd_atomic > RD_ATOMIC_MAX || m->lane.mtu == 0 ||
+		m->lane.mtu > MTU_MAX)
 		return RAMET_EPROTO;
 	if (m->type == VERBS_LANE_OPEN)
 		return suspect_parse(src, &m->suspect);

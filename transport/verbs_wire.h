@@ -30,6 +30,7 @@ struct verbs_lane_end {
 	uint32_t epoch; /* 1, 2, …: an answer to an older one is stale */
 	uint32_t qpn, psn; /* 24 bits */
 	uint32_t rd_atomic; /* reads at once: OPEN: wanted, READY: granted; 1 to 255 */
+	uint32_t mtu; /* 1: 256 bytes, to 5: 4096; OPEN: at most, READY: both ends' */
 	uint8_t gid[VERBS_GID_SIZE]; /* zeros: as for the control queue pair */
 };
 

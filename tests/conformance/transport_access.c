@@ -200,7 +200,7 @@ void test_segment_removed_while_it_is_read(void)
 	}
 	CHECK(client_wait(c, &c->done_count, 1));
 	server_call(&p.server, server_revoke_readable);
-	CHECK(counter_wait(&p.server.drained, 1));
+	CHECK(pair_wait(&p, &p.server.drained, 1));
 	CHECK_INT(client_read(c, p.server.read_ref, 0, 1), RAMET_EREVOKED);
 	CHECK_INT(c->done_count, 33);
 	for (unsigned i = 0; i < 32; i++) {
@@ -246,7 +246,7 @@ void test_segment_removed_while_it_is_written(void)
 		0);
 	CHECK(client_wait(c, &c->done_count, 1));
 	server_call(&p.server, server_revoke_writable);
-	CHECK(counter_wait(&p.server.drained, 1));
+	CHECK(pair_wait(&p, &p.server.drained, 1));
 	CHECK(client_wait(c, &c->done_count, 31));
 	for (unsigned i = 0; i < 31; i++)
 		CHECK(c->done[i].status == 0 || c->done[i].status == RAMET_EREVOKED);

@@ -17,6 +17,8 @@
 	X(test_segment_removed_between_pieces) \
 	X(test_segment_removed_within_an_answer) \
 	X(test_close_between_pieces) \
+	X(test_broken_lanes_lose_and_repeat_nothing) \
+	X(test_guilty_and_innocent) \
 	X(test_wrong_keys_and_bounds) \
 	X(test_read_only_local_and_other_domains) \
 	X(test_misuse_is_refused) \
@@ -55,5 +57,10 @@
 #define TRANSPORT_CASE_DECLARE(fn) void fn(void);
 TRANSPORT_CASES(TRANSPORT_CASE_DECLARE)
 #undef TRANSPORT_CASE_DECLARE
+
+/* what a suite's binary is, started by itself with this argument and a descriptor: a server that
+ * tells on it how to reach it, until it is killed */
+#define MORTAL "--mortal"
+int mortal_main(const char *pipe_fd);
 
 #endif

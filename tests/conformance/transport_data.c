@@ -260,9 +260,7 @@ void test_both_directions_at_once(void)
 		CHECK(client_wait(c, &c->done_count, (round + 1) * 8));
 		CHECK(client_wait(c, &c->messages, (round + 1) * 4));
 		CHECK(client_wait(c, &c->doorbells, (round + 1) * 4));
-		uint64_t deadline = now_ns() + WAIT_NS;
-		while (counter_get(&p.server.completed) < (round + 1) * 12 && now_ns() < deadline)
-			loop_turn(c->loop, NSEC_PER_MSEC, &err);
+		CHECK(pair_wait(&p, &p.server.completed, (round + 1) * 12));
 	}
 	CHECK(pattern_matches(c->memory + (4 << 20), 4 << 20, 2 << 20));
 	CHECK(pattern_matches(c->memory, 0, 1 << 20));

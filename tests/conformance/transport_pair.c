@@ -3,7 +3,11 @@
 
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <glob.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +21,91 @@ const struct provider provider_tcp = {
 	.name = "tcp",
 	.addr = "127.0.0.1:0",
 	.nobody = "127.0.0.1:1",
-	.sockets = true,
+	.processes = true,
+	.stream = true,
 };
+
+/* of the first RDMA device's network interface */
+static char verbs_addr[TRANSPORT_ADDR_MAX], verbs_nobody[TRANSPORT_ADDR_MAX];
+const struct provider provider_verbs = {
+	.name = "verbs",
+	.addr = verbs_addr,
+	.nobody = verbs_nobody,
+	.processes = true,
+	.device_serves = true,
+	.patience_ms = 10000,
+};
+
+/* the interface behind an RDMA device; false: none */
+static bool rdma_interface(char *name, size_t size)
+{
+	glob_t found = {0};
+	bool ok = false;
+	if (glob("/sys/class/infiniband/*/ports/1/gid_attrs/ndevs/0", 0, NULL, &found) == 0) {
+		FILE *file = fopen(found.gl_pathv[0], "re");
+		ok = file && fgets(name, (int)size, file) != NULL;
+		if (file)
+			fclose(file);
+		name[strcspn(name, "\n")] = '\0';
+	}
+	globfree(&found);
+	return ok;
+}
+
+static bool verbs_find(void)
+{
+	char name[64], host[INET_ADDRSTRLEN] = "";
+	struct ifaddrs *all = NULL;
+	if (!rdma_interface(name, sizeof(name)) || getifaddrs(&all) < 0)
+		return false;
+	for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
+		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET ||
+			strcmp(at->ifa_name, name) != 0)
+			continue;
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(void *)at->ifa_addr;
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+	}
+	freeifaddrs(all);
+	snprintf(verbs_addr, sizeof(verbs_addr), "%s:0", host);
+	snprintf(verbs_nobody, sizeof(verbs_nobody), "%s:1", host);
+	return host[0] != '\0';
+}
+
+/* librdmacm keeps the device open for the rest of the process: before descriptors are counted */
+static void verbs_warm_up(void)
+{
+	struct loop *loop = NULL;
+	struct transport *transport = NULL;
+	struct ramet_err err = {0};
+	if (loop_create(&loop, &err) == 0 &&
+		transport_open("verbs", loop, NULL, &transport, &err) == 0)
+		transport_close(transport);
+	else
+		printf("%s\n", err.msg);
+	loop_destroy(loop);
+}
+
+bool provider_find(const struct provider *provider)
+{
+	if (provider != &provider_verbs)
+		return true;
+	if (verbs_find()) {
+		verbs_warm_up();
+		return true;
+	}
+	suite_skip("no RDMA device with an IPv4 address here");
+	return false;
+}
+
+static struct transport_options options_fill(const struct transport_options *options)
+{
+	struct transport_options o = options ? *options : (struct transport_options){0};
+	if (o.peer_timeout_ms == 0)
+		o.peer_timeout_ms = PROVIDER.patience_ms;
+	if (o.handshake_ms == 0)
+		o.handshake_ms = PROVIDER.patience_ms;
+	return o;
+}
 
 /* Counters */
 
@@ -125,6 +212,8 @@ static void server_on_message(void *user, struct transport_conn *conn, const voi
 	struct server *s = user;
 	memcpy(s->message, data, len);
 	s->message_len = len;
+	if (s->also_message)
+		s->also_message(s, data, len);
 	counter_add(&s->messages);
 }
 
@@ -201,8 +290,7 @@ int server_open(struct server *s, const char *addr, const struct transport_optio
 		&s->connected, &s->doorbells, &s->messages, &s->closed, &s->drained, &s->completed};
 	for (size_t i = 0; i < ARRAY_LEN(counters); i++)
 		counter_init(counters[i]);
-	if (options)
-		s->options = *options;
+	s->options = options_fill(options);
 	snprintf(s->addr, sizeof(s->addr), "%s", addr);
 	memcpy(s->token, "let me in", 9);
 	s->token_len = 9;
@@ -286,9 +374,10 @@ int client_open(struct client *c, const struct transport_options *options)
 	if (!c->memory)
 		return 0;
 	memset(c->memory, GUARD, CLIENT_BYTES);
+	const struct transport_options filled = options_fill(options);
 	int rc = loop_create(&c->loop, &err);
 	if (rc == 0)
-		rc = transport_open(PROVIDER.name, c->loop, options, &c->transport, &err);
+		rc = transport_open(PROVIDER.name, c->loop, &filled, &c->transport, &err);
 	if (rc == 0)
 		rc = transport_domain_create(c->transport, &c->domain, &err);
 	if (rc == 0)
@@ -365,6 +454,17 @@ int pair_open(struct pair *p, const struct transport_options *options)
 	client_connect(&p->client, &p->server);
 	p->ok = p->client.connected == 1 && counter_wait(&p->server.connected, 1);
 	return CHECK(p->ok);
+}
+
+int pair_wait(struct pair *p, struct counter *counter, unsigned count)
+{
+	struct ramet_err err = {0};
+	uint64_t deadline = now_ns() + WAIT_NS;
+	while (counter_get(counter) < count && now_ns() < deadline) {
+		if (loop_turn(p->client.loop, NSEC_PER_MSEC, &err) < 0)
+			return 0;
+	}
+	return counter_get(counter) >= count;
 }
 
 void pair_close(struct pair *p)

@@ -21,9 +21,14 @@ struct provider {
 	const char *name;
 	const char *addr; /* to listen on; must be free in every test */
 	const char *nobody; /* an address where nobody listens */
-	bool sockets; /* peers can be other processes, and strangers can connect */
+	bool processes; /* peers can be other processes */
+	bool stream; /* strangers can connect, and say any bytes */
+	bool device_serves; /* also while the peer's process does not run */
+	unsigned patience_ms; /* timeouts for tests that say none: guests may stand still */
 };
-extern const struct provider provider_mem, provider_tcp;
+extern const struct provider provider_mem, provider_tcp, provider_verbs;
+/* provider_find - what PROVIDER needs on this machine is there; else says what is missing */
+bool provider_find(const struct provider *provider);
 #ifndef PROVIDER
 #error "PROVIDER names the one that a binary is built for: see CMakeLists.txt"
 #endif
@@ -53,6 +58,8 @@ struct server {
 	unsigned char token[TRANSPORT_TOKEN_MAX];
 	size_t token_len; /* what it accepts */
 	struct counter connected, doorbells, messages, closed, drained, completed;
+	/* called for each message, if set */
+	void (*also_message)(struct server *s, const void *data, size_t len);
 	uint32_t last_imm;
 	int doorbell_bad; /* doorbells that rang before their data was there */
 	unsigned char message[TRANSPORT_SEND_MAX];
@@ -84,6 +91,9 @@ struct pair {
 
 /* pair_open - options may be NULL; false, after a failed check, if something is wrong */
 int pair_open(struct pair *p, const struct transport_options *options);
+/* waits for the server's counter while the client's loop turns: readers must be alive to let go of
+ * what has ended */
+int pair_wait(struct pair *p, struct counter *counter, unsigned count);
 void pair_close(struct pair *p); /* also checks that no descriptor has leaked */
 
 int server_open(struct server *s, const char *addr, const struct transport_options *options);

@@ -68,8 +68,8 @@ static void good_hello(
 
 void test_strangers_are_dropped(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("no stranger reaches a listener in this process");
+	if (!PROVIDER.stream) {
+		suite_skip("no stranger comes with a stream of bytes");
 		return;
 	}
 	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
@@ -133,8 +133,8 @@ void test_strangers_are_dropped(void)
  * not flooded */
 void test_a_crowd_of_strangers(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("no stranger reaches a listener in this process");
+	if (!PROVIDER.stream) {
+		suite_skip("no stranger comes with a stream of bytes");
 		return;
 	}
 	enum { CROWD = 300 };
@@ -163,8 +163,8 @@ void test_a_crowd_of_strangers(void)
 /* out of descriptors for a moment: who came meanwhile is let in later */
 void test_accept_fails_for_a_while(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("nothing to accept in this process");
+	if (!PROVIDER.stream) {
+		suite_skip("there is no socket to accept");
 		return;
 	}
 	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
@@ -184,7 +184,7 @@ void test_accept_fails_for_a_while(void)
 
 void test_addresses(void)
 {
-	if (!PROVIDER.sockets) {
+	if (!PROVIDER.processes) {
 		suite_skip("names in this process are not network addresses");
 		return;
 	}
@@ -215,7 +215,7 @@ void test_addresses(void)
 
 void test_ipv6(void)
 {
-	int fd = PROVIDER.sockets ? socket(AF_INET6, SOCK_STREAM, 0) : -1;
+	int fd = PROVIDER.stream ? socket(AF_INET6, SOCK_STREAM, 0) : -1;
 	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	int there = fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
 	close(fd);
@@ -315,8 +315,8 @@ static void hostile_chunk_too_large(int fd, const struct server *s)
 
 void test_hostile_peers_harm_only_themselves(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("peers in this process share the code");
+	if (!PROVIDER.stream) {
+		suite_skip("peers have no stream to say anything else on");
 		return;
 	}
 	static const struct {
@@ -385,8 +385,8 @@ static struct tcp_frame random_frame(const struct server *s, uint32_t *number)
 
 void test_random_peers_harm_only_themselves(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("peers in this process share the code");
+	if (!PROVIDER.stream) {
+		suite_skip("peers have no stream to say anything else on");
 		return;
 	}
 	struct pair p;
@@ -464,8 +464,8 @@ static void impostor_expect_end(struct impostor *im, int code)
 
 void test_false_welcomes_end_the_attempt(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("peers in this process share the code");
+	if (!PROVIDER.stream) {
+		suite_skip("peers have no stream to say anything else on");
 		return;
 	}
 	struct impostor im;
@@ -516,8 +516,8 @@ static void impostor_answer(
 
 void test_false_answers_end_the_connection(void)
 {
-	if (!PROVIDER.sockets) {
-		suite_skip("peers in this process share the code");
+	if (!PROVIDER.stream) {
+		suite_skip("peers have no stream to say anything else on");
 		return;
 	}
 	struct impostor im;
