@@ -30,7 +30,7 @@ struct member_info {
 	char name[MEMBER_NAME_MAX + 1];
 	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
 	char data[TRANSPORT_ADDR_MAX]; /* transport address to connect to */
-	char transport[16]; /* provider: "tcp" */
+	char transport[16]; /* what it serves: "tcp", "verbs", "tcp+verbs" */
 	char version[32]; /* of Ramet */
 	uint64_t incarnation; /* random; differs after a restart */
 	uint64_t class_id;

@@ -137,7 +137,6 @@ static int describe(struct node *node, struct ramet_err *err)
 		return err_errno(err, RAMET_EIO, "get random bytes");
 	self->node = config->node;
 	memcpy(self->name, config->name, sizeof(self->name));
-	memcpy(self->transport, config->transport, sizeof(self->transport));
 	snprintf(self->version, sizeof(self->version), "%s", RAMET_VERSION);
 	self->class_id = node->topo.class_id;
 	memcpy(self->class_text, node->topo.class_text, sizeof(self->class_text));
@@ -156,13 +155,43 @@ static int describe(struct node *node, struct ramet_err *err)
 	return 0;
 }
 
+/* RDMA beside TCP, if there is a device with the data address */
+static void try_verbs(struct node *node)
+{
+	const struct node_config *config = &node->config;
+	char addr[TRANSPORT_ADDR_MAX];
+	struct ramet_err err = {0};
+	snprintf(addr, sizeof(addr), "%.*s:0", (int)(strrchr(config->data, ':') - config->data),
+		config->data);
+	if (segments_also(node->segments, "verbs", addr, &config->rdma, &err) < 0)
+		log_info("data.tcp_only", "msg=\"%s\"", err.msg);
+}
+
+static int create_data(struct node *node, struct ramet_err *err)
+{
+	const struct node_config *config = &node->config;
+	struct member_info *self = &node->self;
+	bool verbs = strcmp(config->transport, "verbs") == 0;
+	int rc = segments_create(node->loop, verbs ? "verbs" : "tcp", config->data, &config->rdma,
+		&node->segments, err);
+	if (rc < 0)
+		return err_prefix(err, "data: %s", config->data);
+	if (strcmp(config->transport, "auto") == 0)
+		try_verbs(node);
+	snprintf(self->data, sizeof(self->data), "%s",
+		segments_addr(node->segments, SEGMENTS_FIRST));
+	snprintf(self->transport, sizeof(self->transport), "%s%s",
+		segments_provider(node->segments, SEGMENTS_FIRST),
+		segments_ways(node->segments) > 1 ? "+verbs" : "");
+	return 0;
+}
+
 static int create_network(struct node *node, struct ramet_err *err)
 {
 	const struct node_config *config = &node->config;
-	int rc = segments_create(node->loop, config->transport, config->data, &node->segments, err);
+	int rc = create_data(node, err);
 	if (rc < 0)
-		return err_prefix(err, "data: %s", config->data);
-	snprintf(node->self.data, sizeof(node->self.data), "%s", segments_addr(node->segments));
+		return rc;
 
 	const struct bus_options bus = {
 		.loop = node->loop,

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/parse.h"
+#include "transport/verbs_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,11 @@ struct raw_peer {
 	char *listen;
 };
 
+struct raw_rdma {
+	char *device;
+	uint32_t port, gid_index, mtu, service_level, traffic_class;
+};
+
 struct raw_pools {
 	uint32_t sandboxes, stubs;
 };
@@ -43,6 +49,7 @@ struct raw {
 	uint32_t node;
 	char *name, *dir, *hide, *client_socket, *listen, *data, *transport, *pager, *checksums,
 		*log_level, *python;
+	struct raw_rdma rdma;
 	struct raw_pools pools;
 	struct raw_limits limits;
 	struct raw_peer *peers;
@@ -63,6 +70,16 @@ static const cyaml_schema_field_t peer_fields[] = {
 
 static const cyaml_schema_value_t peer_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_peer, peer_fields),
+};
+
+static const cyaml_schema_field_t rdma_fields[] = {
+	OPTIONAL_TEXT(struct raw_rdma, device),
+	OPTIONAL_UINT(struct raw_rdma, port),
+	OPTIONAL_UINT(struct raw_rdma, gid_index),
+	OPTIONAL_UINT(struct raw_rdma, mtu),
+	OPTIONAL_UINT(struct raw_rdma, service_level),
+	OPTIONAL_UINT(struct raw_rdma, traffic_class),
+	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t pools_fields[] = {
@@ -94,6 +111,7 @@ static const cyaml_schema_field_t fields[] = {
 	OPTIONAL_TEXT(struct raw, checksums),
 	OPTIONAL_TEXT(struct raw, log_level),
 	OPTIONAL_TEXT(struct raw, python),
+	CYAML_FIELD_MAPPING("rdma", CYAML_FLAG_OPTIONAL, struct raw, rdma, rdma_fields),
 	CYAML_FIELD_MAPPING("pools", CYAML_FLAG_OPTIONAL, struct raw, pools, pools_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct raw, limits, limits_fields),
 	CYAML_FIELD_SEQUENCE("peers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, peers,
@@ -249,13 +267,39 @@ static int check_addresses(
 	if (rc < 0)
 		return rc;
 	const char *transport = raw->transport ? raw->transport : "auto";
-	if (strcmp(transport, "verbs") == 0)
+	bool verbs = strcmp(transport, "verbs") == 0;
+	if (verbs && !verbs_built())
 		return bad(reading, "transport",
 			"verbs is not built into this rametd: use tcp or auto");
-	if (strcmp(transport, "auto") != 0 && strcmp(transport, "tcp") != 0)
+	if (!verbs && strcmp(transport, "auto") != 0 && strcmp(transport, "tcp") != 0)
 		return bad(reading, "transport", "\"%s\" is none of auto, tcp, verbs", transport);
-	snprintf(config->transport, sizeof(config->transport), "tcp");
-	return 0;
+	return text(reading, "transport", transport, config->transport, sizeof(config->transport));
+}
+
+static int check_rdma(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	const struct raw_rdma *rdma = &raw->rdma;
+	uint32_t mtu = rdma->mtu;
+	if (mtu != 0 && (mtu < 256 || mtu > 4096 || (mtu & (mtu - 1))))
+		return bad(reading, "rdma.mtu", "%u: 256, 512, 1024, 2048 or 4096", mtu);
+	config->rdma.mtu = mtu;
+	int rc = 0;
+	if (rdma->device)
+		rc = text(reading, "rdma.device", rdma->device, config->rdma.device,
+			sizeof(config->rdma.device));
+	if (rc == 0)
+		rc = ranged(reading, "rdma.port", rdma->port, 0, 255, &config->rdma.port);
+	if (rc == 0)
+		rc = ranged(reading, "rdma.gid_index", rdma->gid_index, 0, 255,
+			&config->rdma.gid_index);
+	if (rc == 0)
+		rc = ranged(reading, "rdma.service_level", rdma->service_level, 0, 15,
+			&config->rdma.service_level);
+	if (rc == 0)
+		rc = ranged(reading, "rdma.traffic_class", rdma->traffic_class, 0, 255,
+			&config->rdma.traffic_class);
+	return rc;
 }
 
 static int check_modes(
@@ -355,6 +399,8 @@ int node_config_load(const char *file, struct node_config *ret_config, struct ra
 	rc = check_self(&reading, raw, config);
 	if (rc == 0)
 		rc = check_addresses(&reading, raw, config);
+	if (rc == 0)
+		rc = check_rdma(&reading, raw, config);
 	if (rc == 0)
 		rc = check_modes(&reading, raw, config);
 	if (rc == 0)

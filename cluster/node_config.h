@@ -30,7 +30,8 @@ struct node_config {
 	char client_socket[108]; /* default <dir>/rametd.sock */
 	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
 	char data[TRANSPORT_ADDR_MAX]; /* transport */
-	char transport[16]; /* "tcp" (auto resolves to it) */
+	char transport[16]; /* "auto", "verbs", "tcp" */
+	struct transport_options rdma; /* device, port, …; zeros choose */
 	enum pager_mode pager;
 	bool checksums; /* of pages that come from peers are compared; default true */
 	enum log_level log_level;

@@ -10,6 +10,7 @@
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/view_tree.h"
+#include "cluster/segments.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -399,8 +400,17 @@ static int read_boot_id(char *dst, size_t cap, struct ramet_err *err)
 static int start_pager(struct seeds *seeds, struct ramet_err *err)
 {
 	struct node *node = seeds->node;
+	const struct segments *segments = node->segments;
+	struct transport_options transport = node->config.rdma;
+	unsigned last = segments_ways(segments) - 1;
+	/* the device that the data side has found by its address */
+	snprintf(transport.device, sizeof(transport.device), "%s", segments_device(segments, last));
 	struct pager_options options = {
-		.provider = node->config.transport, .unchecked = !node->config.checksums};
+		.provider = segments_provider(segments, SEGMENTS_FIRST),
+		.also = last > 0 ? segments_provider(segments, last) : NULL,
+		.transport = &transport,
+		.unchecked = !node->config.checksums,
+	};
 	int rc = loop_thread_start("ramet-pager", &seeds->pager_thread, err);
 	if (rc == 0)
 		rc = pager_create(loop_thread_loop(seeds->pager_thread), node->loop, &options,
@@ -415,7 +425,7 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 		return err_nomem(err);
 	seeds->node = node;
 	struct list *lists[] = {&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted,
-		&seeds->made, &seeds->epochs, &seeds->allowances};
+		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->paths};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
@@ -469,6 +479,7 @@ void seeds_destroy(struct seeds *seeds)
 	loop_thread_stop(seeds->pager_thread);
 	list_for_each_safe (e, &seeds->epochs, struct seed_epoch, link)
 		free(e);
+	seeds_paths_fini(seeds);
 	list_for_each_safe (a, &seeds->allowances, struct seed_allowance, link)
 		free(a);
 	free(seeds);

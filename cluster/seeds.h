@@ -83,12 +83,13 @@ int seeds_find_file(
 
 /* clang-format off */
 /* Between daemons; KEY: version, uid: uint, seed: bin 16, epoch: uint, secret: bin 32. Errors: EREVOKED (of an epoch
- * that is over, or another seed is here by now), EPERM (the secret), ENOTFOUND.
- *   seed.get    {KEY}
- *               → {descriptor: bin, image: {id, key}, addr: str, token: bin, mono: uint, boot: uint (the seed's clocks
+ * that is over, or another seed is here by now), EPERM (the secret), ENOTFOUND. verbs: the asker can read by RDMA;
+ * transport: "tcp" or "verbs", which addr, image and pack are for.
+ *   seed.get    {KEY, verbs?: bool}
+ *               → {descriptor: bin, image: {id, key}, transport: str, addr: str, token: bin, mono: uint, boot: uint (the seed's clocks
  *                  now), boot_id: str (of the kernel they are of), copy: bool, set?: bin (working_set_encode),
  *                  pack?: {id, key, pages} (its pages, in order)}
- *   seed.source {KEY} → {image, addr, token, copy}: how to read pages of a seed that the asker knows
+ *   seed.source {KEY, verbs?} → {image, transport, addr, token, copy}: how to read pages of a seed that the asker knows
  *   seed.pages  {KEY, pages: bin (uint32, little-endian, ≤ 64; see image_bytes())} → {data: bin}, or EAGAIN: too much
  *               is asked for
  *   seed.set    {KEY, set: bin}               notice: the working set as a cold peer saw it; used if there is none yet

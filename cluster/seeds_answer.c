@@ -14,11 +14,12 @@
 #include <string.h>
 #include <time.h>
 
-static void pack_ref(struct buf *b, const char *key, const struct segment *segment, uint64_t pages)
+static void pack_ref(
+	struct buf *b, const char *key, const struct segment *segment, unsigned way, uint64_t pages)
 {
 	struct segment_ref ref = {0};
 	if (segment)
-		ref = segments_ref(segment);
+		ref = segments_ref(segment, way);
 	wire_key(b, key);
 	wire_map(b, 3);
 	wire_kuint(b, "id", ref.id);
@@ -36,28 +37,45 @@ static int pack_set(const struct seed *seed, struct buf *b, struct ramet_err *er
 	return rc;
 }
 
+/* by RDMA if the asker can and the seed is registered with the device */
+static unsigned choose_way(const struct seed *seed, const struct wire_value *body)
+{
+	const struct segments *segments = seed->seeds->node->segments;
+	bool verbs = false;
+	(void)wire_get_bool_or(body, "verbs", false, &verbs, NULL);
+	for (unsigned way = 0; verbs && way < segments_ways(segments); way++) {
+		if (strcmp(segments_provider(segments, way), "verbs") == 0 && seed->segment &&
+			segments_ref(seed->segment, way).id != 0)
+			return way;
+	}
+	return SEGMENTS_FIRST;
+}
+
 /* how to read its pages: what seed.source answers */
-#define SOURCE_PAIRS 4
-static int pack_source(const struct seed *seed, struct buf *b, struct ramet_err *err)
+#define SOURCE_PAIRS 5
+static int pack_source(const struct seed *seed, unsigned way, struct buf *b, struct ramet_err *err)
 {
 	struct segments *segments = seed->seeds->node->segments;
 	uint8_t token[SEGMENTS_TOKEN_BYTES];
 	int rc = segments_token(segments, seed->app->uid, token, err);
 	if (rc < 0)
 		return rc;
-	pack_ref(b, "image", seed->segment, seed->image->npages);
-	wire_kstr(b, "addr", segments_addr(segments));
+	pack_ref(b, "image", seed->segment, way, seed->image->npages);
+	wire_kstr(b, "transport", segments_provider(segments, way));
+	wire_kstr(b, "addr", segments_addr(segments, way));
 	wire_kbin(b, "token", token, sizeof(token));
 	wire_kbool(b, "copy", !seed->origin);
 	return 0;
 }
 
-static int pack_answer(const struct seed *seed, struct buf *b, struct ramet_err *err)
+static int pack_answer(const struct seed *seed, unsigned way, struct buf *b, struct ramet_err *err)
 {
 	const struct seed_pack *pack =
 		seed->set_packed ? list_entry(seed->packs.prev, struct seed_pack, link) : NULL;
+	if (pack && segments_ref(pack->segment, way).id == 0)
+		pack = NULL; /* not to be had that way */
 	wire_map(b, SOURCE_PAIRS + 4 + (seed->set ? 1 : 0) + (pack ? 1 : 0));
-	int rc = pack_source(seed, b, err);
+	int rc = pack_source(seed, way, b, err);
 	if (rc < 0)
 		return rc;
 	wire_kbin(b, "descriptor", seed->image->desc_bytes, seed->image->desc.header->total_len);
@@ -67,7 +85,7 @@ static int pack_answer(const struct seed *seed, struct buf *b, struct ramet_err 
 	if (seed->set)
 		rc = pack_set(seed, b, err);
 	if (pack)
-		pack_ref(b, "pack", pack->segment, pack->pages);
+		pack_ref(b, "pack", pack->segment, way, pack->pages);
 	return rc < 0 ? rc : wire_end(b, err);
 }
 
@@ -121,7 +139,7 @@ void seeds_on_get(struct seeds *seeds, struct bus_request *request, const struct
 	struct seed *seed = NULL;
 	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	if (rc == 0)
-		rc = pack_answer(seed, &b, &err);
+		rc = pack_answer(seed, choose_way(seed, body), &b, &err);
 	answer(request, &b, rc, &err);
 }
 
@@ -134,7 +152,7 @@ void seeds_on_source(
 	int rc = seed_find_for_peer(seeds, body, &seed, &err);
 	wire_map(&b, SOURCE_PAIRS);
 	if (rc == 0)
-		rc = pack_source(seed, &b, &err);
+		rc = pack_source(seed, choose_way(seed, body), &b, &err);
 	if (rc == 0)
 		rc = wire_end(&b, &err);
 	answer(request, &b, rc, &err);
@@ -235,6 +253,12 @@ void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct
 
 /* --- asking --- */
 
+void seed_source_request(const struct seed *seed, uint32_t node, struct buf *b)
+{
+	seed_key_request(seed, 1, b);
+	wire_kbool(b, "verbs", seeds_path_verbs(seed->seeds, node));
+}
+
 void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b)
 {
 	wire_map(b, 2 + SEED_KEY_PAIRS + pairs);
@@ -278,6 +302,8 @@ int seed_answer_parse(
 	int rc = parse_ref(body, "image", &spec.image, &pages, err);
 	if (rc == 0 && wire_has(body, "pack"))
 		rc = parse_ref(body, "pack", &spec.pack, &spec.pack_pages, err);
+	if (rc == 0)
+		rc = wire_get_str(body, "transport", spec.provider, sizeof(spec.provider), err);
 	if (rc == 0)
 		rc = wire_get_str(body, "addr", spec.addr, sizeof(spec.addr), err);
 	if (rc == 0)

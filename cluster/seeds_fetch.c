@@ -269,7 +269,7 @@ int fetch_begin(struct seed *seed, uint32_t source, struct ramet_err *err)
 	const struct holding *holding = member ? member_holds(member, seed->app->id) : NULL;
 	if (holding)
 		seed->key = holding->key;
-	seed_key_request(seed, 0, &b);
+	seed_source_request(seed, source, &b);
 	int rc = wire_end(&b, err);
 	if (rc == 0)
 		rc = bus_call(node->bus, source, "seed.get", &b, SEEDS_PEER_MS * NSEC_PER_MSEC,

@@ -177,9 +177,17 @@ struct seed_allowance {
 	uint64_t pages, at_ns;
 };
 
+/* how a node's memory was read last */
+struct seed_path {
+	struct list link;
+	uint32_t node;
+	char provider[PAGE_PEERS_PROVIDER_MAX];
+	uint64_t barred_until_ns; /* no RDMA before */
+};
+
 struct seeds {
 	struct node *node;
-	struct list epochs, allowances;
+	struct list epochs, allowances, paths;
 	unsigned nepochs;
 	struct list list;
 	struct list dropped;
@@ -220,6 +228,8 @@ int seed_sources_add(
 void seed_sources_fini(struct seed *seed);
 /* seeds_answer.c: `seed.get`, `seed.source`, `seed.pages`, `seed.set` */
 void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b);
+/* of how to read pages of it from that node */
+void seed_source_request(const struct seed *seed, uint32_t node, struct buf *b);
 int seed_answer_parse(
 	const struct wire_value *body, struct page_peer_spec *ret_spec, struct ramet_err *err);
 /* seeds_manifest.c: the files that its app may need later */
@@ -237,6 +247,13 @@ void seed_view_destroy(struct seed_view *view); /* NULL is fine */
 /* seeds_answer.c: the seed that a peer means, and has the key of */
 int seed_find_for_peer(struct seeds *seeds, const struct wire_value *body, struct seed **ret,
 	struct ramet_err *err);
+/* seeds_paths.c: over which transport a node's memory is read */
+bool seeds_path_verbs(const struct seeds *seeds, uint32_t node); /* ask it for RDMA */
+void seeds_path_taken(struct seeds *seeds, uint32_t node, const char *provider);
+/* a source over that transport was lost: RDMA is not asked for for a while */
+void seeds_path_lost(
+	struct seeds *seeds, uint32_t node, const char *provider, const struct ramet_err *err);
+void seeds_paths_fini(struct seeds *seeds);
 /* seeds_wait.c */
 void want_fail(struct seed_want *want, const struct call_error *error);
 void want_grant_later(struct seed_want *want);

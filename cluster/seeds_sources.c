@@ -27,6 +27,7 @@ struct supplier {
 	uint32_t node;
 	bool bus;
 	char name[TRANSPORT_ADDR_MAX]; /* as the pager names it */
+	char provider[PAGE_PEERS_PROVIDER_MAX];
 };
 
 struct source_ask {
@@ -100,7 +101,9 @@ int seed_sources_add(
 		free(s);
 		return rc;
 	}
+	snprintf(s->provider, sizeof(s->provider), "%s", spec->provider);
 	list_append(&seed->suppliers, &s->link);
+	seeds_path_taken(seed->seeds, node, spec->provider);
 	seed->starved = false; /* the pager tells again, if that does not help */
 	return has_supplier(seed, node, true) ? 0 : add_bus(seed, node, err);
 }
@@ -180,7 +183,7 @@ static int ask_node(struct seed *seed, uint32_t node, struct ramet_err *err)
 		return err_nomem(err);
 	ask->seed = seed;
 	ask->node = node;
-	seed_key_request(seed, 0, &b);
+	seed_source_request(seed, node, &b);
 	int rc = wire_end(&b, err);
 	if (rc == 0)
 		rc = bus_call(seed->seeds->node->bus, node, "seed.source", &b, ASK_NS, on_source,
@@ -239,6 +242,7 @@ static void on_source_lost(void *user, const char *name, const struct ramet_err 
 	struct seed *seed = user;
 	list_for_each_safe (s, &seed->suppliers, struct supplier, link) {
 		if (strcmp(s->name, name) == 0) {
+			seeds_path_lost(seed->seeds, s->node, s->provider, err);
 			list_remove(&s->link);
 			free(s);
 			break;

@@ -23,6 +23,7 @@ struct token {
 struct tenant_domain {
 	struct list link;
 	uint32_t tenant;
+	const struct way *way;
 	struct transport_domain *domain;
 };
 
@@ -36,8 +37,9 @@ struct segment {
 	uint32_t tenant;
 	void *memory;
 	size_t len;
-	struct transport_segment *transport; /* data side */
-	struct segment_ref ref;
+	struct transport_segment *transport[SEGMENTS_WAYS_MAX]; /* data side */
+	unsigned draining; /* data side: ways */
+	struct segment_ref ref[SEGMENTS_WAYS_MAX];
 	struct ramet_err err;
 	void (*ready)(void *user, const struct ramet_err *err);
 	void *ready_user;
@@ -46,15 +48,22 @@ struct segment {
 	bool removed; /* control side */
 };
 
+/* one transport */
+struct way {
+	struct segments *segments;
+	char addr[TRANSPORT_ADDR_MAX], provider[16], device[TRANSPORT_DEVICE_MAX];
+	/* data side */
+	struct transport *transport;
+	struct transport_listener *listener;
+};
+
 struct segments {
 	struct loop *control;
 	struct loop_thread *thread;
-	char addr[TRANSPORT_ADDR_MAX];
-	char provider[16];
+	struct way ways[SEGMENTS_WAYS_MAX];
+	unsigned nways;
 	/* data side */
 	struct loop_task setup_task;
-	struct transport *transport;
-	struct transport_listener *listener;
 	struct list domains, tokens;
 	unsigned ntokens;
 	struct loop_timer expiry;
@@ -65,6 +74,7 @@ struct segments {
 	int setup_rc;
 	struct ramet_err setup_err;
 	const char *want_addr;
+	const struct transport_options *want_options;
 };
 
 static struct loop *data_loop(const struct segments *s)
@@ -93,10 +103,11 @@ static void run_and_wait(struct segments *s, void (*fn)(struct loop_task *task))
 }
 
 static int domain_of(
-	struct segments *s, uint32_t tenant, struct transport_domain **ret, struct ramet_err *err)
+	struct way *way, uint32_t tenant, struct transport_domain **ret, struct ramet_err *err)
 {
+	struct segments *s = way->segments;
 	list_for_each (d, &s->domains, struct tenant_domain, link) {
-		if (d->tenant == tenant) {
+		if (d->tenant == tenant && d->way == way) {
 			*ret = d->domain;
 			return 0;
 		}
@@ -104,12 +115,13 @@ static int domain_of(
 	struct tenant_domain *d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_nomem(err);
-	int rc = transport_domain_create(s->transport, &d->domain, err);
+	int rc = transport_domain_create(way->transport, &d->domain, err);
 	if (rc < 0) {
 		free(d);
 		return rc;
 	}
 	d->tenant = tenant;
+	d->way = way;
 	list_append(&s->domains, &d->link);
 	*ret = d->domain;
 	return 0;
@@ -142,7 +154,8 @@ static void token_free(struct token *t)
 static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
 	struct transport_accept *ret)
 {
-	struct segments *s = user;
+	struct way *way = user;
+	struct segments *s = way->segments;
 	(void)peer;
 	if (token_len != SEGMENTS_TOKEN_BYTES)
 		return RAMET_EPERM;
@@ -151,7 +164,7 @@ static int on_accept(void *user, const void *token, size_t token_len, const char
 			continue;
 		struct transport_domain *domain = NULL;
 		int rc = t->expires_ns < now_ns() ? RAMET_EPERM
-						  : domain_of(s, t->tenant, &domain, NULL);
+						  : domain_of(way, t->tenant, &domain, NULL);
 		token_free(t);
 		if (rc < 0)
 			return rc;
@@ -217,16 +230,27 @@ static void segment_told_ready(struct loop_task *task)
 		seg->ready(seg->ready_user, &seg->err);
 }
 
+static int add_to_way(struct segment *seg, unsigned i, struct ramet_err *err)
+{
+	struct transport_domain *domain = NULL;
+	int rc = domain_of(&seg->segments->ways[i], seg->tenant, &domain, err);
+	if (rc == 0)
+		rc = transport_segment_add(
+			domain, seg->memory, seg->len, 0, &seg->transport[i], err);
+	if (rc == 0)
+		seg->ref[i] = transport_segment_ref(seg->transport[i], 0);
+	return rc;
+}
+
 static void segment_add_there(struct loop_task *task)
 {
 	struct segment *seg = container_of(task, struct segment, task);
-	struct transport_domain *domain = NULL;
-	int rc = domain_of(seg->segments, seg->tenant, &domain, &seg->err);
-	if (rc == 0)
-		rc = transport_segment_add(
-			domain, seg->memory, seg->len, 0, &seg->transport, &seg->err);
-	if (rc == 0)
-		seg->ref = transport_segment_ref(seg->transport, 0);
+	int rc = add_to_way(seg, SEGMENTS_FIRST, &seg->err);
+	for (unsigned i = 1; rc == 0 && i < seg->segments->nways; i++) {
+		struct ramet_err err = {0};
+		if (add_to_way(seg, i, &err) < 0)
+			log_err(LOG_WARN, "data.segment", &err); /* peers read it the first way */
+	}
 	seg->done_task.fn = segment_told_ready;
 	loop_post(seg->control, &seg->done_task);
 }
@@ -251,9 +275,9 @@ int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_
 	return 0;
 }
 
-struct segment_ref segments_ref(const struct segment *segment)
+struct segment_ref segments_ref(const struct segment *segment, unsigned way)
 {
-	return segment->ref;
+	return segment->ref[way];
 }
 
 static void segment_told_drained(struct loop_task *task)
@@ -267,6 +291,8 @@ static void segment_told_drained(struct loop_task *task)
 static void segment_drained_there(void *user)
 {
 	struct segment *seg = user;
+	if (--seg->draining > 0)
+		return;
 	seg->remove_task.fn = segment_told_drained;
 	loop_post(seg->control, &seg->remove_task);
 }
@@ -274,10 +300,14 @@ static void segment_drained_there(void *user)
 static void segment_remove_there(struct loop_task *task)
 {
 	struct segment *seg = container_of(task, struct segment, remove_task);
-	if (seg->transport)
-		transport_segment_remove(seg->transport, segment_drained_there, seg);
-	else
-		segment_drained_there(seg);
+	seg->draining = 1; /* until all ways have been told */
+	for (unsigned i = 0; i < SEGMENTS_WAYS_MAX; i++) {
+		if (!seg->transport[i])
+			continue;
+		seg->draining++;
+		transport_segment_remove(seg->transport[i], segment_drained_there, seg);
+	}
+	segment_drained_there(seg);
 }
 
 void segments_remove(struct segment *segment, void (*drained)(void *user), void *user)
@@ -296,12 +326,22 @@ void segments_remove(struct segment *segment, void (*drained)(void *user), void 
 static void open_there(struct loop_task *task)
 {
 	struct segments *s = container_of(task, struct segments, setup_task);
-	s->setup_rc = transport_open(s->provider, data_loop(s), NULL, &s->transport, &s->setup_err);
-	if (s->setup_rc == 0)
-		s->setup_rc = transport_listen(
-			s->transport, s->want_addr, on_accept, s, &s->listener, &s->setup_err);
-	if (s->setup_rc == 0)
-		snprintf(s->addr, sizeof(s->addr), "%s", transport_listener_addr(s->listener));
+	struct way *way = &s->ways[s->nways];
+	int rc = transport_open(
+		way->provider, data_loop(s), s->want_options, &way->transport, &s->setup_err);
+	if (rc == 0)
+		rc = transport_listen(way->transport, s->want_addr, on_accept, way, &way->listener,
+			&s->setup_err);
+	if (rc == 0) {
+		snprintf(
+			way->addr, sizeof(way->addr), "%s", transport_listener_addr(way->listener));
+		snprintf(way->device, sizeof(way->device), "%s", transport_device(way->transport));
+		s->nways++;
+	} else {
+		transport_close(way->transport);
+		way->transport = NULL;
+	}
+	s->setup_rc = rc;
 	tell_done(s);
 }
 
@@ -309,35 +349,49 @@ static void close_there(struct loop_task *task)
 {
 	struct segments *s = container_of(task, struct segments, setup_task);
 	loop_timer_cancel(&s->expiry);
-	transport_listener_close(s->listener);
+	for (unsigned i = 0; i < s->nways; i++)
+		transport_listener_close(s->ways[i].listener);
 	list_for_each (d, &s->domains, struct tenant_domain, link)
 		transport_domain_destroy(d->domain);
-	transport_close(s->transport);
+	for (unsigned i = 0; i < s->nways; i++)
+		transport_close(s->ways[i].transport);
 	tell_done(s);
 }
 
+int segments_also(struct segments *s, const char *provider, const char *addr,
+	const struct transport_options *options, struct ramet_err *err)
+{
+	if (s->nways == SEGMENTS_WAYS_MAX)
+		return err_set(err, RAMET_EINVAL, "transport %s: there are %u already", provider,
+			s->nways);
+	struct way *way = &s->ways[s->nways];
+	way->segments = s;
+	snprintf(way->provider, sizeof(way->provider), "%s", provider);
+	s->want_addr = addr;
+	s->want_options = options;
+	run_and_wait(s, open_there);
+	s->want_addr = NULL;
+	s->want_options = NULL;
+	if (s->setup_rc < 0)
+		err_copy(err, &s->setup_err);
+	return s->setup_rc;
+}
+
 int segments_create(struct loop *control, const char *provider, const char *addr,
-	struct segments **ret_segments, struct ramet_err *err)
+	const struct transport_options *options, struct segments **ret_segments,
+	struct ramet_err *err)
 {
 	struct segments *s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_nomem(err);
 	s->control = control;
-	s->want_addr = addr;
-	snprintf(s->provider, sizeof(s->provider), "%s", provider);
 	list_init(&s->domains);
 	list_init(&s->tokens);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->cond, NULL);
 	int rc = loop_thread_start("ramet-data", &s->thread, err);
-	if (rc == 0) {
-		run_and_wait(s, open_there);
-		s->want_addr = NULL;
-		if (s->setup_rc < 0) {
-			err_copy(err, &s->setup_err);
-			rc = s->setup_rc;
-		}
-	}
+	if (rc == 0)
+		rc = segments_also(s, provider, addr, options, err);
 	if (rc < 0) {
 		segments_destroy(s);
 		return rc;
@@ -364,7 +418,22 @@ void segments_destroy(struct segments *segments)
 	free(s);
 }
 
-const char *segments_addr(const struct segments *segments)
+unsigned segments_ways(const struct segments *segments)
 {
-	return segments->addr;
+	return segments->nways;
+}
+
+const char *segments_provider(const struct segments *segments, unsigned way)
+{
+	return segments->ways[way].provider;
+}
+
+const char *segments_addr(const struct segments *segments, unsigned way)
+{
+	return segments->ways[way].addr;
+}
+
+const char *segments_device(const struct segments *segments, unsigned way)
+{
+	return segments->ways[way].device;
 }

@@ -1,6 +1,7 @@
-/* The data side of a node: a thread with the transport that serves seeds to peers. It exposes
- * memory as read-only segments of a tenant's domain, and lets in the peers that present a token
- * given out for that tenant. Every call is made on the control loop; callbacks come there. */
+/* The data side of a node: a thread with the transports that serve seeds to peers. It exposes
+ * memory as read-only segments of a tenant's domain, over each transport (a way), and lets in the
+ * peers that present a token given out for that tenant. Every call is made on the control loop;
+ * callbacks come there. */
 #ifndef CLUSTER_SEGMENTS_H
 #define CLUSTER_SEGMENTS_H
 
@@ -16,18 +17,30 @@
 #define SEGMENTS_TOKEN_MS 30000 /* a token that is not used expires */
 #define SEGMENTS_TOKENS_MAX 4096 /* unused ones; then the oldest goes */
 
+#define SEGMENTS_WAYS_MAX 2
+#define SEGMENTS_FIRST 0u /* the way of segments_create() */
+#define SEGMENTS_SECOND 1u
+
 struct segments;
 struct segment;
 
-/* control: the loop callbacks come on. provider: "tcp", "mem"; addr: where to listen
- * ("10.0.0.1:0"). */
+/* control: the loop callbacks come on. provider: "tcp", "verbs", "mem"; addr: where to listen
+ * ("10.0.0.1:0"); options may be NULL. */
 int segments_create(struct loop *control, const char *provider, const char *addr,
-	struct segments **ret_segments, struct ramet_err *err);
+	const struct transport_options *options, struct segments **ret_segments,
+	struct ramet_err *err);
+/* segments_also - listen over a second transport too; once, before anything is added. If that
+ * fails, all goes on without. */
+int segments_also(struct segments *segments, const char *provider, const char *addr,
+	const struct transport_options *options, struct ramet_err *err);
 void segments_destroy(
 	struct segments *segments); /* ends the thread; every segment is gone; NULL is fine */
 DEFINE_CLEANUP(struct segments, segments_destroy)
 
-const char *segments_addr(const struct segments *segments); /* the address bound */
+unsigned segments_ways(const struct segments *segments);
+const char *segments_provider(const struct segments *segments, unsigned way);
+const char *segments_addr(const struct segments *segments, unsigned way); /* the address bound */
+const char *segments_device(const struct segments *segments, unsigned way); /* or "" */
 
 /* segments_add - ready(user, err) comes later, once, unless the segment is removed before;
  * err->code 0: peers of this tenant may read it now; else it is unusable and still to be removed.
@@ -35,7 +48,8 @@ const char *segments_addr(const struct segments *segments); /* the address bound
 int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_t len,
 	void (*ready)(void *user, const struct ramet_err *err), void *user,
 	struct segment **ret_segment, struct ramet_err *err);
-struct segment_ref segments_ref(const struct segment *segment); /* once it is ready */
+/* once it is ready; zeros: it cannot be reached that way (a device took no more memory) */
+struct segment_ref segments_ref(const struct segment *segment, unsigned way);
 /* drained (may be NULL) comes once, later, when nobody touches the memory any more; the handle ends
  * now; NULL is fine. Segments should be removed before segments_destroy(); drained comes on the
  * control loop even after it. */

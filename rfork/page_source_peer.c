@@ -14,18 +14,28 @@
 	NSEC_PER_MSEC /* when the queue is full and nothing is in flight that would end \
 		       */
 
+#define WAYS_MAX 2
+
+/* a transport */
+struct peer_way {
+	char provider[PAGE_PEERS_PROVIDER_MAX];
+	struct transport *transport;
+};
+
 struct page_peers {
 	struct loop *loop;
-	struct transport *transport;
+	struct peer_way ways[WAYS_MAX];
+	unsigned nways;
 	void *staging;
 	size_t staging_len;
 	struct list peers, domains;
 	bool closing;
 };
 
-/* what a tenant's connections share */
+/* what a tenant's connections over one transport share */
 struct peer_domain {
 	struct list link;
+	struct transport *transport;
 	uint32_t tenant;
 	struct transport_domain *domain;
 	struct transport_segment *staging;
@@ -213,11 +223,23 @@ static const struct page_source_ops peer_source_ops = {
 	.destroy = peer_source_destroy,
 };
 
-static int domain_find(struct page_peers *peers, uint32_t tenant, struct peer_domain **ret_domain,
+static int way_find(const struct page_peers *peers, const char *provider, struct transport **ret,
 	struct ramet_err *err)
 {
+	for (unsigned i = 0; i < peers->nways; i++) {
+		if (provider[0] == '\0' || strcmp(peers->ways[i].provider, provider) == 0) {
+			*ret = peers->ways[i].transport;
+			return 0;
+		}
+	}
+	return err_set(err, RAMET_ENOTSUP, "no transport \"%s\" is open here", provider);
+}
+
+static int domain_find(struct page_peers *peers, struct transport *transport, uint32_t tenant,
+	struct peer_domain **ret_domain, struct ramet_err *err)
+{
 	list_for_each (known, &peers->domains, struct peer_domain, link) {
-		if (known->tenant == tenant) {
+		if (known->tenant == tenant && known->transport == transport) {
 			*ret_domain = known;
 			return 0;
 		}
@@ -226,7 +248,8 @@ static int domain_find(struct page_peers *peers, uint32_t tenant, struct peer_do
 	if (!domain)
 		return err_nomem(err);
 	domain->tenant = tenant;
-	int rc = transport_domain_create(peers->transport, &domain->domain, err);
+	domain->transport = transport;
+	int rc = transport_domain_create(transport, &domain->domain, err);
 	if (rc < 0)
 		return rc;
 	rc = transport_segment_add(domain->domain, peers->staging, peers->staging_len,
@@ -243,8 +266,14 @@ static int domain_find(struct page_peers *peers, uint32_t tenant, struct peer_do
 static int peer_find(struct page_peers *peers, const struct page_peer_spec *spec,
 	struct page_peer **ret_peer, struct ramet_err *err)
 {
+	struct transport *transport = NULL;
+	int rc = way_find(peers, spec->provider, &transport, err);
+	if (rc < 0)
+		return rc;
 	list_for_each (known, &peers->peers, struct page_peer, link) {
-		if (known->domain->tenant == spec->tenant && strcmp(known->addr, spec->addr) == 0) {
+		if (known->domain->transport == transport &&
+			known->domain->tenant == spec->tenant &&
+			strcmp(known->addr, spec->addr) == 0) {
 			*ret_peer = known;
 			return 0;
 		}
@@ -255,7 +284,7 @@ static int peer_find(struct page_peers *peers, const struct page_peer_spec *spec
 	peer->peers = peers;
 	list_init(&peer->waiting);
 	snprintf(peer->addr, sizeof(peer->addr), "%s", spec->addr);
-	int rc = domain_find(peers, spec->tenant, &peer->domain, err);
+	rc = domain_find(peers, transport, spec->tenant, &peer->domain, err);
 	if (rc < 0)
 		return rc;
 	rc = transport_connect(peer->domain->domain, spec->addr, spec->token, spec->token_len,
@@ -290,6 +319,21 @@ int page_source_peer_create(struct page_peers *peers, const struct page_peer_spe
 	return 0;
 }
 
+int page_peers_also(struct page_peers *peers, const char *provider,
+	const struct transport_options *options, struct ramet_err *err)
+{
+	struct peer_way *way = &peers->ways[peers->nways];
+	if (peers->nways == WAYS_MAX || strlen(provider) >= sizeof(way->provider))
+		return err_set(err, RAMET_EINVAL, "transport \"%s\" beside %u others", provider,
+			peers->nways);
+	int rc = transport_open(provider, peers->loop, options, &way->transport, err);
+	if (rc < 0)
+		return rc;
+	memcpy(way->provider, provider, strlen(provider) + 1);
+	peers->nways++;
+	return 0;
+}
+
 int page_peers_create(const char *provider, const struct transport_options *options,
 	struct loop *loop, void *staging, size_t staging_len, struct page_peers **ret_peers,
 	struct ramet_err *err)
@@ -302,7 +346,7 @@ int page_peers_create(const char *provider, const struct transport_options *opti
 	peers->staging_len = staging_len;
 	list_init(&peers->peers);
 	list_init(&peers->domains);
-	int rc = transport_open(provider, loop, options, &peers->transport, err);
+	int rc = page_peers_also(peers, provider, options, err);
 	if (rc < 0)
 		return rc;
 	*ret_peers = steal_ptr(&peers);
@@ -314,7 +358,8 @@ void page_peers_destroy(struct page_peers *peers)
 	if (!peers)
 		return;
 	peers->closing = true;
-	transport_close(peers->transport); /* ends every connection, and so every peer */
+	for (unsigned i = 0; i < peers->nways; i++) /* ends every connection, and so every peer */
+		transport_close(peers->ways[i].transport);
 	list_for_each_safe (domain, &peers->domains, struct peer_domain, link)
 		free(domain);
 	free(peers);
@@ -322,5 +367,6 @@ void page_peers_destroy(struct page_peers *peers)
 
 void page_peers_poll(struct page_peers *peers)
 {
-	transport_poll(peers->transport);
+	for (unsigned i = 0; i < peers->nways; i++)
+		transport_poll(peers->ways[i].transport);
 }

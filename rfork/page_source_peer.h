@@ -13,13 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PAGE_PEERS_PROVIDER_MAX 16 /* bytes of a provider's name, with its NUL */
+
 struct page_peers; /* the connections that one pager has */
 
 /* staging: where all reads put their bytes */
 int page_peers_create(const char *provider, const struct transport_options *options,
 	struct loop *loop, void *staging, size_t staging_len, struct page_peers **ret_peers,
 	struct ramet_err *err);
-/* page_peers_destroy - closes the transport: reads in flight are done with RAMET_ECLOSED from
+/* page_peers_also - one more transport, for peers whose spec names its provider. Those that name
+ * none are reached over the first. Before the first source. */
+int page_peers_also(struct page_peers *peers, const char *provider,
+	const struct transport_options *options, struct ramet_err *err);
+/* page_peers_destroy - closes the transports: reads in flight are done with RAMET_ECLOSED from
  * within, and later ones fail. Sources are destroyed before or after. NULL is fine. */
 void page_peers_destroy(struct page_peers *peers);
 DEFINE_CLEANUP(struct page_peers, page_peers_destroy)
@@ -33,6 +39,7 @@ struct page_peer_spec {
 	uint32_t tenant;
 	bool copy; /* see struct page_source */
 	unsigned rank;
+	char provider[PAGE_PEERS_PROVIDER_MAX]; /* "": the first */
 	char addr[TRANSPORT_ADDR_MAX];
 	uint8_t token[TRANSPORT_TOKEN_MAX]; /* used only if there is no connection yet */
 	size_t token_len;

@@ -107,6 +107,13 @@ static void open_on_thread(struct call *call)
 	if (call->options->provider)
 		call->rc = page_peers_create(call->options->provider, call->options->transport,
 			pager->loop, pager->staging, pager->staging_len, &pager->peers, call->err);
+	if (call->rc == 0 && call->options->provider && call->options->also)
+		call->rc = page_peers_also(
+			pager->peers, call->options->also, call->options->transport, call->err);
+	if (call->rc < 0) {
+		page_peers_destroy(pager->peers);
+		pager->peers = NULL;
+	}
 }
 
 int pager_create(struct loop *loop, struct loop *control, const struct pager_options *options,

@@ -32,7 +32,8 @@ struct pager_child;
 /* Zero means the default. */
 struct pager_options {
 	const char *provider; /* transport to peers; NULL: none, only pager_seed_add_source() */
-	const struct transport_options *transport;
+	const char *also; /* a second one, for peers whose spec names it; or NULL */
+	const struct transport_options *transport; /* of both */
 	unsigned fault_slots; /* reads for faults in flight at a time, of 16 pages; default 32 */
 	unsigned bulk_slots; /* the same for fetching ahead, of 64 pages; default 16 */
 	unsigned drain_slots; /* how many of those a drain may use; default 2 */

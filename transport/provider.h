@@ -46,6 +46,9 @@ struct transport_ops {
 		struct segment_table *table, struct transport **ret_transport,
 		struct ramet_err *err);
 
+	/* device - its name; NULL: the provider has none */
+	const char *(*device)(const struct transport *t);
+
 	/* close - free the transport; its connections, listeners and segments are gone by then */
 	void (*close)(struct transport *t);
 

@@ -176,6 +176,11 @@ void transport_close(struct transport *t)
 	t->ops->close(t);
 }
 
+const char *transport_device(const struct transport *t)
+{
+	return t->ops->device ? t->ops->device(t) : "";
+}
+
 unsigned transport_poll(struct transport *t)
 {
 	if (t->handlers > 0)

@@ -65,6 +65,8 @@ int transport_open(const char *provider_name, struct loop *loop,
 void transport_close(struct transport *t);
 DEFINE_CLEANUP(struct transport, transport_close)
 #define auto_transport AUTO(transport_close)
+/* transport_device - the device that it uses, for options of another one; "" where there is none */
+const char *transport_device(const struct transport *t);
 /* transport_poll - for those who spin rather than sleep: hands posted work to the wire, takes in
  * what arrived, delivers completions to on_complete (and the other callbacks). Callable right after
  * a post. Returns how many completed. It does not replace the loop: connecting, heartbeats and

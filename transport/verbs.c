@@ -33,6 +33,11 @@ static int verbs_open(struct loop *loop, const struct transport_options *options
 	return 0;
 }
 
+static const char *verbs_device_name(const struct transport *t)
+{
+	return container_of(t, const struct verbs_transport, base)->device.context->device->name;
+}
+
 /* Connections that flush() marks again wait for the next turn: the loop must get on. */
 static void verbs_flush(struct transport *t)
 {
@@ -62,6 +67,7 @@ static void verbs_tick(struct transport *t, uint64_t now)
 const struct transport_ops transport_verbs = {
 	.name = "verbs",
 	.open = verbs_open,
+	.device = verbs_device_name,
 	.close = verbs_close,
 	.flush = verbs_flush,
 	.poll = verbs_poll,

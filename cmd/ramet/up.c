@@ -149,7 +149,7 @@ int verb_up(int argc, char **argv)
 	const struct option options[] = {
 		{"nodes", 'n', OPTION_UINT, &o.nodes, CLUSTER_MAX_NODES, "N",
 			"how many (default 3)"},
-		{"transport", 0, OPTION_STRING, &o.transport, 0, "auto|tcp",
+		{"transport", 0, OPTION_STRING, &o.transport, 0, "auto|verbs|tcp",
 			"how nodes read each other's memory (default auto)"},
 		{"rootless", 0, OPTION_FLAG, &o.rootless, 0, NULL,
 			"loopback ports instead of network namespaces, also as root"},
@@ -173,7 +173,9 @@ int verb_up(int argc, char **argv)
 		return code;
 	if (o.nodes == 0 || o.port == 0)
 		return options_wrong(&usage, "--%s takes at least 1", o.nodes ? "port" : "nodes");
-	if (strcmp(o.transport, "auto") != 0 && strcmp(o.transport, "tcp") != 0)
-		return options_wrong(&usage, "--transport is auto or tcp, not \"%s\"", o.transport);
+	if (strcmp(o.transport, "auto") != 0 && strcmp(o.transport, "verbs") != 0 &&
+		strcmp(o.transport, "tcp") != 0)
+		return options_wrong(
+			&usage, "--transport is auto, verbs or tcp, not \"%s\"", o.transport);
 	return up(&o);
 }

@@ -31,7 +31,9 @@ static void test_defaults(void)
 	CHECK_STR(config.client_socket, "/var/lib/ramet/rametd.sock");
 	CHECK_STR(config.listen, "127.0.0.1:0");
 	CHECK_STR(config.data, "127.0.0.1:0");
-	CHECK_STR(config.transport, "tcp");
+	CHECK_STR(config.transport, "auto");
+	CHECK_STR(config.rdma.device, "");
+	CHECK_INT(config.rdma.mtu, 0);
 	CHECK_STR(config.python, "/usr/bin/python3");
 	CHECK_INT(config.pager, PAGER_AUTO);
 	CHECK(config.checksums);
@@ -44,28 +46,31 @@ static void test_defaults(void)
 
 static void test_everything(void)
 {
-	static const char text[] = "node: 2\n"
-				   "name: n2\n"
-				   "dir: /srv/ramet/\n"
-				   "hide: /srv\n"
-				   "client_socket: /run/ramet.sock\n"
-				   "listen: \"10.0.0.2:7400\"\n"
-				   "data: \"[fd00::2]:7401\"\n"
-				   "transport: auto\n"
-				   "pager: eager\n"
-				   "checksums: off\n"
-				   "log_level: debug\n"
-				   "python: /opt/python/bin/python3\n"
-				   "pools: {sandboxes: 8, stubs: 2}\n"
-				   "limits:\n"
-				   "  capacity: 12\n"
-				   "  instances: 64\n"
-				   "  queue: 100\n"
-				   "  idle: 1.5s\n"
-				   "  deadline: 2m\n"
-				   "peers:\n"
-				   "  - {node: 1, listen: \"10.0.0.1:7400\"}\n"
-				   "  - {node: 7, listen: \"host7:7400\"}\n";
+	static const char text[] =
+		"node: 2\n"
+		"name: n2\n"
+		"dir: /srv/ramet/\n"
+		"hide: /srv\n"
+		"client_socket: /run/ramet.sock\n"
+		"listen: \"10.0.0.2:7400\"\n"
+		"data: \"[fd00::2]:7401\"\n"
+		"transport: tcp\n"
+		"rdma: {device: mlx5_0, port: 2, gid_index: 3, mtu: 2048, service_level: 4, "
+		"traffic_class: 106}\n"
+		"pager: eager\n"
+		"checksums: off\n"
+		"log_level: debug\n"
+		"python: /opt/python/bin/python3\n"
+		"pools: {sandboxes: 8, stubs: 2}\n"
+		"limits:\n"
+		"  capacity: 12\n"
+		"  instances: 64\n"
+		"  queue: 100\n"
+		"  idle: 1.5s\n"
+		"  deadline: 2m\n"
+		"peers:\n"
+		"  - {node: 1, listen: \"10.0.0.1:7400\"}\n"
+		"  - {node: 7, listen: \"host7:7400\"}\n";
 	static struct node_config config;
 	struct ramet_err err = {0};
 	REQUIRE_OK(load(text, &config, &err), &err);
@@ -116,7 +121,10 @@ static void test_errors_name_the_key(void)
 		{"node: 1\nlisten: \"host:99999\"\n", ": listen: "},
 		{"node: 1\nlisten: \"fd00::1:80\"\n", ": listen: "},
 		{"node: 1\ndata: \":80\"\n", ": data: "},
-		{"node: 1\ntransport: verbs\n", ": transport: verbs is not built"},
+		{"node: 1\nrdma: {mtu: 1500}\n", ": rdma.mtu: "},
+		{"node: 1\nrdma: {service_level: 16}\n", ": rdma.service_level: "},
+		{"node: 1\nrdma: {traffic_class: 256}\n", ": rdma.traffic_class: "},
+		{"node: 1\nrdma: {devices: mlx5_0}\n", "devices"},
 		{"node: 1\ntransport: smoke\n", ": transport: \"smoke\""},
 		{"node: 1\npager: lazy\n", ": pager: "},
 		{"node: 1\nchecksums: maybe\n", ": checksums: "},

@@ -84,7 +84,7 @@ static bool begin(struct side *s, uint32_t tenant)
 	s->buffer = aligned_alloc(4096, LEN);
 	memset(s->memory, 'x', LEN);
 	bool ok = loop_create(&s->loop, &err) == 0 &&
-		segments_create(s->loop, "tcp", "127.0.0.1:0", &s->segments, &err) == 0 &&
+		segments_create(s->loop, "tcp", "127.0.0.1:0", NULL, &s->segments, &err) == 0 &&
 		segments_add(s->segments, tenant, s->memory, LEN, on_ready, s, &s->segment, &err) ==
 			0 &&
 		until(s, &s->ready, 1) &&
@@ -116,15 +116,16 @@ static void dial(struct side *s, const void *token, size_t len)
 {
 	struct ramet_err err = {0};
 	s->connected = s->closed = 0;
-	int rc = transport_connect(
-		s->domain, segments_addr(s->segments), token, len, &handler, s, &s->conn, &err);
+	int rc = transport_connect(s->domain, segments_addr(s->segments, SEGMENTS_FIRST), token,
+		len, &handler, s, &s->conn, &err);
 	CHECK_INT(rc, 0);
 }
 
 static int read_all(struct side *s)
 {
 	s->completed = 0;
-	int rc = transport_read(s->conn, segments_ref(s->segment), s->local, s->buffer, LEN, 1);
+	int rc = transport_read(
+		s->conn, segments_ref(s->segment, SEGMENTS_FIRST), s->local, s->buffer, LEN, 1);
 	return rc < 0 ? rc : until(s, &s->completed, 1) ? s->status : RAMET_EINTERNAL;
 }
 
@@ -199,7 +200,7 @@ static void test_removed_means_revoked(void)
 	REQUIRE(segments_token(s.segments, 7, token, NULL) == 0);
 	dial(&s, token, sizeof(token));
 	REQUIRE(until(&s, &s.connected, 1));
-	struct segment_ref ref = segments_ref(s.segment);
+	struct segment_ref ref = segments_ref(s.segment, SEGMENTS_FIRST);
 	segments_remove(s.segment, on_drained, &s);
 	REQUIRE(until(&s, &s.drained, 1));
 	s.segment = NULL;
