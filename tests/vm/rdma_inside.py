@@ -61,9 +61,12 @@ def invoke(node):
     return insist("invoke", "table", "--node", node, "--data", "65", "--json")
 
 
-def wait_up():
-    end = time.monotonic() + 60
+def wait_up(daemons, transports):
+    end = time.monotonic() + 120
     while time.monotonic() < end:
+        for i, daemon in enumerate(daemons):
+            if daemon.poll() is not None:  # its own time limits are for machines that do not stand still
+                daemons[i] = start(i + 1, transports[i])
         try:
             if [row["state"] for row in json.loads(ramet("nodes", "--json"))] == ["up", "up"]:
                 return
@@ -74,10 +77,11 @@ def wait_up():
 
 
 def main():
-    daemons = [start(1, "auto"), start(2, sys.argv[1])]
+    transports = ["auto", sys.argv[1]]
+    daemons = [start(i + 1, transport) for i, transport in enumerate(transports)]
     seen = {}
     try:
-        wait_up()
+        wait_up(daemons, transports)
         with tempfile.TemporaryDirectory() as directory:
             path = pathlib.Path(directory) / "table.py"
             path.write_text(FUNCTION)
