@@ -23,6 +23,7 @@ const struct provider provider_tcp = {
 	.nobody = "127.0.0.1:1",
 	.processes = true,
 	.stream = true,
+	.patience_ms = 10000,
 };
 
 /* of the first RDMA device's network interface */

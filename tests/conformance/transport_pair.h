@@ -24,7 +24,7 @@ struct provider {
 	bool processes; /* peers can be other processes */
 	bool stream; /* strangers can connect, and say any bytes */
 	bool device_serves; /* also while the peer's process does not run */
-	unsigned patience_ms; /* timeouts for tests that say none: guests may stand still */
+	unsigned patience_ms; /* timeouts for tests that say none: busy machines stand still */
 };
 extern const struct provider provider_mem, provider_tcp, provider_verbs;
 /* provider_find - what PROVIDER needs on this machine is there; else says what is missing */
