@@ -181,11 +181,14 @@ class Ran:
 
 
 class Cli:
-    """Verbs of the command line against one client socket, as this user or another."""
+    """Verbs of the command line against one client socket, as this user or another. prefix: a command that runs them
+    elsewhere."""
 
-    def __init__(self, env, uid=None):
+    def __init__(self, env, uid=None, prefix=()):
         self.env = env
-        self.prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+        self.prefix = [*prefix]
+        if uid:
+            self.prefix += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
 
     def run(self, *args, code=OK, timeout=120):
         """Runs a verb; AssertionError unless it ends with this exit code (None: with any)."""
@@ -287,7 +290,9 @@ class Scratch:
 
     def close(self):
         """Ends the test's right to be there; the process that watches removes everything."""
-        os.close(self._writer)
+        if self._writer is not None:
+            os.close(self._writer)
+        self._writer = None
 
 
 class Cluster(Cli):
@@ -368,18 +373,22 @@ class ByHand:
     """Daemons that are started from configuration files, on ports of the loopback interface. nodes: a Cli for each."""
 
     def __init__(self, count=3):
-        self.scratch = Scratch()
+        self.make([f"127.0.0.1:{port}" for port in free_ports(count)], Scratch())
+
+    def make(self, addresses, scratch, directory=None, prefixes=None, extra=""):
+        """One daemon for each address. directory: for what they keep, each in one of its own; prefixes: commands that
+        run a node's programs elsewhere; extra: lines for each configuration."""
+        self.scratch = scratch
+        self.prefixes = prefixes or {}
         self.configs, self.nodes, self.daemons, self.logs = {}, {}, {}, {}
-        ports = free_ports(count)
-        for node, port in enumerate(ports, 1):
-            directory = self.scratch.path / f"n{node}"
-            peers = "".join(f"  - node: {n}\n    listen: 127.0.0.1:{p}\n"
-                            for n, p in enumerate(ports, 1) if n != node)
-            self.configs[node] = self.scratch.write(f"{node}.yaml", f"node: {node}\ndir: {directory}\n"
-                                                    f"client_socket: {directory}.sock\n"
-                                                    f"listen: 127.0.0.1:{port}\npeers:\n{peers}")
-            self.nodes[node] = Cli(dict(self.scratch.env, RAMET_SOCKET=f"{directory}.sock"))
-            self.logs[node] = self.scratch.path / f"{node}.log"
+        for node, address in enumerate(addresses, 1):
+            own = (directory or scratch.path) / f"n{node}"
+            peers = "".join(f"  - node: {n}\n    listen: {a}\n" for n, a in enumerate(addresses, 1) if n != node)
+            self.configs[node] = scratch.write(f"{node}.yaml", f"node: {node}\ndir: {own}\nclient_socket: {own}.sock\n"
+                                               f"listen: {address}\n{extra}peers:\n{peers}")
+            self.nodes[node] = Cli(dict(scratch.env, RAMET_SOCKET=f"{own}.sock"),
+                                   prefix=self.prefixes.get(node, ()))
+            self.logs[node] = scratch.path / f"{node}.log"
 
     def __enter__(self):
         try:
@@ -407,8 +416,8 @@ class ByHand:
 
     def start(self, node):
         with open(self.logs[node], "a") as log:
-            daemon = subprocess.Popen([BIN / "rametd", "--config", self.configs[node]], env=self.scratch.env,
-                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            daemon = subprocess.Popen([*self.prefixes.get(node, ()), BIN / "rametd", "--config", self.configs[node]],
+                                      env=self.scratch.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.daemons[node] = daemon
         self.scratch.write(f"{node}.pid", f"{daemon.pid} {start_time(daemon.pid)}")
 
