@@ -372,6 +372,8 @@ class Cluster(Cli):
 class ByHand:
     """Daemons that are started from configuration files, on ports of the loopback interface. nodes: a Cli for each."""
 
+    patience = 20  # seconds for daemons to find each other, and for one to end
+
     def __init__(self, count=3):
         self.make([f"127.0.0.1:{port}" for port in free_ports(count)], Scratch())
 
@@ -430,7 +432,7 @@ class ByHand:
         nodes = set(nodes)
         for node in nodes:
             eventually(f"node {node} sees {nodes}", lambda: {
-                n for n, state in self.states(node).items() if state == "up"} == nodes)
+                n for n, state in self.states(node).items() if state == "up"} == nodes, self.patience)
 
     def end(self, node, how=signal.SIGTERM):
         """Ends a daemon: (its exit status, the processes that it had)."""
@@ -441,7 +443,7 @@ class ByHand:
         spaces = namespaces(below) - namespaces([os.getpid()])
         below |= {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if namespaces([pid]) & spaces}
         daemon.send_signal(how)
-        return daemon.wait(timeout=20), below
+        return daemon.wait(timeout=self.patience), below
 
 
 def free_ports(count):

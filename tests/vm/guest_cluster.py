@@ -16,6 +16,8 @@ class Guests(cluster.ByHand):
     """Configurations, logs and what sanitizers say are in the build directory, which all guests see; the rest is in the
     /run of each. extra: lines for each configuration."""
 
+    patience = 90  # one that ends may be reading what the app may need later, which takes long through 9p
+
     def __init__(self, extra=""):
         addresses = os.environ["RAMET_VM_ADDRESSES"].split()
         self.make([f"{address}:7870" for address in addresses], cluster.Scratch(below=HERE.parent.parent / "build/vm"),
