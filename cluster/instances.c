@@ -9,6 +9,7 @@
 #include "runtime/spawn/spawn_client.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +47,9 @@ static void did_not_start(struct loop_timer *timer)
 {
 	struct instance *inst = container_of(timer, struct instance, timer);
 	struct ramet_err err = {0};
-	err_set(&err, RAMET_ETIMEOUT, "%s: its process did not start within %d ms", inst->app->app,
-		INSTANCE_START_MS);
+	uint64_t ms = inst->host ? inst->owner->node->config.start_ms : INSTANCE_START_MS;
+	err_set(&err, RAMET_ETIMEOUT, "%s: its process did not start within %" PRIu64 " ms%s",
+		inst->app->app, ms, inst->host ? " (limits.start of this node)" : "");
 	instance_kill(inst, &err);
 }
 
@@ -216,7 +218,7 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 		.log_fd = log,
 	};
 	rc = loop_timer_set(node->loop, &inst->timer,
-		inst->created_ns + INSTANCE_START_MS * NSEC_PER_MSEC, did_not_start);
+		inst->created_ns + node->config.start_ms * NSEC_PER_MSEC, did_not_start);
 	if (rc < 0)
 		return err_nomem(err);
 	rc = spawn_host(node->spawn, &request, on_spawned, inst, &inst->request, err);

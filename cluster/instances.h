@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define INSTANCE_START_MS 5000 /* from a request to ramet-spawn until `started` or `ready` */
+#define INSTANCE_START_MS 5000 /* from a request to ramet-spawn until a clone's `started` */
 #define INSTANCE_EXIT_MS 1000 /* from `exit` until it is killed */
 
 struct instance;

@@ -20,6 +20,7 @@
 #define DEFAULT_INSTANCES 1024
 #define DEFAULT_QUEUE 65536
 #define DEFAULT_IDLE_MS 60000
+#define DEFAULT_START_MS 60000
 #define DEFAULT_STORE "16G"
 #define CAPACITY_MAX 8192
 #define INSTANCES_MAX 16384
@@ -41,7 +42,7 @@ struct raw_pools {
 
 struct raw_limits {
 	uint32_t capacity, instances, queue;
-	char *idle, *deadline, *store;
+	char *idle, *start, *deadline, *store;
 };
 
 /* the file as it is written; what it leaves out is NULL or 0 */
@@ -93,6 +94,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 	OPTIONAL_UINT(struct raw_limits, instances),
 	OPTIONAL_UINT(struct raw_limits, queue),
 	OPTIONAL_TEXT(struct raw_limits, idle),
+	OPTIONAL_TEXT(struct raw_limits, start),
 	OPTIONAL_TEXT(struct raw_limits, deadline),
 	OPTIONAL_TEXT(struct raw_limits, store),
 	CYAML_FIELD_END,
@@ -346,6 +348,9 @@ static int check_limits(
 	if (rc == 0)
 		rc = duration(reading, "limits.idle", raw->limits.idle, DEFAULT_IDLE_MS,
 			&config->idle_ms);
+	if (rc == 0)
+		rc = duration(reading, "limits.start", raw->limits.start, DEFAULT_START_MS,
+			&config->start_ms);
 	if (rc == 0)
 		rc = duration(
 			reading, "limits.deadline", raw->limits.deadline, 0, &config->deadline_ms);

@@ -40,6 +40,7 @@ static void test_defaults(void)
 	CHECK_INT(config.log_level, LOG_INFO);
 	CHECK_INT(config.max_instances, 1024);
 	CHECK_INT(config.idle_ms, 60000);
+	CHECK_INT(config.start_ms, 60000);
 	CHECK_INT(config.deadline_ms, 0);
 	CHECK_INT(config.npeers, 0);
 }
@@ -67,6 +68,7 @@ static void test_everything(void)
 		"  instances: 64\n"
 		"  queue: 100\n"
 		"  idle: 1.5s\n"
+		"  start: 2m\n"
 		"  deadline: 2m\n"
 		"peers:\n"
 		"  - {node: 1, listen: \"10.0.0.1:7400\"}\n"
@@ -88,6 +90,7 @@ static void test_everything(void)
 	CHECK_INT(config.max_instances, 64);
 	CHECK_INT(config.max_queue, 100);
 	CHECK_INT(config.idle_ms, 1500);
+	CHECK_INT(config.start_ms, 120000);
 	CHECK_INT(config.deadline_ms, 120000);
 	CHECK_INT(config.npeers, 2);
 	CHECK_INT(config.peers[1].node, 7);

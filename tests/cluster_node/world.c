@@ -77,6 +77,7 @@ static void configure(struct world *world, unsigned index, const struct world_op
 		.capacity = 4,
 		.max_instances = options->max_instances ? options->max_instances : 64,
 		.max_queue = options->max_queue ? options->max_queue : 1000,
+		.start_ms = 10000,
 		.idle_ms = options->idle_ms ? options->idle_ms : 60000,
 	};
 	snprintf(c->name, sizeof(c->name), "n%u", index + 1);
