@@ -29,14 +29,14 @@ int verbs_device_choose(const struct transport_options *options, struct verbs_de
 
 /* A port, for people. */
 struct verbs_port_info {
-	char device[TRANSPORT_DEVICE_MAX];
-	unsigned port;
-	bool active, ethernet;
-	unsigned active_mtu; /* bytes */
 	uint64_t max_mr_size;
+	unsigned port;
+	unsigned active_mtu; /* bytes */
 	unsigned max_mr, max_qp, max_cq, max_reads;
 	unsigned gids; /* that are set */
+	char device[TRANSPORT_DEVICE_MAX];
 	char gid[48]; /* one of them, that addresses on this port would use */
+	bool active, ethernet;
 };
 /* verbs_ports - fills in up to max; how many there are, 0 without devices */
 unsigned verbs_ports(struct verbs_port_info *ports, unsigned max);

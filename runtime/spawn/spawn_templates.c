@@ -154,7 +154,7 @@ static int record_create(struct spawn_server *server, const struct wire_value *b
 	struct spawn_template_record **ret_record, struct ramet_err *err)
 {
 	uint64_t id, view;
-	struct sandbox_pool *pool;
+	struct sandbox_pool *pool = NULL;
 	int rc = wire_get_uint(body, "tmpl", UINT64_MAX, &id, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(body, "view", UINT64_MAX, 0, &view, err);

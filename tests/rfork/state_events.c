@@ -120,9 +120,20 @@ static bool near(long long a, long long b)
 	return a - b < 1000000 && b - a < 1000000;
 }
 
-static const char *timerfd_check(void)
+static const char *every_check(void)
 {
 	struct itimerspec every;
+	uint64_t ticks = 0;
+	STATE_EXPECT_INT(read(every_fd, &ticks, sizeof(ticks)), sizeof(ticks));
+	STATE_EXPECT_INT(ticks, 1);
+	STATE_EXPECT_INT(timerfd_gettime(every_fd, &every), 0);
+	STATE_EXPECT_INT(every.it_interval.tv_sec, 3600);
+	STATE_EXPECT(every.it_value.tv_sec > 3000);
+	return NULL;
+}
+
+static const char *timerfd_check(void)
+{
 	uint64_t ticks = 0;
 	STATE_EXPECT_INT(read(far_fd, &ticks, sizeof(ticks)), -1);
 	STATE_EXPECT_INT(errno, EAGAIN);
@@ -130,14 +141,9 @@ static const char *timerfd_check(void)
 	STATE_EXPECT(near(us_left(wall_fd), us_until(CLOCK_REALTIME, &wall_at)));
 	STATE_EXPECT_INT(read(expired_fd, &ticks, sizeof(ticks)), sizeof(ticks));
 	STATE_EXPECT_INT(ticks, 1);
-	STATE_EXPECT_INT(read(every_fd, &ticks, sizeof(ticks)), sizeof(ticks));
-	STATE_EXPECT_INT(ticks, 1);
-	STATE_EXPECT_INT(timerfd_gettime(every_fd, &every), 0);
-	STATE_EXPECT_INT(every.it_interval.tv_sec, 3600);
-	STATE_EXPECT(every.it_value.tv_sec > 3000);
 	STATE_EXPECT_INT(read(idle_fd, &ticks, sizeof(ticks)), -1);
 	STATE_EXPECT_INT(us_left(idle_fd), 0);
-	return NULL;
+	return every_check();
 }
 
 /* --- epoll --- */
@@ -174,6 +180,17 @@ static int epoll_setup(void)
 		: STATE_BROKEN;
 }
 
+static const char *edge_check(void)
+{
+	struct epoll_event events[8];
+	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 0); /* `once` was to be told once */
+	STATE_EXPECT_INT(write(edge_writer, "x", 1), 1);
+	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 1);
+	STATE_EXPECT_INT(events[0].data.u64, 4);
+	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 0); /* no new edge */
+	return NULL;
+}
+
 static const char *epoll_check(void)
 {
 	struct epoll_event events[8];
@@ -187,12 +204,7 @@ static const char *epoll_check(void)
 	STATE_EXPECT_INT(eventfd_write(once, 1), 0);
 	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 1);
 	STATE_EXPECT_INT(events[0].data.u64, 3);
-	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 0); /* it was to be told once */
-	STATE_EXPECT_INT(write(edge_writer, "x", 1), 1);
-	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 1);
-	STATE_EXPECT_INT(events[0].data.u64, 4);
-	STATE_EXPECT_INT(epoll_wait(epoll, events, 8, 0), 0); /* no new edge */
-	return NULL;
+	return edge_check();
 }
 
 /* --- what is refused --- */

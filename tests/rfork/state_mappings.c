@@ -29,8 +29,8 @@ static int protections_setup(void)
 	constant = map(4 * PAGE, PROT_READ | PROT_WRITE, 0);
 	if (!hidden || !constant)
 		return STATE_BROKEN;
-	strcpy(hidden + PAGE, "behind the curtain");
-	strcpy(constant, "for reading");
+	memcpy(hidden + PAGE, "behind the curtain", sizeof("behind the curtain"));
+	memcpy(constant, "for reading", sizeof("for reading"));
 	return mprotect(hidden, 4 * PAGE, PROT_NONE) == 0 &&
 			mprotect(constant, 4 * PAGE, PROT_READ) == 0
 		? STATE_OK

@@ -126,6 +126,17 @@ static int memfd_setup(void)
 	return STATE_OK;
 }
 
+static const char *sealed_check(void)
+{
+	char bytes[8] = "";
+	STATE_EXPECT_INT(fcntl(memfd, F_GET_SEALS), F_SEAL_SHRINK);
+	STATE_EXPECT_INT(fcntl(sealed, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SEAL);
+	STATE_EXPECT_INT(pread(sealed, bytes, 8, 0), 8);
+	STATE_EXPECT(memcmp(bytes, "for good", 8) == 0);
+	STATE_EXPECT(memcmp((const char *)(uintptr_t)mapped_sealed, "for good", 8) == 0);
+	return NULL;
+}
+
 static const char *memfd_check(void)
 {
 	char bytes[8] = "";
@@ -138,18 +149,13 @@ static const char *memfd_check(void)
 	STATE_EXPECT(st.st_blocks * 512 < SIZE / 4); /* its holes are none of memory */
 	STATE_EXPECT_INT(pread(memfd_again, bytes, 6, SIZE / 2), 6);
 	STATE_EXPECT(memcmp(bytes, "middle", 6) == 0);
-	STATE_EXPECT_INT(fcntl(memfd, F_GET_SEALS), F_SEAL_SHRINK);
-	STATE_EXPECT_INT(fcntl(sealed, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SEAL);
-	STATE_EXPECT_INT(pread(sealed, bytes, 8, 0), 8);
-	STATE_EXPECT(memcmp(bytes, "for good", 8) == 0);
-	STATE_EXPECT(memcmp((const char *)(uintptr_t)mapped_sealed, "for good", 8) == 0);
 	const char *wrong = check_filled(mapped, 5000);
 	if (wrong)
 		return wrong;
 	mapped[1] = 4321; /* and through the descriptor */
 	STATE_EXPECT_INT(pread(memfd, &word, sizeof(word), PAGE + 8), sizeof(word));
 	STATE_EXPECT_INT(word, 4321);
-	return NULL;
+	return sealed_check();
 }
 
 /* --- what is refused --- */

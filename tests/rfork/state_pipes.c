@@ -94,6 +94,20 @@ static int pair_setup(void)
 	return STATE_OK;
 }
 
+static const char *packets_check(void)
+{
+	char bytes[32];
+	STATE_EXPECT_INT(write(packets[0], "one", 3), 3);
+	STATE_EXPECT_INT(write(packets[0], "two", 3), 3);
+	STATE_EXPECT_INT(recv(packets[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
+	STATE_EXPECT_INT(recv(packets[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
+	STATE_EXPECT_INT(recv(ended_pair[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
+	STATE_EXPECT_INT(recv(ended_pair[1], bytes, sizeof(bytes), MSG_DONTWAIT), 0);
+	STATE_EXPECT_INT(send(ended_pair[1], "still", 5, MSG_DONTWAIT), 5);
+	STATE_EXPECT_INT(recv(ended_pair[0], bytes, sizeof(bytes), MSG_DONTWAIT), 5);
+	return NULL;
+}
+
 static const char *pair_check(void)
 {
 	char bytes[32];
@@ -107,15 +121,7 @@ static const char *pair_check(void)
 	STATE_EXPECT_INT(read(pair[0], bytes, sizeof(bytes)), 2);
 	STATE_EXPECT_INT(getsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, &len), 0);
 	STATE_EXPECT_INT(size, 40000);
-	STATE_EXPECT_INT(write(packets[0], "one", 3), 3);
-	STATE_EXPECT_INT(write(packets[0], "two", 3), 3);
-	STATE_EXPECT_INT(recv(packets[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
-	STATE_EXPECT_INT(recv(packets[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
-	STATE_EXPECT_INT(recv(ended_pair[1], bytes, sizeof(bytes), MSG_DONTWAIT), 3);
-	STATE_EXPECT_INT(recv(ended_pair[1], bytes, sizeof(bytes), MSG_DONTWAIT), 0);
-	STATE_EXPECT_INT(send(ended_pair[1], "still", 5, MSG_DONTWAIT), 5);
-	STATE_EXPECT_INT(recv(ended_pair[0], bytes, sizeof(bytes), MSG_DONTWAIT), 5);
-	return NULL;
+	return packets_check();
 }
 
 /* --- what is refused --- */
