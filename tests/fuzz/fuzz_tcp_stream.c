@@ -3,7 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/cleanup.h"
-#include "transport/tcp_wire.h"
+#include "transport/greeting.h"
 #include "transport/transport.h"
 
 #include <arpa/inet.h>
@@ -93,7 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 		abort();
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	for (size_t done = 0; done < len;) {
-		size_t part = done == 0 ? MIN(len, (size_t)TCP_HELLO_SIZE) : MIN(len - done, 512ul);
+		size_t part =
+			done == 0 ? MIN(len, (size_t)GREETING_HELLO_SIZE) : MIN(len - done, 512ul);
 		if (send(fd, data + done, part, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)part)
 			break;
 		done += part;
