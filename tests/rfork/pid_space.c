@@ -60,7 +60,9 @@ bool pid_space_enter(const struct pid_space *space)
 	home = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	directory = open(".", O_PATH | O_CLOEXEC);
-	return home >= 0 && setns(space->pidfd, CLONE_NEWPID | CLONE_NEWNS) == 0;
+	/* a thread that shares its directory with others, as with ThreadSanitizer's own, may not */
+	return home >= 0 && unshare(CLONE_FS) == 0 &&
+		setns(space->pidfd, CLONE_NEWPID | CLONE_NEWNS) == 0;
 }
 
 bool pid_space_leave(void)
