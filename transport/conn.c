@@ -95,6 +95,14 @@ void transport_conn_ended(struct transport_conn *conn, const struct ramet_err *e
 	transport_kick(conn->transport);
 }
 
+void transport_conn_failed(struct transport_conn *conn, int code, const char *fmt, va_list ap)
+{
+	struct ramet_err err = {0};
+	err_vset(&err, code, fmt, ap);
+	err_prefix(&err, "%s", conn->peer);
+	transport_conn_ended(conn, &err);
+}
+
 void transport_doorbell(struct transport_conn *conn, uint32_t imm)
 {
 	if (!conn->handler->on_doorbell)

@@ -12,12 +12,39 @@
 #define HELLO_MAGIC 0x3e544d52u
 #define WELCOME_MAGIC 0x3c544d52u
 
+static void head_encode(unsigned char *dst, size_t size, uint32_t magic)
+{
+	memset(dst, 0, size);
+	bytes_put32(dst, magic);
+	bytes_put16(dst + 4, GREETING_VERSION);
+}
+
+/* what the first len bytes tell: 0 so far so good, RAMET_EPROTO, or RAMET_EVERSION */
+static int head_check(const unsigned char *src, size_t len, uint32_t expected)
+{
+	unsigned char magic[4];
+	bytes_put32(magic, expected);
+	if (memcmp(src, magic, MIN(len, sizeof(magic))) != 0)
+		return RAMET_EPROTO;
+	return len >= 6 && bytes_get16(src + 4) != GREETING_VERSION ? RAMET_EVERSION : 0;
+}
+
+void greeting_hello_fill(struct greeting_hello *ret, const struct transport_options *options,
+	const void *token, size_t token_len)
+{
+	*ret = (struct greeting_hello){
+		.depth = options->queue_depth,
+		.timeout_ms = options->peer_timeout_ms,
+		.token_len = (uint32_t)token_len,
+	};
+	if (token_len)
+		memcpy(ret->token, token, token_len);
+}
+
 void greeting_hello_encode(
 	const struct greeting_hello *hello, unsigned char dst[GREETING_HELLO_SIZE])
 {
-	memset(dst, 0, GREETING_HELLO_SIZE);
-	bytes_put32(dst, HELLO_MAGIC);
-	bytes_put16(dst + 4, GREETING_VERSION);
+	head_encode(dst, GREETING_HELLO_SIZE, HELLO_MAGIC);
 	bytes_put16(dst + 6, (uint16_t)hello->token_len);
 	bytes_put32(dst + 8, hello->depth);
 	bytes_put32(dst + 12, hello->timeout_ms);
@@ -26,11 +53,7 @@ void greeting_hello_encode(
 
 int greeting_hello_glance(const unsigned char *src, size_t len)
 {
-	unsigned char magic[4];
-	bytes_put32(magic, HELLO_MAGIC);
-	if (memcmp(src, magic, MIN(len, sizeof(magic))) != 0)
-		return RAMET_EPROTO;
-	return len >= 6 && bytes_get16(src + 4) != GREETING_VERSION ? RAMET_EVERSION : 0;
+	return head_check(src, len, HELLO_MAGIC);
 }
 
 int greeting_hello_parse(const unsigned char src[GREETING_HELLO_SIZE], struct greeting_hello *ret)
@@ -58,9 +81,7 @@ int greeting_hello_parse(const unsigned char src[GREETING_HELLO_SIZE], struct gr
 void greeting_welcome_encode(
 	const struct greeting_welcome *welcome, unsigned char dst[GREETING_WELCOME_SIZE])
 {
-	memset(dst, 0, GREETING_WELCOME_SIZE);
-	bytes_put32(dst, WELCOME_MAGIC);
-	bytes_put16(dst + 4, GREETING_VERSION);
+	head_encode(dst, GREETING_WELCOME_SIZE, WELCOME_MAGIC);
 	bytes_put32(dst + 8, (uint32_t)welcome->status);
 	bytes_put32(dst + 12, welcome->depth);
 	bytes_put32(dst + 16, welcome->timeout_ms);
@@ -69,10 +90,9 @@ void greeting_welcome_encode(
 int greeting_welcome_parse(
 	const unsigned char src[GREETING_WELCOME_SIZE], struct greeting_welcome *ret)
 {
-	if (bytes_get32(src) != WELCOME_MAGIC)
-		return RAMET_EPROTO;
-	if (bytes_get16(src + 4) != GREETING_VERSION)
-		return RAMET_EVERSION;
+	int rc = head_check(src, GREETING_WELCOME_SIZE, WELCOME_MAGIC);
+	if (rc < 0)
+		return rc;
 	struct greeting_welcome w = {
 		.status = (int32_t)bytes_get32(src + 8),
 		.depth = bytes_get32(src + 12),

@@ -18,6 +18,8 @@ struct greeting_hello {
 	uint32_t token_len;
 	unsigned char token[TRANSPORT_TOKEN_MAX];
 };
+void greeting_hello_fill(struct greeting_hello *ret, const struct transport_options *options,
+	const void *token, size_t token_len);
 void greeting_hello_encode(
 	const struct greeting_hello *hello, unsigned char dst[GREETING_HELLO_SIZE]);
 /* what the first len bytes of a hello already tell: 0 so far so good, RAMET_EPROTO for a stranger's

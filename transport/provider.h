@@ -219,6 +219,9 @@ int transport_conn_opened(struct transport_conn *conn, unsigned depth);
 /* transport_conn_ended - nothing more comes of this connection: every request was completed. Copies
  * err; NULL: no error. The core tells on_closed later and then calls conn_free. */
 void transport_conn_ended(struct transport_conn *conn, const struct ramet_err *err);
+/* transport_conn_failed - the same, by an error whose text names the peer first */
+void transport_conn_failed(struct transport_conn *conn, int code, const char *fmt, va_list ap)
+	PRINTF_LIKE(3, 0);
 void transport_complete(
 	struct transport_conn *conn, const struct transport_request *request, int status);
 void transport_segment_unreachable(struct transport_segment *segment);

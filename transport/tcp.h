@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "transport/greeting.h"
 #include "transport/provider.h"
+#include "transport/pulse.h"
 #include "transport/tcp_wire.h"
 
 #define TCP_RX_BUFFER (64u << 10)
@@ -92,7 +93,7 @@ struct tcp_conn {
 	struct loop_watch watch;
 	uint32_t events; /* watched */
 	struct list dirty;
-	uint64_t timeout_ns, since_ns, rx_ns, tx_ns; /* since: began to connect, or to close */
+	struct pulse pulse;
 	unsigned char greeting[GREETING_HELLO_SIZE]; /* our hello, then the peer's welcome */
 	uint32_t greeting_len;
 	struct tcp_tx tx;

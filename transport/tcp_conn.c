@@ -8,8 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define HEARTBEATS_PER_TIMEOUT 8
-
 static void conn_on_event(struct loop_watch *watch, uint32_t events);
 
 struct tcp_conn *tcp_conn_new(void)
@@ -19,7 +17,7 @@ struct tcp_conn *tcp_conn_new(void)
 		return NULL;
 	conn->fd = -1;
 	list_init(&conn->dirty);
-	conn->since_ns = now_ns();
+	conn->pulse.since_ns = now_ns();
 	return conn;
 }
 
@@ -51,9 +49,8 @@ int tcp_conn_start(struct tcp_conn *conn, struct loop *loop, unsigned depth, uns
 	if (rc < 0)
 		return rc;
 	conn->phase = TCP_FRAMES;
-	conn->timeout_ns = timeout_ms * NSEC_PER_MSEC;
-	conn->rx_ns = conn->tx_ns = now_ns();
-	transport_tick_faster(conn->base.transport, conn->timeout_ns / HEARTBEATS_PER_TIMEOUT);
+	pulse_agree(&conn->pulse, timeout_ms);
+	pulse_open(&conn->pulse, conn->base.transport);
 	return transport_conn_opened(&conn->base, depth);
 }
 
@@ -68,13 +65,10 @@ void tcp_conn_fail(struct tcp_conn *conn, int code, const char *fmt, ...)
 	while (conn->tx.done != conn->tx.posted)
 		tcp_tx_complete(conn, code);
 
-	struct ramet_err err = {0};
 	va_list ap;
 	va_start(ap, fmt);
-	err_vset(&err, code, fmt, ap);
+	transport_conn_failed(&conn->base, code, fmt, ap);
 	va_end(ap);
-	err_prefix(&err, "%s", conn->base.peer);
-	transport_conn_ended(&conn->base, &err);
 }
 
 /* Connecting */
@@ -99,14 +93,8 @@ int tcp_connect(struct transport_domain *domain, const char *addr, const void *t
 	size_t token_len, struct transport_conn **ret_conn, struct ramet_err *err)
 {
 	struct transport *t = domain->transport;
-	struct greeting_hello hello = {
-		.depth = t->options.queue_depth,
-		.timeout_ms = t->options.peer_timeout_ms,
-		.token_len = (uint32_t)token_len,
-	};
-	if (token_len)
-		memcpy(hello.token, token, token_len);
-
+	struct greeting_hello hello;
+	greeting_hello_fill(&hello, &t->options, token, token_len);
 	struct tcp_conn *conn = tcp_conn_new();
 	if (!conn)
 		return err_nomem(err);
@@ -253,7 +241,7 @@ static void conn_on_event(struct loop_watch *watch, uint32_t events)
 void tcp_conn_close(struct transport_conn *base)
 {
 	struct tcp_conn *conn = tcp_conn(base);
-	conn->since_ns = now_ns();
+	conn->pulse.since_ns = now_ns();
 	if (conn->phase == TCP_FRAMES)
 		tcp_conn_mark(conn);
 	else
@@ -274,30 +262,15 @@ void tcp_conn_abort(struct transport_conn *base)
 
 void tcp_conn_tick(struct tcp_conn *conn, uint64_t now)
 {
-	const struct transport_options *options = &conn->base.transport->options;
+	struct ramet_err err = {0};
+	if (conn->phase == TCP_FRAMES && pulse_silent(&conn->pulse, now))
+		tcp_conn_receive(conn);
 	if (conn->phase == TCP_ENDED)
 		return;
-	if (conn->phase != TCP_FRAMES) {
-		if (now >= conn->since_ns + options->handshake_ms * NSEC_PER_MSEC)
-			tcp_conn_fail(conn, RAMET_EPEER, "did not answer within %u ms",
-				options->handshake_ms);
-		return;
-	}
-	/* it may be us who slept: look before calling it dead */
-	if (now >= conn->rx_ns + conn->timeout_ns)
-		tcp_conn_receive(conn);
-	if (conn->phase != TCP_FRAMES)
-		return;
-	if (now >= conn->rx_ns + conn->timeout_ns) {
-		tcp_conn_fail(conn, RAMET_EPEER, "no sign of life for %llu ms",
-			(unsigned long long)(conn->timeout_ns / NSEC_PER_MSEC));
-		return;
-	}
-	if (conn->base.state == CONN_CLOSING && now >= conn->since_ns + conn->timeout_ns) {
-		tcp_conn_fail(conn, RAMET_ECLOSED, "closed with operations in flight");
-		return;
-	}
-	if (now >= conn->tx_ns + conn->timeout_ns / HEARTBEATS_PER_TIMEOUT &&
+	int rc = pulse_check(&conn->pulse, &conn->base, conn->phase == TCP_FRAMES, now, &err);
+	if (rc < 0) {
+		tcp_conn_fail(conn, rc, "%s", err.msg);
+	} else if (conn->phase == TCP_FRAMES && pulse_due(&conn->pulse, now) &&
 		!conn->tx.bye_queued) {
 		conn->tx.cursor.ping = true;
 		tcp_conn_mark(conn);

@@ -291,7 +291,7 @@ int tcp_rx_receive(struct tcp_conn *conn, const char **ret_why)
 					  : strerrordesc_np(errno);
 			return RAMET_EPEER;
 		}
-		conn->rx_ns = now_ns();
+		conn->pulse.rx_ns = now_ns();
 		taken += (size_t)n;
 		int rc = rx_arrived(conn, (size_t)n, ret_why);
 		if (rc < 0)

@@ -274,7 +274,7 @@ int tcp_tx_send(struct tcp_conn *conn, bool *ret_more)
 	if (rc < 0 && errno != EAGAIN && errno != EINTR)
 		return -1;
 	if (budget < TCP_EVENT_BUDGET)
-		conn->tx_ns = now_ns();
+		conn->pulse.tx_ns = now_ns();
 	*ret_more = rc != 1;
 	return 0;
 }

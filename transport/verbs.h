@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "transport/greeting.h"
 #include "transport/provider.h"
+#include "transport/pulse.h"
 #include "transport/verbs_device.h"
 #include "transport/verbs_wire.h"
 
@@ -28,7 +29,6 @@
 #define VERBS_RNR_RETRIES 7 /* for ever: credits make it rare, and the heartbeat ends it */
 #define VERBS_TRIES_MAX 4 /* of an operation that keeps breaking its lane */
 #define VERBS_REVOKED_KEPT 64 /* ids that a connection remembers as revoked */
-#define VERBS_HEARTBEATS_PER_TIMEOUT 8
 
 struct verbs_pd {
 	struct list link;
@@ -182,7 +182,7 @@ struct verbs_conn {
 	struct ibv_cq *cq;
 	bool armed; /* the queue will raise an event */
 	struct list dirty;
-	uint64_t timeout_ns, since_ns, rx_ns, tx_ns; /* since: began to connect, or to close */
+	struct pulse pulse;
 	int begin_errno; /* connecting failed at once: flush() tells */
 	unsigned depth; /* agreed */
 	struct greeting_hello hello;

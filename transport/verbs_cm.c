@@ -190,13 +190,7 @@ int verbs_connect(struct transport_domain *domain, const char *addr, const void 
 	struct verbs_conn *conn = verbs_conn_new();
 	if (!conn)
 		return err_nomem(err);
-	conn->hello = (struct greeting_hello){
-		.depth = t->options.queue_depth,
-		.timeout_ms = t->options.peer_timeout_ms,
-		.token_len = (uint32_t)token_len,
-	};
-	if (token_len)
-		memcpy(conn->hello.token, token, token_len);
+	greeting_hello_fill(&conn->hello, &t->options, token, token_len);
 	if (rdma_create_id(vt->events, &conn->id, conn, RDMA_PS_TCP) < 0) {
 		rc = err_errno(err, RAMET_EIO, "connect to %s", addr);
 		verbs_conn_free(&conn->base);

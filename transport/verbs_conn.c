@@ -16,7 +16,7 @@ struct verbs_conn *verbs_conn_new(void)
 		return NULL;
 	list_init(&conn->dirty);
 	list_init(&conn->revoke.queue);
-	conn->since_ns = now_ns();
+	conn->pulse.since_ns = now_ns();
 	return conn;
 }
 
@@ -100,7 +100,7 @@ int verbs_conn_prepare(struct verbs_conn *conn, struct transport_domain *domain,
 void verbs_conn_agree(struct verbs_conn *conn, unsigned depth, unsigned timeout_ms)
 {
 	conn->depth = depth;
-	conn->timeout_ns = timeout_ms * NSEC_PER_MSEC;
+	pulse_agree(&conn->pulse, timeout_ms);
 }
 
 void verbs_conn_open(struct verbs_conn *conn)
@@ -112,11 +112,10 @@ void verbs_conn_open(struct verbs_conn *conn)
 	if (rc == 0)
 		rc = verbs_out_init(&conn->out, conn->depth, &verbs_transport(t)->device.limits);
 	conn->phase = VERBS_OPEN;
-	conn->rx_ns = conn->tx_ns = now_ns();
+	pulse_open(&conn->pulse, t);
 	verbs_conn_mark(conn);
 	if (rc == 0 && connecting) /* who was connected to may never ask for anything */
 		rc = verbs_lane_open(conn);
-	transport_tick_faster(t, conn->timeout_ns / VERBS_HEARTBEATS_PER_TIMEOUT);
 	if (rc == 0)
 		rc = transport_conn_opened(&conn->base, conn->depth);
 	if (rc < 0)
@@ -133,13 +132,10 @@ void verbs_conn_fail(struct verbs_conn *conn, int code, const char *fmt, ...)
 	verbs_out_fail_all(conn, code);
 	verbs_revoke_end(conn);
 
-	struct ramet_err err = {0};
 	va_list ap;
 	va_start(ap, fmt);
-	err_vset(&err, code, fmt, ap);
+	transport_conn_failed(&conn->base, code, fmt, ap);
 	va_end(ap);
-	err_prefix(&err, "%s", conn->base.peer);
-	transport_conn_ended(&conn->base, &err);
 }
 
 void verbs_conn_mark(struct verbs_conn *conn)
@@ -171,7 +167,7 @@ void verbs_conn_flush(struct verbs_conn *conn)
 void verbs_conn_close(struct transport_conn *base)
 {
 	struct verbs_conn *conn = verbs_conn(base);
-	conn->since_ns = now_ns();
+	conn->pulse.since_ns = now_ns();
 	if (conn->phase == VERBS_OPEN)
 		verbs_conn_mark(conn);
 	else
@@ -201,29 +197,19 @@ void verbs_conn_abort(struct transport_conn *base)
 
 void verbs_conn_tick(struct verbs_conn *conn, uint64_t now)
 {
-	const struct transport_options *options = &conn->base.transport->options;
+	struct ramet_err err = {0};
+	if (conn->phase == VERBS_OPEN && pulse_silent(&conn->pulse, now))
+		verbs_cq_poll(conn);
 	if (conn->phase == VERBS_ENDED)
 		return;
-	if (conn->phase != VERBS_OPEN) {
-		if (now >= conn->since_ns + options->handshake_ms * NSEC_PER_MSEC)
-			verbs_conn_fail(conn, RAMET_EPEER, "did not answer within %u ms",
-				options->handshake_ms);
-		return;
-	}
-	/* it may be us who slept: look before calling it dead */
-	if (now >= conn->rx_ns + conn->timeout_ns)
-		verbs_cq_poll(conn);
-	if (conn->phase != VERBS_OPEN)
-		return;
-	if (now >= conn->rx_ns + conn->timeout_ns) {
-		verbs_conn_fail(conn, RAMET_EPEER, "no sign of life for %llu ms",
-			(unsigned long long)(conn->timeout_ns / NSEC_PER_MSEC));
-	} else if (conn->base.state == CONN_CLOSING && now >= conn->since_ns + conn->timeout_ns) {
-		verbs_conn_fail(conn, RAMET_ECLOSED, "closed with operations in flight");
-	} else if (verbs_revoke_overdue(conn, now)) {
+	bool open = conn->phase == VERBS_OPEN;
+	int rc = pulse_check(&conn->pulse, &conn->base, open, now, &err);
+	if (rc < 0) {
+		verbs_conn_fail(conn, rc, "%s", err.msg);
+	} else if (open && verbs_revoke_overdue(conn, now)) {
 		verbs_conn_fail(
 			conn, RAMET_EPEER, "it does not let go of a segment that has ended");
-	} else if (now >= conn->tx_ns + conn->timeout_ns / VERBS_HEARTBEATS_PER_TIMEOUT) {
+	} else if (open && pulse_due(&conn->pulse, now)) {
 		conn->control.owe_ping = true;
 		verbs_conn_mark(conn);
 	}

@@ -51,7 +51,7 @@ static int control_send(struct verbs_conn *conn, struct verbs_message *message)
 	control->told = control->received;
 	control->owe_ping = false;
 	conn->in.told = conn->in.received;
-	conn->tx_ns = now_ns();
+	conn->pulse.tx_ns = now_ns();
 	return 0;
 }
 
@@ -177,7 +177,7 @@ void verbs_control_on_rx(struct verbs_conn *conn, const struct ibv_wc *wc)
 	const unsigned char *bytes = conn->slots.control_rx + (size_t)slot * VERBS_MESSAGE_SIZE;
 	struct verbs_message message;
 	int rc = verbs_message_parse(bytes, wc->byte_len, &message);
-	conn->rx_ns = now_ns();
+	conn->pulse.rx_ns = now_ns();
 	conn->control.received++;
 	if (rc == 0)
 		rc = control_receive(conn, slot);

@@ -96,7 +96,7 @@ void verbs_in_on_wc(struct verbs_conn *conn, const struct ibv_wc *wc)
 		return;
 	}
 	in->received++;
-	conn->rx_ns = now_ns();
+	conn->pulse.rx_ns = now_ns();
 	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM)
 		transport_doorbell(&conn->base, ntohl(wc->imm_data));
 	else

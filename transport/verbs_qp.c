@@ -119,7 +119,7 @@ int verbs_qp_connect(struct verbs_conn *conn, struct ibv_qp *qp, bool requester,
 	if (error == 0 && requester) {
 		struct ibv_qp_attr rts = {
 			.qp_state = IBV_QPS_RTS,
-			.timeout = verbs_qp_timeout(conn->timeout_ns / 2),
+			.timeout = verbs_qp_timeout(conn->pulse.timeout_ns / 2),
 			.retry_cnt = VERBS_RETRIES,
 			.rnr_retry = VERBS_RNR_RETRIES,
 			.sq_psn = ours->psn,
