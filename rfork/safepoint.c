@@ -6,6 +6,7 @@
 #include "rfork/safepoint_keep.h"
 #include "rfork/safepoint_limits.h"
 #include "rfork/safepoint_threads.h"
+#include "rfork/safepoint_threads_locks.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -131,6 +132,7 @@ static bool describe_thread(int control_fd)
 void safepoint_begin(void)
 {
 	limits_begin();
+	locks_begin();
 }
 
 /* in a clone, on the stack of its parent; kept: it has more to get back than its threads */

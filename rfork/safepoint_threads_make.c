@@ -6,10 +6,10 @@
 #include "rfork/safepoint.h"
 #include "rfork/safepoint_fault.h"
 #include "rfork/safepoint_threads_internal.h"
+#include "rfork/safepoint_threads_locks.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
-#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,10 +19,6 @@
 
 #define RSEQ_LEN 32
 #define MAX_BLANKS 256 /* ids used up to get at another, a few µs each */
-#define ROBUST_MAX 2048 /* the kernel's own limit */
-/* glibc's pthread_mutex_t: the list's link, the futex 32 bytes before, the owner 8 behind that */
-#define GLIBC_FUTEX_OFFSET (-32)
-#define GLIBC_OWNER_OFFSET 8
 
 #define THREAD_FLAGS \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
@@ -42,43 +38,6 @@ void safepoint_threads_describe(void)
 		*at = t;
 	}
 	atomic_store(&safepoint_park.list, (uint64_t)(uintptr_t)sorted);
-}
-
-/* --- robust mutexes --- */
-
-struct robust_head {
-	uint64_t first;
-	int64_t futex_offset;
-	uint64_t pending;
-};
-
-static void renumber_mutex(uint64_t link, int64_t offset, uint32_t old_tid, uint32_t new_tid)
-{
-	uint64_t at = (link & ~1ull) + (uint64_t)offset;
-	_Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)at;
-	uint32_t value = atomic_load(word);
-	if ((value & FUTEX_TID_MASK) != old_tid || safepoint_fault_hit("threads.robust"))
-		return;
-	atomic_store(word, (value & ~FUTEX_TID_MASK) | new_tid);
-	uint32_t *owner = (uint32_t *)(uintptr_t)(at + GLIBC_OWNER_OFFSET);
-	if (offset == GLIBC_FUTEX_OFFSET && *owner == old_tid)
-		*owner = new_tid;
-}
-
-/* No other thread runs yet. */
-static void renumber_robust(uint64_t list, pid_t old_tid, pid_t new_tid)
-{
-	const struct robust_head *head = (const void *)(uintptr_t)list;
-	if (!head || old_tid == new_tid)
-		return;
-	uint64_t link = head->first;
-	for (unsigned n = 0; link && (link & ~1ull) != list && n < ROBUST_MAX; n++) {
-		renumber_mutex(link, head->futex_offset, (uint32_t)old_tid, (uint32_t)new_tid);
-		link = *(const uint64_t *)(uintptr_t)(link & ~1ull);
-	}
-	if (head->pending)
-		renumber_mutex(
-			head->pending, head->futex_offset, (uint32_t)old_tid, (uint32_t)new_tid);
 }
 
 /* --- threads --- */
@@ -102,7 +61,7 @@ static long make_thread(const struct safepoint_thread *t)
 	long tid = arch_thread_make(
 		flags, &t->context, (void *)(uintptr_t)t->tid_address, t->context.fs_base);
 	if (tid > 0)
-		renumber_robust(t->robust_list, t->tid, (pid_t)tid);
+		locks_renumber_robust(t->robust_list, t->tid, (pid_t)tid);
 	return tid;
 }
 
@@ -141,12 +100,14 @@ int safepoint_threads_make(const struct safepoint_threads_captured *captured,
 	pid_t self = captured->tid;
 	if (captured->tid_address) /* the kernel has written it */
 		self = *(const pid_t *)(uintptr_t)captured->tid_address;
-	renumber_robust(captured->robust_list, captured->tid, self);
+	locks_renumber_robust(captured->robust_list, captured->tid, self);
 	if (!captured->others || safepoint_fault_hit("threads.make"))
 		return 0;
 	/* A new thread has the mask of its maker until it leaves its handler. */
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	int rc = make_all(self, ret_shadow, err);
+	if (rc == 0 && ret_shadow->renumbered)
+		locks_renumber_loader();
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(all));
 	return rc;
 }

@@ -2,6 +2,7 @@
 #include "tests/rfork/state.h"
 #include "tests/rfork/state_workers.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -210,6 +211,41 @@ static void *own_locks(void *arg)
 	return NULL;
 }
 
+/* A thread that loads a library holds the dynamic linker's lock, which is a recursive one. */
+static struct worker loading, next_loading;
+__attribute__((visibility("default"))) atomic_int waiting_library_loads, waiting_library_go;
+
+static void *load_library(void *arg)
+{
+	(void)arg;
+	return dlopen(WAITING_LIBRARY, RTLD_NOW);
+}
+
+static int loading_setup(void)
+{
+	if (worker_start(&loading, load_library, NULL) < 0)
+		return STATE_BROKEN;
+	return await_value(&waiting_library_loads, 1) ? STATE_OK : STATE_BROKEN;
+}
+
+static const char *loading_check(void)
+{
+	void *loaded = NULL, *again = NULL;
+	struct timespec at;
+	waiting_library_go = 1;
+	const char *wrong = worker_join(&loading, &loaded);
+	if (wrong)
+		return wrong;
+	STATE_EXPECT(loaded != NULL);
+	if (worker_start(&next_loading, load_library, NULL) < 0)
+		return state_failed("pthread_create");
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_sec += 10;
+	STATE_EXPECT_INT(pthread_timedjoin_np(next_loading.thread, &again, &at), 0);
+	STATE_EXPECT(again == loaded);
+	return NULL;
+}
+
 static void make_mutex(pthread_mutex_t *mutex, int type, int protocol)
 {
 	pthread_mutexattr_t attr;
@@ -344,6 +380,12 @@ const struct state_case state_threads_kept[] = {
 		.check_child = robust_check,
 		.check_parent = robust_check,
 		.fault = "threads.robust"},
+	{.name = "a thread loads a library",
+		.setup = loading_setup,
+		.check_child = loading_check,
+		.check_parent = loading_check,
+		.fault = "threads.loader",
+		.flags = STATE_ALONE},
 	{.name = "a thread's id, and locks that know it",
 		.setup = owner_setup,
 		.check_child = owner_check,
