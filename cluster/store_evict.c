@@ -2,6 +2,7 @@
 #include "cluster/store_evict.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "cluster/workers.h"
 
 #include <errno.h>
@@ -11,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define BOOT_ID_MAX 64
 
 struct object {
 	char name[96]; /* <whose>/<sha256> */
@@ -87,10 +91,44 @@ static int list_all(const char *path, bool parts, struct objects *objects, struc
 	return 0;
 }
 
+static void remove_all(const char *dir, struct objects *objects)
+{
+	auto_close int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < objects->count; i++)
+		if (unlinkat(at, objects->list[i].name, 0) == 0 || errno == ENOENT)
+			objects->bytes -= objects->list[i].size;
+}
+
+/* Files are not forced to the disk before they get their names: after a crash of the machine there
+ * may be anything in them. */
+static bool same_boot(const char *noted, const char *now, size_t len)
+{
+	auto_free char *before = NULL;
+	size_t before_len;
+	return file_read(noted, BOOT_ID_MAX, &before, &before_len, NULL) == 0 &&
+		before_len == len && memcmp(before, now, len) == 0;
+}
+
+static int keep_from_this_boot(const char *dir, struct objects *objects, struct ramet_err *err)
+{
+	auto_free char *now = NULL;
+	char noted[512];
+	size_t len;
+	if (snprintf(noted, sizeof(noted), "%s.boot", dir) >= (int)sizeof(noted))
+		return err_set(err, RAMET_ECONFIG, "dir: the path is too long");
+	int rc = file_read("/proc/sys/kernel/random/boot_id", BOOT_ID_MAX, &now, &len, err);
+	if (rc < 0 || same_boot(noted, now, len))
+		return rc;
+	remove_all(dir, objects);
+	return file_replace(noted, now, len, 0600, err);
+}
+
 int store_evict_begin(const char *dir, uint64_t *ret_bytes, struct ramet_err *err)
 {
 	struct objects objects = {0};
 	int rc = list_all(dir, true, &objects, err);
+	if (rc == 0)
+		rc = keep_from_this_boot(dir, &objects, err);
 	free(objects.list);
 	if (rc == 0)
 		*ret_bytes = objects.bytes;

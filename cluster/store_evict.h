@@ -10,7 +10,8 @@
 struct store_evict;
 struct workers;
 
-/* store_evict_begin - remove what an interrupted run left half fetched, and count the rest */
+/* store_evict_begin - remove what an interrupted run left half fetched, and all that was fetched
+ * before the machine was started last (<dir>.boot says when that was); count the rest */
 int store_evict_begin(const char *dir, uint64_t *ret_bytes, struct ramet_err *err);
 /* store_evict - on a worker, until three quarters of max_bytes are left; then done is told what is
  * left, on the loop, unless forgotten. NULL: out of memory. */
