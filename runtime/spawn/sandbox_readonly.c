@@ -17,7 +17,6 @@
 #define ATTR_RDONLY 1u
 #define ATTR_NOSUID 2u
 #define ATTR_NODEV 4u
-#define POINT_FIELD 5 /* of mountinfo: the mount point */
 
 struct attributes { /* struct mount_attr */
 	unsigned long long set, clear, propagation, userns_fd;
@@ -64,20 +63,6 @@ static int remount(const char *target, int devices)
 	return mount(NULL, target, NULL, flags, NULL);
 }
 
-void sandbox_unescape(char *path)
-{
-	char *to = path;
-	for (const char *from = path; *from; to++) {
-		if (from[0] == '\\' && from[1] && from[2] && from[3]) {
-			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
-}
-
 static int set_one_by_one(const char *target, int devices)
 {
 	if (mount(NULL, target, NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -87,17 +72,7 @@ static int set_one_by_one(const char *target, int devices)
 		return -1;
 	auto_free char *line = NULL;
 	size_t cap = 0;
-	size_t len = strlen(target);
-	while (getline(&line, &cap, f) > 0) {
-		char *rest = line;
-		char *point = NULL;
-		for (int field = 0; field < POINT_FIELD && (point = strsep(&rest, " ")); field++)
-			;
-		if (!point)
-			continue;
-		sandbox_unescape(point);
-		if (strncmp(point, target, len) != 0 || (point[len] && point[len] != '/'))
-			continue;
+	for (const char *point; (point = sandbox_next_mount(f, target, &line, &cap));) {
 		/* one that is covered by another, or gone, can be left: nobody can see it */
 		if (remount(point, devices) < 0 && errno != EINVAL && errno != ENOENT)
 			return -1;

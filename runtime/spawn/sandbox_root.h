@@ -4,6 +4,8 @@
 #ifndef RUNTIME_SPAWN_SANDBOX_ROOT_H
 #define RUNTIME_SPAWN_SANDBOX_ROOT_H
 
+#include <stdio.h>
+
 struct sandbox_reply;
 
 /* sandbox_root_enter - leave the machine's mount namespace for one that shows: the top-level
@@ -17,8 +19,10 @@ int sandbox_root_enter(
  * attached, without a slash at its end. Linked as sandbox_view.c. */
 int sandbox_view_show(
 	const char *view, const char *source, const char *target, struct sandbox_reply *reply);
-/* sandbox_unescape - in place: mountinfo writes some characters as three octal digits */
-void sandbox_unescape(char *path);
+/* sandbox_next_mount - the point of the next mount at `dir` or below it, from a mountinfo that is
+ * read from its start; in *io_line, as of getline(). NULL: there is none. Linked as
+ * sandbox_mounts.c. */
+const char *sandbox_next_mount(FILE *mountinfo, const char *dir, char **io_line, size_t *io_cap);
 /* sandbox_fail - say in *reply what failed, from errno; returns -1 */
 int sandbox_fail(struct sandbox_reply *reply, const char *what, const char *on);
 /* sandbox_readonly - make target and every mount below it read-only and private, without set-uid

@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define POINT_FIELD 5 /* of mountinfo: the mount point */
-
 /* the option's separators are escaped in paths */
 static bool append_layer(char *options, size_t cap, const char *separator, const char *path)
 {
@@ -83,17 +81,8 @@ int sandbox_view_show(
 	auto_free char *line = NULL;
 	size_t cap = 0;
 	size_t len = strlen(source);
-	while (getline(&line, &cap, f) > 0) {
-		char *rest = line;
-		char *point = NULL;
-		for (int field = 0; field < POINT_FIELD && (point = strsep(&rest, " ")); field++)
-			;
-		if (!point)
-			continue;
-		sandbox_unescape(point);
-		if (strncmp(point, source, len) == 0 && point[len] == '/' &&
-			show_mount(view, source, point, target, reply) < 0)
+	for (const char *point; (point = sandbox_next_mount(f, source, &line, &cap));)
+		if (point[len] == '/' && show_mount(view, source, point, target, reply) < 0)
 			return -1;
-	}
 	return 0;
 }

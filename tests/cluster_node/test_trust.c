@@ -1,5 +1,5 @@
-/* Who may have pages of a seed: its key, tenant and epoch, what is refused, and how pages come when a
- * peer's memory cannot be read. */
+/* Who may have pages of a seed: its key, tenant and epoch, what is refused, and how pages come when
+ * a peer's memory cannot be read. */
 #include "tests/cluster_node/world.h"
 
 #include "base/cleanup.h"
@@ -169,17 +169,23 @@ static bool has_copy(struct world *w)
 	return h && !h->origin;
 }
 
+/* a call on node 0 of the seed that it does not have, while its first reads of pages fail */
+static void fork_while_reads_fail(struct world *w, unsigned reads)
+{
+	fault_set("pager.read", 0, reads);
+	struct outcome o = world_call(w, 0, "echo", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	outcome_fini(&o);
+}
+
 /* the first source fails for a while, and the control plane brings the page */
 static void test_pages_come_by_message_in_the_end(void)
 {
 	struct world w;
 	struct asked asked;
 	REQUIRE(begin(&w, &asked));
-	fault_set("pager.read", 0, 1);
-	struct outcome o = world_call(&w, 0, "echo", 2);
-	CHECK_INT(o.result.error.err.code, 0);
-	CHECK_INT(o.result.start, START_REMOTE_FORK);
-	outcome_fini(&o);
+	fork_while_reads_fail(&w, 1);
 	CHECK(world_until_true(&w, has_copy));
 	fault_set("pager.read", 0, 0);
 	CHECK_INT(w.fakes[1].hosts, 0);
@@ -197,10 +203,7 @@ static void test_copy_without_a_source_goes(void)
 	struct world w;
 	struct asked asked;
 	REQUIRE(begin(&w, &asked));
-	fault_set("pager.read", 0, 1000000);
-	struct outcome o = world_call(&w, 0, "echo", 2);
-	CHECK_INT(o.result.error.err.code, 0);
-	outcome_fini(&o);
+	fork_while_reads_fail(&w, 1000000);
 	world_stop_node(&w, 0);
 	fault_set("pager.read", 0, 0);
 	CHECK(world_until_true(&w, has_no_seed));

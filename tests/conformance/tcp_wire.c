@@ -6,16 +6,6 @@
 
 #include <string.h>
 
-static uint64_t seed = 88172645463325252u;
-
-static uint64_t random64(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
 static const struct tcp_frame frames[] = {
 	{.op = TCP_READ, .want = 1, .number = 5, .ref = {1, 2, 3}},
 	{.op = TCP_READ,
@@ -98,9 +88,11 @@ static void test_random_frames(void)
 	unsigned taken = 0;
 	for (unsigned i = 0; i < 300000; i++) {
 		unsigned char bytes[TCP_HEADER_SIZE], again[TCP_HEADER_SIZE];
-		tcp_frame_encode(&frames[random64() % (sizeof(frames) / sizeof(frames[0]))], bytes);
-		for (unsigned flips = random64() % 4; flips > 0; flips--)
-			bytes[random64() % sizeof(bytes)] ^= (unsigned char)(1u << random64() % 8);
+		tcp_frame_encode(
+			&frames[suite_random() % (sizeof(frames) / sizeof(frames[0]))], bytes);
+		for (unsigned flips = suite_random() % 4; flips > 0; flips--)
+			bytes[suite_random() % sizeof(bytes)] ^=
+				(unsigned char)(1u << suite_random() % 8);
 		struct tcp_frame f;
 		if (tcp_frame_parse(bytes, &f) < 0)
 			continue;

@@ -350,35 +350,28 @@ void test_hostile_peers_harm_only_themselves(void)
 	pair_close(&p);
 }
 
-static uint64_t random64(void)
-{
-	static uint64_t state = 88172645463325252u;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
 /* mostly what a good peer could send, with here and there a field that is not */
 static struct tcp_frame random_frame(const struct server *s, uint32_t *number)
 {
 	static const enum tcp_frame_op ops[] = {TCP_READ, TCP_READ, TCP_WRITE, TCP_WRITE, TCP_WRITE,
 		TCP_SEND, TCP_PING, TCP_ACK, TCP_DATA};
-	struct tcp_frame f = {.op = ops[random64() % (random64() % 20 ? 7 : ARRAY_LEN(ops))]};
+	struct tcp_frame f = {
+		.op = ops[suite_random() % (suite_random() % 20 ? 7 : ARRAY_LEN(ops))]};
 	bool read = f.op == TCP_READ, write = f.op == TCP_WRITE;
 	if (read)
-		f.want = 1 + (uint32_t)(random64() % (random64() % 8 ? 5000 : 3000000));
+		f.want = 1 + (uint32_t)(suite_random() % (suite_random() % 8 ? 5000 : 3000000));
 	if (write || f.op == TCP_SEND)
-		f.payload = 1 + (uint32_t)(random64() % (f.op == TCP_SEND ? 4096 : 200000));
-	if (write && random64() % 3)
-		f.flags = TCP_FLAG_LAST | (random64() % 2 ? TCP_FLAG_IMM : 0);
+		f.payload = 1 + (uint32_t)(suite_random() % (f.op == TCP_SEND ? 4096 : 200000));
+	if (write && suite_random() % 3)
+		f.flags = TCP_FLAG_LAST | (suite_random() % 2 ? TCP_FLAG_IMM : 0);
 	if (read || write) {
-		f.ref = random64() % 2 ? s->write_ref : s->read_ref;
-		f.ref.offset = (1 << 20) + random64() % (random64() % 16 ? 6 << 20 : UINT64_MAX);
-		f.ref.key ^= random64() % 16 == 0;
+		f.ref = suite_random() % 2 ? s->write_ref : s->read_ref;
+		f.ref.offset =
+			(1 << 20) + suite_random() % (suite_random() % 16 ? 6 << 20 : UINT64_MAX);
+		f.ref.key ^= suite_random() % 16 == 0;
 	}
 	if (read || write || f.op == TCP_SEND)
-		f.number = *number + (random64() % 200 == 0);
+		f.number = *number + (suite_random() % 200 == 0);
 	*number += read || f.op == TCP_SEND || (write && (f.flags & TCP_FLAG_LAST));
 	return f;
 }
@@ -395,7 +388,7 @@ void test_random_peers_harm_only_themselves(void)
 	for (unsigned i = 0; i < 60; i++) {
 		int fd = raw_peer(&p.server, 64);
 		uint32_t number = 0;
-		for (unsigned n = random64() % 60; n > 0; n--)
+		for (unsigned n = suite_random() % 60; n > 0; n--)
 			raw_frame(fd, random_frame(&p.server, &number));
 		close(fd);
 		CHECK_INT(client_read(&p.client, ref_at(p.server.read_ref, i), 0, 4096), 0);

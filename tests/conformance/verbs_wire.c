@@ -89,15 +89,6 @@ static void test_false_messages_are_refused(void)
 	CHECK_INT(verbs_message_parse(bytes, sizeof(bytes), &m), RAMET_EPROTO);
 }
 
-static uint64_t random64(void)
-{
-	static uint64_t state = 88172645463325252u;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
 static void test_random_messages(void)
 {
 	unsigned taken = 0;
@@ -105,9 +96,11 @@ static void test_random_messages(void)
 		unsigned char bytes[VERBS_MESSAGE_SIZE], again[VERBS_MESSAGE_SIZE];
 		struct verbs_message m;
 		verbs_message_encode(
-			&messages[random64() % (sizeof(messages) / sizeof(messages[0]))], bytes);
-		for (unsigned flips = random64() % 4; flips > 0; flips--)
-			bytes[random64() % sizeof(bytes)] ^= (unsigned char)(1u << random64() % 8);
+			&messages[suite_random() % (sizeof(messages) / sizeof(messages[0]))],
+			bytes);
+		for (unsigned flips = suite_random() % 4; flips > 0; flips--)
+			bytes[suite_random() % sizeof(bytes)] ^=
+				(unsigned char)(1u << suite_random() % 8);
 		if (verbs_message_parse(bytes, sizeof(bytes), &m) < 0)
 			continue;
 		taken++;
@@ -122,15 +115,16 @@ static void test_keys(void)
 {
 	unsigned accepted = 0;
 	for (unsigned i = 0; i < 20000; i++) {
-		uint32_t rkey = (uint32_t)random64(), at = (uint32_t)random64() & 0xfff, got = 0;
-		uint64_t id = random64() | 1, start = 0;
+		uint32_t rkey = (uint32_t)suite_random(), at = (uint32_t)suite_random() & 0xfff,
+			 got = 0;
+		uint64_t id = suite_random() | 1, start = 0;
 		struct segment_ref ref = {.id = id, .key = verbs_key_make(id, rkey, at)};
 		CHECK_INT(verbs_key_split(&ref, &got, &start), 0);
 		CHECK(got == rkey && start == at);
-		ref.key ^= (uint64_t)1 << random64() % 64;
+		ref.key ^= (uint64_t)1 << suite_random() % 64;
 		accepted += verbs_key_split(&ref, &got, &start) == 0;
 		ref.key = verbs_key_make(id, rkey, at);
-		ref.id += 1 + random64() % 1000;
+		ref.id += 1 + suite_random() % 1000;
 		accepted += verbs_key_split(&ref, &got, &start) == 0;
 	}
 	CHECK(accepted <= 2); /* the check has 20 bits */

@@ -89,3 +89,12 @@ int suite_run(const char *name, const struct suite_test *tests, unsigned count, 
 		return 1;
 	return skipped == added ? 77 : 0;
 }
+
+uint64_t suite_random(void)
+{
+	static uint64_t state = 88172645463325252u;
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}

@@ -4,6 +4,7 @@
 #define TESTS_LIB_SUITE_H
 
 #include <CUnit/CUnit.h>
+#include <stdint.h>
 
 struct suite_test {
 	const char *name;
@@ -59,5 +60,8 @@ static inline int suite_check_ok(int rc, const struct ramet_err *err, const char
 
 /* descriptors open in this process: take before and after to show that nothing leaked */
 unsigned suite_count_fds(void);
+
+/* numbers for made-up input, the same in every run; for one thread at a time */
+uint64_t suite_random(void);
 
 #endif

@@ -158,6 +158,16 @@ class Case(unittest.TestCase):
         self.addCleanup(self._show, cluster)
         return cluster.__enter__()
 
+    def slow_down(self, node=1):
+        """The node of self.cluster sends 4 MB/s at most, so that an image of 32 MB takes a while."""
+        done = subprocess.run(["tc", "-n", self.cluster.netns[node], "qdisc", "add", "dev", "eth0", "root", "tbf", "rate",
+                               "32mbit", "burst", "32kb", "limit", "128kb"], capture_output=True, text=True)
+        if done.returncode:
+            self.skipTest(f"needs the kernel's token bucket filter: {done.stderr.strip()}")
+
+    def speed_up(self, node=1):
+        subprocess.run(["tc", "-n", self.cluster.netns[node], "qdisc", "del", "dev", "eth0", "root"], check=True)
+
     def _show(self, cluster):
         result = self._outcome.result
         if any(test is self for test, _ in result.failures + result.errors):
@@ -321,6 +331,7 @@ class Cluster(Cli):
         try:
             self.up = self.run("up", "--nodes", self.nodes, "--json").json()
             self.pids = {row["node"]: row["pid"] for row in self.up}
+            self.netns = {row["node"]: os.path.basename(row["netns"]) for row in self.up}
         except BaseException:
             self.scratch.close()
             raise
@@ -329,10 +340,9 @@ class Cluster(Cli):
     def start_again(self, node):
         """A daemon in the place of one that has ended, with the same configuration, as `ramet up` starts them."""
         directory = self.directory / f"node{node}"
-        netns = only([row for row in self.up if row["node"] == node])["netns"]
         with open(directory / "log", "a") as log:
             daemon = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{netns}", self.env.get("RAMET_RAMETD", str(BIN / "rametd")), "--config",
+                ["nsenter", f"--net=/run/netns/{self.netns[node]}", self.env.get("RAMET_RAMETD", str(BIN / "rametd")), "--config",
                  str(directory / "config.yaml")], env=dict(self.env, RAMET_CLUSTER=str(self.directory)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         (directory / "pid").write_text(f"{daemon.pid} {start_time(daemon.pid)}\n")

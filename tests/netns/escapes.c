@@ -268,17 +268,21 @@ static long attach_shared(const char *key)
 {
 	return shmget((key_t)atoi(key), 0, 0) < 0 ? -1 : 0;
 }
-static long connect_local(const char *path)
+static long connect_to(const struct sockaddr *addr, socklen_t len)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	long rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	long rc = fd < 0 ? -1 : connect(fd, addr, len);
 	int saved = errno;
 	if (fd >= 0)
 		close(fd);
 	errno = saved;
 	return rc;
+}
+static long connect_local(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	return connect_to((const struct sockaddr *)&addr, sizeof(addr));
 }
 static long connect_net(const char *value) /* "10.0.0.1:7870" */
 {
@@ -289,13 +293,7 @@ static long connect_net(const char *value) /* "10.0.0.1:7870" */
 		inet_pton(AF_INET, host, &addr.sin_addr) != 1)
 		return 0; /* a mistake of the test's: seen as got through */
 	addr.sin_port = htons((uint16_t)port);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	long rc = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&addr, sizeof(addr));
-	int saved = errno;
-	if (fd >= 0)
-		close(fd);
-	errno = saved;
-	return rc;
+	return connect_to((const struct sockaddr *)&addr, sizeof(addr));
 }
 
 /* --- the page cache --- */

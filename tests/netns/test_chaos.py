@@ -29,7 +29,6 @@ class Chaos(cluster.Case):
     def setUp(self):
         self.random = random.Random(options.seed)
         self.cluster = self.use(cluster.Cluster(3))
-        self.netns = {row["node"]: os.path.basename(row["netns"]) for row in self.cluster.up}
         self.lossy = False
         self.down = []
         self.tally = {}
@@ -39,12 +38,12 @@ class Chaos(cluster.Case):
         """Of each packet that a node gets; by nftables, since not every kernel has netem."""
         rules = ("table inet chaos {\n chain input {\n  type filter hook input priority 0;\n"
                  f"  iifname eth0 numgen random mod 100 < {percent} drop\n }}\n}}\n")
-        for netns in self.netns.values():
+        for netns in self.cluster.netns.values():
             subprocess.run(["ip", "netns", "exec", netns, "nft", "-f", "-"], input=rules, text=True, check=True)
         self.lossy = True
 
     def end_loss(self):
-        for netns in self.netns.values() if self.lossy else ():
+        for netns in self.cluster.netns.values() if self.lossy else ():
             subprocess.run(["ip", "netns", "exec", netns, "nft", "delete", "table", "inet", "chaos"], check=True)
         self.lossy = False
 

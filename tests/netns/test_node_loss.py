@@ -17,15 +17,6 @@ class NodeLoss(cluster.Case):
     def setUp(self):
         self.cluster = self.use(cluster.Cluster(3))
         self.cluster.env["RAMET_SOCKET"] = str(self.cluster.directory / "node2" / "client.sock")
-        self.namespace = os.path.basename(cluster.only(
-            [row for row in self.cluster.up if row["node"] == 1])["netns"])
-
-    def slow_down(self):
-        """Node 1 sends 4 MB/s at most, so that an image of 32 MB takes a while."""
-        done = subprocess.run(["tc", "-n", self.namespace, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate",
-                               "32mbit", "burst", "32kb", "limit", "128kb"], capture_output=True, text=True)
-        if done.returncode:
-            self.skipTest(f"needs the kernel's token bucket filter: {done.stderr.strip()}")
 
     def missing_pages(self, app, node):
         rows = [row for row in self.cluster.list("seeds", node=node) if row["app"] == app]
@@ -103,12 +94,12 @@ class NodeLoss(cluster.Case):
         self.slow_down()
         call = self.start_sweep("far", 2)
         self.assertGreater(self.missing_pages("far", 2), 0)
-        subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "down"], check=True)
+        subprocess.run(["ip", "-n", self.cluster.netns[1], "link", "set", "eth0", "down"], check=True)
         ended = self.end_of(call)
         self.assertEqual(call.returncode, LOST, ended)
         self.check_goes_on("far", {2: ["cold"], 3: ["remote-fork"]})
-        subprocess.run(["ip", "-n", self.namespace, "link", "set", "eth0", "up"], check=True)
-        subprocess.run(["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], check=True)
+        subprocess.run(["ip", "-n", self.cluster.netns[1], "link", "set", "eth0", "up"], check=True)
+        self.speed_up()
         cluster.eventually("node 1 is back", lambda: self.cluster.list("nodes", node=1, state="up"), SECONDS)
         call = self.cluster.invoke("far", 0, node=1)
         self.assertEqual((call["node"], call["output"]), (1, RESULT))

@@ -1,8 +1,6 @@
 """`ramet remove` and a redeploy while instances on another node page: who runs a function that is
 removed ends, told so; who runs one that is replaced goes on; nobody starts anew (docs/seeds.md)."""
 import json
-import os
-import subprocess
 import time
 
 import cluster
@@ -17,14 +15,6 @@ CHILDREN = 8
 class Revocation(cluster.Case):
     def setUp(self):
         self.cluster = self.use(cluster.Cluster(2, extra="limits:\n  capacity: 32\n"))
-        self.namespace = os.path.basename(cluster.only(
-            [row for row in self.cluster.up if row["node"] == 1])["netns"])
-
-    def slow_down(self):
-        done = subprocess.run(["tc", "-n", self.namespace, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate",
-                               "32mbit", "burst", "32kb", "limit", "128kb"], capture_output=True, text=True)
-        if done.returncode:
-            self.skipTest(f"needs the kernel's token bucket filter: {done.stderr.strip()}")
 
     def start(self, name, node, pause):
         call = self.cluster.start("invoke", name, "--node", node, "--json", "--data", str(pause))
@@ -65,7 +55,7 @@ class Revocation(cluster.Case):
             self.assertEqual(ended["error"]["code"], "EREVOKED", ended)
         cluster.eventually("nothing is left", lambda: not self.cluster.list("ps") and not self.cluster.list("seeds"))
         # the same thing, deployed anew, is a new seed with a later epoch
-        subprocess.run(["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], check=True)
+        self.speed_up()
         self.cluster.deploy(NATIVE, "--handler", "sweep", "--name", "sweep", "--idempotent", "--node", 1)
         self.assertEqual(self.cluster.invoke("sweep", 0, node=2)["output"], RESULT)
         self.assertEqual({row["epoch"] for row in self.cluster.list("seeds")}, {2})
@@ -73,7 +63,7 @@ class Revocation(cluster.Case):
     def test_replaced_while_children_page(self):
         """Calls that were accepted before a redeploy are carried out."""
         complete, paging = self.start_children()
-        subprocess.run(["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], check=True)
+        self.speed_up()
         self.cluster.deploy(NATIVE, "--handler", "square", "--name", "sweep", "--node", 1)
         for call in complete + paging:
             ended = self.end_of(call, 60)

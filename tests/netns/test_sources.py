@@ -16,14 +16,7 @@ SECONDS = 60
 class Sources(cluster.Case):
     def setUp(self):
         self.cluster = self.use(cluster.Cluster(3))
-        self.netns = {row["node"]: os.path.basename(row["netns"]) for row in self.cluster.up}
         self.client = self.cluster.client_of(3)
-
-    def slow_down(self, node):
-        done = subprocess.run(["tc", "-n", self.netns[node], "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "32mbit",
-                               "burst", "32kb", "limit", "128kb"], capture_output=True, text=True)
-        if done.returncode:
-            self.skipTest(f"needs the kernel's token bucket filter: {done.stderr.strip()}")
 
     def start_sweep(self):
         """A call on node 3 that pages from node 1, and can be seen to miss pages."""
@@ -51,7 +44,7 @@ class Sources(cluster.Case):
         self.slow_down(1)
         call = self.start_sweep()
         # the copy on node 2 becomes complete while node 3 pages, and is a source from then on
-        subprocess.run(["tc", "-n", self.netns[1], "qdisc", "del", "dev", "eth0", "root"], check=True)
+        self.speed_up()
         self.slow_down(3)
         self.assertEqual(self.cluster.client_of(2).invoke("sweep", 0, node=2)["output"], RESULT)
         os.kill(self.cluster.pids[1], signal.SIGKILL)
@@ -65,8 +58,8 @@ class Sources(cluster.Case):
         call = self.start_sweep()
         rules = ("table inet sources {\n chain input {\n  type filter hook input priority 0;\n"
                  f"  tcp dport {port} drop\n }}\n}}\n")
-        subprocess.run(["ip", "netns", "exec", self.netns[1], "nft", "-f", "-"], input=rules, text=True, check=True)
-        subprocess.run(["tc", "-n", self.netns[1], "qdisc", "del", "dev", "eth0", "root"], check=True)
+        subprocess.run(["ip", "netns", "exec", self.cluster.netns[1], "nft", "-f", "-"], input=rules, text=True, check=True)
+        self.speed_up()
         self.check_right(call)
         self.assertIn("seed.source_lost", self.log_of(3))
 
