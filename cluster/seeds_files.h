@@ -39,6 +39,8 @@ struct seed_manifest {
 	struct hashes_want *want;
 	struct list askers;
 	uint64_t bus_id;
+	struct loop_timer again;
+	unsigned tries; /* after the first */
 	uint64_t begun_ns;
 	struct ramet_err err;
 };

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "cluster/bus.h"
 #include "cluster/node.h"
@@ -16,6 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TRIES_MAX 5 /* after the first */
+#define FIRST_PAUSE_NS (500 * NSEC_PER_MSEC) /* and twice as long each time */
 
 /* a peer that waits for it */
 struct asker {
@@ -90,6 +94,7 @@ void seed_manifest_destroy(struct seed_manifest *m)
 	if (m->bus_id)
 		bus_forget(m->node->bus, m->bus_id);
 	seed_hashes_forget(m->want);
+	loop_timer_cancel(&m->again);
 	m->seed = NULL;
 	seed_manifest_put(m);
 }
@@ -296,12 +301,23 @@ static void decide(struct seed_manifest *m, enum seed_software software)
 	seed_software_known(seed);
 }
 
-/* Forks go on without: what a clone does not find then is the application's error. */
-static void give_up(struct seed_manifest *m, const struct ramet_err *err)
+static void ask_again(struct loop_timer *timer);
+
+/* A node that is slow, or lost for a moment, is asked again; one that says no is not. In the end
+ * forks go on without: what a clone does not find then is the application's error. */
+static void failed(struct seed_manifest *m, const struct ramet_err *err)
 {
-	log_warn("manifest.fetch", "version=%.12s err=%s msg=\"%s\"", m->seed->app->id,
-		err_name(err->code), err->msg);
-	decide(m, SOFTWARE_HERE);
+	bool passes = err->code == RAMET_ETIMEOUT || err->code == RAMET_ELOST ||
+		err->code == RAMET_ECANCELED || err->code == RAMET_EAGAIN;
+	bool again = passes && m->tries < TRIES_MAX &&
+		loop_timer_set(m->node->loop, &m->again, now_ns() + (FIRST_PAUSE_NS << m->tries),
+			ask_again) == 0;
+	log_warn("manifest.fetch", "version=%.12s err=%s msg=\"%s\" again=%s", m->seed->app->id,
+		err_name(err->code), err->msg, again ? "yes" : "no");
+	if (again)
+		m->tries++;
+	else
+		decide(m, SOFTWARE_HERE);
 }
 
 static int take_bytes(struct seed_manifest *m, const struct wire_value *body, struct ramet_err *err)
@@ -331,7 +347,7 @@ static void on_manifest(void *user, const struct wire_value *body, const struct 
 	struct ramet_err err = {0};
 	m->bus_id = 0;
 	if (error || take_bytes(m, body, &err) < 0)
-		give_up(m, error ? error : &err);
+		failed(m, error ? error : &err);
 	else
 		submit(m, JOB_COMPARE);
 }
@@ -353,16 +369,28 @@ static void on_hashes(void *user, const struct ramet_err *error)
 	uint32_t n = 0;
 	m->want = NULL;
 	if (error) {
-		give_up(m, error);
+		failed(m, error);
 		return;
 	}
 	for (; m->asked < m->manifest.header->nentries && n < SEED_HASHES_MAX; m->asked++)
-		if (m->lacking.unsure[m->asked])
+		if (m->lacking.unsure[m->asked] && !m->hashed[m->asked])
 			entries[n++] = m->asked;
 	if (n == 0)
 		submit(m, JOB_COMPARE_HASHED);
 	else if (seed_hashes_want(m->seed, entries, n, on_hashes, m, &m->want, &err) < 0)
-		give_up(m, &err);
+		failed(m, &err);
+}
+
+static void ask_again(struct loop_timer *timer)
+{
+	struct seed_manifest *m = container_of(timer, struct seed_manifest, again);
+	struct ramet_err err = {0};
+	if (m->bytes) {
+		m->asked = 0;
+		on_hashes(m, NULL);
+	} else if (ask(m, &err) < 0) {
+		failed(m, &err);
+	}
 }
 
 /* A view shows all: what is not sure to be the same is then not asked about. */
@@ -370,7 +398,7 @@ static void compared(struct seed_manifest *m)
 {
 	uint32_t n = m->manifest.header->nentries;
 	if (m->err.code < 0) {
-		give_up(m, &m->err);
+		failed(m, &m->err);
 	} else if (m->lacking.nlacking > 0) {
 		for (uint32_t i = 0; i < n; i++)
 			m->lacking.lacking[i] |= m->lacking.unsure[i];
@@ -392,7 +420,7 @@ void seed_manifest_fetch(struct seed *seed)
 	if (!seed->manifest || !spawn_client_caps(seed->seeds->node->spawn)->sandbox)
 		seed->software = SOFTWARE_HERE;
 	else if (ask(seed->manifest, &err) < 0)
-		give_up(seed->manifest, &err);
+		failed(seed->manifest, &err);
 }
 
 static void on_worked(struct work *work)
@@ -426,6 +454,8 @@ void seeds_on_manifest(
 	struct ramet_err err = {0};
 	struct seed *seed = NULL;
 	int rc = seed_find_for_peer(seeds, body, &seed, &err);
+	if (rc == 0 && fault_hit("manifest.late"))
+		rc = err_set(&err, RAMET_ETIMEOUT, "injected");
 	struct seed_manifest *m = rc == 0 ? seed->manifest : NULL;
 	if (m && m->bytes && m->err.code == 0) {
 		answer(m, request);

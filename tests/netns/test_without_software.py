@@ -180,11 +180,12 @@ fi
         self.assertNotIn("view.open", self.log(2))
 
     def test_an_open_that_comes_early_waits_for_its_file_only(self):
-        self.start(rate="200mbit")
+        self.start(environment="RAMET_FAULT=manifest.late:0:2", rate="200mbit")
         self.cluster.deploy(self.app, "--name", "late")
         expected = self.cluster.invoke("late", node=1)
         call = self.cluster.invoke("late", node=2)
         self.assertEqual(call["output"], expected["output"])
+        self.assertEqual(self.log(2).count("manifest.fetch"), 2)  # the third time it came
         self.assertNotIn("view.complete", self.log(2))  # hundreds of megabytes are still to come
 
     def test_wrong_bytes_are_not_believed(self):
