@@ -6,11 +6,11 @@
 #include "cluster/node.h"
 #include "cluster/segments.h"
 #include "runtime/spawn/spawn_client.h"
+#include "transport/rdma_advice.h"
 #include "transport/verbs_device.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -93,12 +93,10 @@ static void check_limits(const struct node *node, struct check *check)
 			"memory and process limits are not enforced by the kernel");
 }
 
-#define PORTS_MAX 8u
-
 static void check_transport(const struct node *node, struct check *check)
 {
 	char detail[160];
-	struct verbs_port_info ports[PORTS_MAX];
+	struct verbs_port_info port;
 	snprintf(detail, sizeof(detail), "%s on %s", node->self.transport, node->self.data);
 	if (strstr(node->self.transport, "verbs"))
 		ok(check, detail);
@@ -108,7 +106,7 @@ static void check_transport(const struct node *node, struct check *check)
 		lacks(check, "warn", detail,
 			"build with libibverbs and librdmacm (libibverbs-dev, librdmacm-dev)",
 			"pages travel over TCP");
-	else if (verbs_ports(ports, PORTS_MAX) == 0)
+	else if (verbs_ports(&port, 1) == 0)
 		lacks(check, "warn", detail, "an RDMA adapter", "pages travel over TCP");
 	else
 		lacks(check, "warn", detail,
@@ -117,62 +115,16 @@ static void check_transport(const struct node *node, struct check *check)
 			"pages travel over TCP");
 }
 
-static bool may_lock_memory(char *text, size_t cap)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-		geteuid() == 0) {
-		snprintf(text, cap, "unlimited");
-		return true;
-	}
-	snprintf(text, cap, "%llu MiB", (unsigned long long)limit.rlim_cur >> 20);
-	return false;
-}
-
-/* "rxe0/1: active, RoCE, MTU 1024, …" */
-static size_t describe_port(const struct verbs_port_info *port, char *dst, size_t cap)
-{
-	int n = snprintf(dst, cap,
-		"%s/%u: %s, %s, MTU %u, %u GIDs (%s), max_mr %u of %llu GiB, max_qp %u, "
-		"max_rd_atomic %u; ",
-		port->device, port->port, port->active ? "active" : "down",
-		port->ethernet ? "RoCE" : "InfiniBand", port->active_mtu, port->gids, port->gid,
-		port->max_mr, (unsigned long long)(port->max_mr_size >> 30), port->max_qp,
-		port->max_reads);
-	return MIN((size_t)MAX(n, 0), cap - 1);
-}
-
 /* devices, their limits, and what holds them back */
 static void check_rdma(const struct node *node, struct check *check)
 {
-	struct verbs_port_info ports[PORTS_MAX];
-	char detail[sizeof(check->detail)] = "no RDMA device", memlock[32];
-	bool active = false, small = false;
-	size_t at = 0;
-	unsigned count = verbs_ports(ports, PORTS_MAX);
+	struct rdma_advice advice;
 	(void)node;
-	for (unsigned i = 0; i < count; i++) {
-		at += describe_port(&ports[i], detail + at, sizeof(detail) - at);
-		active |= ports[i].active;
-		small |= ports[i].active && ports[i].active_mtu < 4096;
-	}
-	bool lockable = may_lock_memory(memlock, sizeof(memlock));
-	if (count > 0)
-		snprintf(detail + at, sizeof(detail) - at, "memlock %s", memlock);
-	if (count > 0 && !active)
-		lacks(check, "warn", detail, "bring a port up: rdma link show, ibv_devinfo",
-			"pages travel over TCP");
-	else if (count > 0 && !lockable)
-		lacks(check, "warn", detail,
-			"ulimit -l unlimited (systemd: LimitMEMLOCK=infinity), or CAP_IPC_LOCK",
-			"seeds beyond the limit are read over TCP");
-	else if (small)
-		lacks(check, "warn", detail,
-			"on RoCE, an interface MTU of 4200 or more gives 4096 "
-			"(ip link set dev ETH mtu 9000)",
-			"more packets, and more interrupts, for each page");
+	rdma_advise(&advice);
+	if (advice.remedy[0])
+		lacks(check, "warn", advice.detail, advice.remedy, advice.cost);
 	else
-		ok(check, detail);
+		ok(check, advice.detail);
 }
 
 static void check_python(const struct node *node, struct check *check)

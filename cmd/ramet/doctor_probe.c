@@ -3,8 +3,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "transport/rdma_advice.h"
+#include "transport/verbs_device.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/userfaultfd.h>
@@ -172,16 +173,18 @@ static void probe_debuggers(struct probe_result *r)
 
 static void probe_rdma(struct probe_result *r)
 {
-	auto_closedir DIR *dir = opendir("/sys/class/infiniband");
-	for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
-		if (e->d_name[0] == '.')
-			continue;
-		set(r, PROBE_OK, "", "", "");
-		SAY(detail, "device %.60s", e->d_name);
-		return;
-	}
-	set(r, PROBE_WARN, "no RDMA device", "an InfiniBand or RoCE adapter, or rdma_rxe",
-		"pages travel over TCP");
+	struct rdma_advice advice;
+	rdma_advise(&advice);
+	if (!verbs_built())
+		set(r, PROBE_WARN, "this program was built without RDMA",
+			"build with libibverbs and librdmacm (libibverbs-dev, librdmacm-dev)",
+			"pages travel over TCP");
+	else if (!advice.devices)
+		set(r, PROBE_WARN, advice.detail, "an InfiniBand or RoCE adapter, or rdma_rxe",
+			"pages travel over TCP");
+	else
+		set(r, advice.remedy[0] ? PROBE_WARN : PROBE_OK, advice.detail, advice.remedy,
+			advice.cost);
 }
 
 static void probe_python(struct probe_result *r)

@@ -9,7 +9,7 @@ enum probe_state { PROBE_OK, PROBE_WARN, PROBE_MISSING };
 struct probe_result {
 	const char *name;
 	enum probe_state state;
-	char detail[200]; /* what was found */
+	char detail[512]; /* what was found */
 	char remedy[200]; /* how a site enables it; "" when ok */
 	char cost[160]; /* what its absence costs; "" when ok */
 };

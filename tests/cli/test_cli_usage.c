@@ -102,6 +102,7 @@ static void test_doctor_needs_no_cluster(void)
 	CHECK(strstr(cli.out, "kernel") != NULL);
 	cli_check(&cli, 0, "doctor", "--json");
 	CHECK(cli.out[0] == '[' && strstr(cli.out, "\"name\":\"pager\"") != NULL);
+	CHECK(strstr(cli.out, "\"name\":\"rdma\"") != NULL);
 	temp_dir_remove(&dir);
 }
 

@@ -33,9 +33,11 @@ class Rdma(unittest.TestCase):
         seen = forked("auto")
         self.check(seen, "verbs")
         self.assertEqual(seen["nodes"], {"1": "tcp+verbs", "2": "tcp+verbs"})
-        rows = {row["name"]: row for row in seen["doctor"] if row["node"] == 1}
-        self.assertEqual(rows["transport"]["state"], "ok", rows)
-        self.assertRegex(rows["rdma"]["detail"], r"rxe0/1: active, RoCE, MTU 4096, .*::ffff:10\.77\.0\.1.*max_rd_atomic \d+.*memlock unlimited")
+        rows = {(row["node"], row["name"]): row for row in seen["doctor"]}
+        self.assertEqual(rows[1, "transport"]["state"], "ok", rows)
+        for node in (0, 1):  # the program itself, and the daemon
+            self.assertRegex(rows[node, "rdma"]["detail"],
+                             r"rxe0/1: active, RoCE, MTU 4096, .*::ffff:10\.77\.0\.1.*max_rd_atomic \d+.*memlock unlimited")
 
     def test_one_does_not_want_it(self):
         seen = forked("tcp")
