@@ -28,6 +28,34 @@ static int read_list(int mem, uint64_t addr, uint32_t count, uint32_t max, size_
 	return 0;
 }
 
+/* A host may say as much as there is room for: nothing below looks through all of it. */
+static int by_number(const void *left, const void *right)
+{
+	const struct account_fd *a = left, *b = right;
+	return (a->fd > b->fd) - (a->fd < b->fd);
+}
+
+static int by_start(const void *left, const void *right)
+{
+	const struct account_range *a = left, *b = right;
+	return (a->start > b->start) - (a->start < b->start);
+}
+
+/* in order, and apart from each other */
+static uint32_t join_ranges(struct account_range *ranges, uint32_t count)
+{
+	uint32_t kept = 0;
+	if (count > 0)
+		qsort(ranges, count, sizeof(*ranges), by_start);
+	for (uint32_t i = 0; i < count; i++) {
+		if (kept > 0 && ranges[i].start <= ranges[kept - 1].end)
+			ranges[kept - 1].end = MAX(ranges[kept - 1].end, ranges[i].end);
+		else if (ranges[i].start < ranges[i].end)
+			ranges[kept++] = ranges[i];
+	}
+	return kept;
+}
+
 int capture_account_read(pid_t pid, const struct safepoint_state *state,
 	struct capture_account *ret_account, struct ramet_err *err)
 {
@@ -43,10 +71,12 @@ int capture_account_read(pid_t pid, const struct safepoint_state *state,
 	if (rc == 0)
 		rc = read_list(mem, state->ranges, state->nranges, ACCOUNT_MAX_RANGES,
 			sizeof(struct account_range), &ranges, err);
-	*ret_account = (struct capture_account){
-		fds, ranges, fds ? state->nfds : 0, ranges ? state->nranges : 0};
+	*ret_account = (struct capture_account){fds, ranges, fds ? state->nfds : 0,
+		ranges ? join_ranges(ranges, state->nranges) : 0};
 	for (uint32_t i = 0; i < ret_account->nfds; i++) /* shown to people */
 		ret_account->fds[i].why[ACCOUNT_WHY_MAX - 1] = '\0';
+	if (fds)
+		qsort(fds, state->nfds, sizeof(*ret_account->fds), by_number);
 	return rc;
 }
 
@@ -59,18 +89,22 @@ void capture_account_fini(struct capture_account *account)
 
 const struct account_fd *capture_account_fd(const struct capture_account *account, int fd)
 {
-	for (uint32_t i = 0; i < account->nfds; i++)
-		if (account->fds[i].fd == fd)
-			return &account->fds[i];
-	return NULL;
+	const struct account_fd wanted = {.fd = fd};
+	return account->nfds == 0
+		? NULL
+		: bsearch(&wanted, account->fds, account->nfds, sizeof(wanted), by_number);
 }
 
 /* one line of smaps may be what another kernel interface tells in two */
 bool capture_account_covers(const struct capture_account *account, uint64_t start, uint64_t end)
 {
-	for (uint32_t i = 0; i < account->nranges && start < end; i++)
-		for (uint32_t j = 0; j < account->nranges && start < end; j++)
-			if (account->ranges[j].start <= start && account->ranges[j].end > start)
-				start = account->ranges[j].end;
-	return start >= end;
+	uint32_t low = 0, high = account->nranges; /* the last that begins at or before start */
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (account->ranges[middle].start <= start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return start >= end || (low > 0 && account->ranges[low - 1].end >= end);
 }
