@@ -66,9 +66,8 @@ struct transport_ops {
 
 	/*
 	 * tick - time passes: called every transport.tick_ns while there are connections or
-	 * strangers, to send heartbeats, and to end what is silent: a peer is dead after
-	 * peer_timeout_ms even if the device would wait longer (a queue pair is moved to ERR by
-	 * us). May call handlers.
+	 * strangers, to send heartbeats, and to end who is dead by the rule of pulse.h, even if the
+	 * device would wait longer (a queue pair is moved to ERR by us). May call handlers.
 	 */
 	void (*tick)(struct transport *t, uint64_t now);
 
@@ -148,6 +147,8 @@ struct transport {
 	struct list ended; /* struct transport_conn.end_link */
 	struct list drained; /* struct transport_segment.link */
 	uint64_t tick_ns; /* interval of tick(); see transport_tick_faster() */
+	uint64_t stood_ns; /* for a tick(): how long our loop stood still before it, not counting
+			      what is usual */
 	unsigned strangers; /* kept by the provider: half-open connections that need tick() */
 	struct transport_completion *done; /* waiting for their handlers: a ring with room for all
 					      that may be in flight */

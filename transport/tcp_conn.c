@@ -263,8 +263,11 @@ void tcp_conn_abort(struct transport_conn *base)
 void tcp_conn_tick(struct tcp_conn *conn, uint64_t now)
 {
 	struct ramet_err err = {0};
+	pulse_excuse(&conn->pulse, conn->base.transport->stood_ns, now);
 	if (conn->phase == TCP_FRAMES && pulse_silent(&conn->pulse, now))
 		tcp_conn_receive(conn);
+	if (conn->phase == TCP_FRAMES && pulse_silent(&conn->pulse, now))
+		pulse_answered(&conn->pulse, tcp_sock_answered_ns(conn->fd, now));
 	if (conn->phase == TCP_ENDED)
 		return;
 	int rc = pulse_check(&conn->pulse, &conn->base, conn->phase == TCP_FRAMES, now, &err);

@@ -89,6 +89,8 @@ static void transport_on_tick(struct loop_timer *timer)
 {
 	struct transport *t = container_of(timer, struct transport, ticker);
 	uint64_t now = now_ns();
+	uint64_t late = now - timer->deadline_ns;
+	t->stood_ns = late > 2 * t->tick_ns ? late : 0;
 	t->ops->tick(t, now);
 	if (!list_empty(&t->conns) || t->strangers > 0)
 		loop_timer_set(t->loop, &t->ticker, now + t->tick_ns, transport_on_tick);

@@ -41,8 +41,9 @@ struct transport_conn;
 struct transport_options {
 	unsigned queue_depth; /* operations in flight on a connection, 1 to TRANSPORT_DEPTH_MAX;
 				 default 1024 */
-	unsigned peer_timeout_ms; /* a silent peer is dead after this long (50 to 3,600,000);
-				     default 800 */
+	unsigned peer_timeout_ms; /* a peer whose machine is not heard for so long is dead (50 to
+				     3,600,000; default 800); one whose machine acknowledges,
+				     but which says nothing itself, after three times as long */
 	unsigned handshake_ms; /* connecting, and a stranger's first message, take at most this
 				  long; default 2000 */
 	/* verbs only; 0 and "" choose */

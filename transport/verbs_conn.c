@@ -198,6 +198,7 @@ void verbs_conn_abort(struct transport_conn *base)
 void verbs_conn_tick(struct verbs_conn *conn, uint64_t now)
 {
 	struct ramet_err err = {0};
+	pulse_excuse(&conn->pulse, conn->base.transport->stood_ns, now);
 	if (conn->phase == VERBS_OPEN && pulse_silent(&conn->pulse, now))
 		verbs_cq_poll(conn);
 	if (conn->phase == VERBS_ENDED)

@@ -1,4 +1,5 @@
 /* Completions: one queue a connection, one event channel a transport. Handlers run from here. */
+#include "base/clock.h"
 #include "transport/verbs.h"
 
 #include <errno.h>
@@ -9,6 +10,9 @@
 
 static void wc_handle(struct verbs_conn *conn, const struct ibv_wc *wc)
 {
+	if (wc->status == IBV_WC_SUCCESS)
+		pulse_answered(
+			&conn->pulse, now_ns()); /* what is sent ends when it is acknowledged */
 	switch ((enum verbs_wr_kind)(wc->wr_id >> 56)) {
 	case VERBS_CONTROL_TX:
 		verbs_control_on_tx(conn, wc);

@@ -166,7 +166,7 @@ bool verbs_revoke_overdue(const struct verbs_conn *conn, uint64_t now)
 	const struct verbs_revoke *revoke = &conn->revoke;
 	return !list_empty(&revoke->queue) &&
 		now >= list_first(&revoke->queue, struct verbs_revocation, link)->since_ns +
-			conn->pulse.timeout_ns;
+			PULSE_PATIENCE * conn->pulse.timeout_ns;
 }
 
 void verbs_revoke_end(struct verbs_conn *conn)

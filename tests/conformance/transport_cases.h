@@ -40,6 +40,9 @@
 	X(test_connections_take_turns) \
 	X(test_silent_peer_fails_what_is_in_flight) \
 	X(test_idle_connection_notices_death) \
+	X(test_slow_peer_lives) \
+	X(test_cut_cable_is_death) \
+	X(test_short_cut_harms_nothing) \
 	X(test_heartbeats_keep_idle_connections) \
 	X(test_peer_timeout_is_configurable) \
 	X(test_close_does_not_wait_for_the_dead) \

@@ -474,3 +474,26 @@ void pair_close(struct pair *p)
 	server_close(&p->server);
 	CHECK_INT(suite_count_fds(), p->fds);
 }
+
+static uint64_t waited_for_processor(void)
+{
+	unsigned long long waited = 0;
+	FILE *f = fopen("/proc/thread-self/schedstat", "re");
+	if (f) { /* else the kernel does not count */
+		CHECK_INT(fscanf(f, "%*u %llu", &waited), 1);
+		fclose(f);
+	}
+	return waited;
+}
+
+struct stopwatch stopwatch(void)
+{
+	return (struct stopwatch){now_ns(), waited_for_processor()};
+}
+
+uint64_t elapsed(const struct stopwatch *watch)
+{
+	uint64_t waited = waited_for_processor() - watch->waited_ns;
+	uint64_t passed = now_ns() - watch->start_ns;
+	return passed > waited ? passed - waited : 0;
+}

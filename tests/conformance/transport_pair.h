@@ -96,6 +96,14 @@ int pair_open(struct pair *p, const struct transport_options *options);
 int pair_wait(struct pair *p, struct counter *counter, unsigned count);
 void pair_close(struct pair *p); /* also checks that no descriptor has leaked */
 
+/* How long something took: the time that this thread waited for a processor, which a busy machine
+ * gave to others, does not count. */
+struct stopwatch {
+	uint64_t start_ns, waited_ns;
+};
+struct stopwatch stopwatch(void);
+uint64_t elapsed(const struct stopwatch *watch);
+
 int server_open(struct server *s, const char *addr, const struct transport_options *options);
 void server_close(struct server *s);
 /* runs fn(s) on the server's thread and waits for its end */
