@@ -19,6 +19,7 @@
 #define BODY_LIMITS \
 	((struct wire_limits){ \
 		.bytes = BUS_MAX_MESSAGE, .depth = BUS_WIRE_DEPTH, .items = BUS_WIRE_ITEMS})
+#define SILENCE_DEFAULT_MS 2400
 #define TURN_MESSAGES 256 /* from one socket, before others have their turn */
 
 struct bus_peer {
@@ -386,7 +387,8 @@ int bus_add_peer(struct bus *bus, uint32_t node, const char *addr, struct ramet_
 	list_append(&bus->peers, &peer->link);
 	char name[16];
 	snprintf(name, sizeof(name), "%u", node);
-	int rc = bus_socket_connect(bus->ctx, addr, name, &peer->dealer, &peer->monitor, err);
+	int rc = bus_socket_connect(
+		bus->ctx, addr, bus->options.silence_ms, name, &peer->dealer, &peer->monitor, err);
 	if (rc == 0)
 		rc = bus_socket_watch(&peer->dealer, bus->options.loop, on_dealer, err);
 	if (rc == 0)
@@ -402,6 +404,8 @@ int bus_create(const struct bus_options *options, struct bus **ret_bus, struct r
 	if (!bus)
 		return err_nomem(err);
 	bus->options = *options;
+	if (bus->options.silence_ms == 0)
+		bus->options.silence_ms = SILENCE_DEFAULT_MS;
 	list_init(&bus->peers);
 	list_init(&bus->requests);
 	bus->pending.loop = options->loop;
@@ -409,8 +413,8 @@ int bus_create(const struct bus_options *options, struct bus **ret_bus, struct r
 	bus->ctx = zmq_ctx_new();
 	int rc = bus->ctx ? 0 : err_nomem(err);
 	if (rc == 0)
-		rc = bus_socket_bind(
-			bus->ctx, options->listen, &bus->router, bus->addr, sizeof(bus->addr), err);
+		rc = bus_socket_bind(bus->ctx, options->listen, bus->options.silence_ms,
+			&bus->router, bus->addr, sizeof(bus->addr), err);
 	if (rc == 0)
 		rc = bus_socket_watch(&bus->router, options->loop, on_router, err);
 	if (rc < 0) {

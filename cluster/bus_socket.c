@@ -13,7 +13,7 @@
 #endif
 
 #define BUS_HEARTBEAT_MS 200
-#define BUS_HEARTBEAT_TIMEOUT_MS 800
+#define BUS_CONNECT_TIMEOUT_MS 1600
 #define BUS_RECONNECT_MS 50
 #define BUS_RECONNECT_MAX_MS 400
 #define BUS_LINGER_MS 200
@@ -34,7 +34,7 @@ static void set_int(void *zmq, int option, int value)
 	zmq_setsockopt(zmq, option, &value, sizeof(value));
 }
 
-static void *socket_new(void *ctx, int type, const char *addr)
+static void *socket_new(void *ctx, int type, const char *addr, unsigned silence_ms)
 {
 	void *zmq = zmq_socket(ctx, type);
 	if (!zmq)
@@ -45,16 +45,16 @@ static void *socket_new(void *ctx, int type, const char *addr)
 	set_int(zmq, ZMQ_SNDHWM, BUS_MAX_INFLIGHT);
 	set_int(zmq, ZMQ_RCVHWM, BUS_MAX_INFLIGHT);
 	set_int(zmq, ZMQ_HEARTBEAT_IVL, BUS_HEARTBEAT_MS);
-	set_int(zmq, ZMQ_HEARTBEAT_TIMEOUT, BUS_HEARTBEAT_TIMEOUT_MS);
+	set_int(zmq, ZMQ_HEARTBEAT_TIMEOUT, (int)silence_ms);
 	if (addr[0] == '[')
 		set_int(zmq, ZMQ_IPV6, 1);
 	return zmq;
 }
 
-int bus_socket_bind(void *ctx, const char *addr, struct bus_socket *socket, char *ret_addr,
-	size_t cap, struct ramet_err *err)
+int bus_socket_bind(void *ctx, const char *addr, unsigned silence_ms, struct bus_socket *socket,
+	char *ret_addr, size_t cap, struct ramet_err *err)
 {
-	socket->zmq = socket_new(ctx, ZMQ_ROUTER, addr);
+	socket->zmq = socket_new(ctx, ZMQ_ROUTER, addr, silence_ms);
 	if (!socket->zmq)
 		return zmq_fail(err, "make the bus socket for", addr);
 	/* a reply to a peer that has gone is an error, not a silent loss */
@@ -86,17 +86,17 @@ static int monitor_start(
 	return 0;
 }
 
-int bus_socket_connect(void *ctx, const char *addr, const char *name, struct bus_socket *socket,
-	struct bus_socket *monitor, struct ramet_err *err)
+int bus_socket_connect(void *ctx, const char *addr, unsigned silence_ms, const char *name,
+	struct bus_socket *socket, struct bus_socket *monitor, struct ramet_err *err)
 {
-	socket->zmq = socket_new(ctx, ZMQ_DEALER, addr);
+	socket->zmq = socket_new(ctx, ZMQ_DEALER, addr, silence_ms);
 	if (!socket->zmq)
 		return zmq_fail(err, "make a bus socket for", addr);
 	/* queue only where there is a connection: to a peer that is away, sending fails at once */
 	set_int(socket->zmq, ZMQ_IMMEDIATE, 1);
 	set_int(socket->zmq, ZMQ_RECONNECT_IVL, BUS_RECONNECT_MS);
 	set_int(socket->zmq, ZMQ_RECONNECT_IVL_MAX, BUS_RECONNECT_MAX_MS);
-	set_int(socket->zmq, ZMQ_CONNECT_TIMEOUT, 2 * BUS_HEARTBEAT_TIMEOUT_MS);
+	set_int(socket->zmq, ZMQ_CONNECT_TIMEOUT, BUS_CONNECT_TIMEOUT_MS);
 	int rc = monitor_start(ctx, socket->zmq, name, monitor, err);
 	if (rc < 0)
 		return rc;

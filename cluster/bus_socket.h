@@ -25,11 +25,12 @@ struct bus_message {
 	zmq_msg_t id, header, body;
 };
 
-int bus_socket_bind(void *ctx, const char *addr, struct bus_socket *socket, char *ret_addr,
-	size_t cap, struct ramet_err *err);
+/* silence_ms: connections on which nothing comes for so long, no heartbeat either, are lost */
+int bus_socket_bind(void *ctx, const char *addr, unsigned silence_ms, struct bus_socket *socket,
+	char *ret_addr, size_t cap, struct ramet_err *err);
 /* connects for ever; monitor tells of connections made and lost; name is unique in ctx */
-int bus_socket_connect(void *ctx, const char *addr, const char *name, struct bus_socket *socket,
-	struct bus_socket *monitor, struct ramet_err *err);
+int bus_socket_connect(void *ctx, const char *addr, unsigned silence_ms, const char *name,
+	struct bus_socket *socket, struct bus_socket *monitor, struct ramet_err *err);
 int bus_socket_watch(struct bus_socket *socket, struct loop *loop,
 	void (*on_ready)(struct bus_socket *), struct ramet_err *err);
 void bus_socket_close(struct bus_socket *socket); /* zeroed: nothing happens */

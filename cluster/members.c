@@ -1,6 +1,6 @@
 /* Membership: hellos, heartbeats, what peers tell of themselves. See members.h and bus_proto.h.
  *
- * A peer is alive from the moment it answers our hello until it is unheard of for dead_ms, its
+ * A peer is alive from the moment it answers our hello until it is unheard of for too long, its
  * connection is lost, it says bye, or it comes back as another incarnation. */
 #include "cluster/members.h"
 
@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_TIMEOUT_NS (500 * NSEC_PER_MSEC)
+#define HELLO_TIMEOUT_NS (2500 * NSEC_PER_MSEC) /* who is not there at all is known at once */
+#define BEATS_PER_SILENCE 4
 #define TELL_INTERVAL_NS (5 * NSEC_PER_MSEC)
 
 struct peer {
@@ -163,7 +164,7 @@ static void on_beat(struct loop_timer *timer)
 {
 	struct members *members = container_of(timer, struct members, beat);
 	uint64_t now = now_ns(), beat = members->options.beat_ms * NSEC_PER_MSEC;
-	uint64_t dead = members->options.dead_ms * NSEC_PER_MSEC;
+	uint64_t dead = MEMBER_DEAD_TIMES * members->options.silence_ms * NSEC_PER_MSEC;
 	/* if we ourselves stood still, what peers sent meanwhile is still to be read */
 	uint64_t late = now - members->next_beat_ns;
 	for (unsigned i = 0; i < members->npeers; i++) {
@@ -402,10 +403,11 @@ int members_create(
 		return err_nomem(err);
 	members->options = *options;
 	members->self = *options->self;
+	if (members->options.silence_ms == 0)
+		members->options.silence_ms = MEMBER_SILENCE_MS;
 	if (members->options.beat_ms == 0)
-		members->options.beat_ms = MEMBER_BEAT_MS;
-	if (members->options.dead_ms == 0)
-		members->options.dead_ms = MEMBER_DEAD_MS;
+		members->options.beat_ms =
+			MIN(MEMBER_BEAT_MS, members->options.silence_ms / BEATS_PER_SILENCE);
 	members->next_beat_ns = now_ns();
 	int rc = loop_timer_set(options->loop, &members->beat, members->next_beat_ns, on_beat);
 	if (rc < 0) {

@@ -18,7 +18,13 @@
 #define MEMBER_ADDR_MAX 127
 #define MEMBER_MAX_HOLDINGS 4096
 #define MEMBER_BEAT_MS 200 /* a ping to every peer */
-#define MEMBER_DEAD_MS 800 /* unheard of for so long: dead */
+/* A node whose machine is silent for so long is dead for who reads its memory (transport/life.h).
+ * Control messages share one stream, where a lost packet holds up all, and acknowledgements cannot
+ * be seen: their connection ends after three times as long, and who keeps it up, but says nothing
+ * as a member, is dead after five times. */
+#define MEMBER_SILENCE_MS 800
+#define MEMBER_LINK_TIMES 3
+#define MEMBER_DEAD_TIMES 5
 
 struct bus;
 struct bus_request;
@@ -88,7 +94,7 @@ struct members_options {
 	const struct member_info *self;
 	const struct members_handler *handler;
 	void *user;
-	unsigned beat_ms, dead_ms; /* 0: the defaults */
+	unsigned beat_ms, silence_ms; /* 0: the defaults */
 };
 int members_create(
 	const struct members_options *options, struct members **ret_members, struct ramet_err *err);

@@ -197,6 +197,7 @@ static int create_network(struct node *node, struct ramet_err *err)
 		.loop = node->loop,
 		.node = config->node,
 		.listen = config->listen,
+		.silence_ms = MEMBER_LINK_TIMES * config->rdma.peer_timeout_ms,
 		.handlers = node_bus_handlers,
 		.nhandlers = node_bus_handlers_count,
 		.user = node,
@@ -213,6 +214,7 @@ static int create_network(struct node *node, struct ramet_err *err)
 		.loop = node->loop,
 		.bus = node->bus,
 		.self = &node->self,
+		.silence_ms = config->rdma.peer_timeout_ms,
 		.handler = &members_handler,
 		.user = node,
 	};

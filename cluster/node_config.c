@@ -21,6 +21,8 @@
 #define DEFAULT_QUEUE 65536
 #define DEFAULT_IDLE_MS 60000
 #define DEFAULT_START_MS 60000
+#define SILENCE_MIN_MS 100
+#define SILENCE_MAX_MS 60000
 #define DEFAULT_STORE "16G"
 #define CAPACITY_MAX 8192
 #define INSTANCES_MAX 16384
@@ -42,7 +44,7 @@ struct raw_pools {
 
 struct raw_limits {
 	uint32_t capacity, instances, queue;
-	char *idle, *start, *deadline, *store;
+	char *idle, *start, *silence, *deadline, *store;
 };
 
 /* the file as it is written; what it leaves out is NULL or 0 */
@@ -95,6 +97,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 	OPTIONAL_UINT(struct raw_limits, queue),
 	OPTIONAL_TEXT(struct raw_limits, idle),
 	OPTIONAL_TEXT(struct raw_limits, start),
+	OPTIONAL_TEXT(struct raw_limits, silence),
 	OPTIONAL_TEXT(struct raw_limits, deadline),
 	OPTIONAL_TEXT(struct raw_limits, store),
 	CYAML_FIELD_END,
@@ -328,6 +331,19 @@ static int check_modes(
 		sizeof(config->python));
 }
 
+static int check_silence(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	uint64_t ms;
+	int rc = duration(reading, "limits.silence", raw->limits.silence, MEMBER_SILENCE_MS, &ms);
+	if (rc == 0 && (ms < SILENCE_MIN_MS || ms > SILENCE_MAX_MS))
+		rc = bad(reading, "limits.silence", "%s: from %u ms to %u s", raw->limits.silence,
+			SILENCE_MIN_MS, SILENCE_MAX_MS / 1000);
+	if (rc == 0)
+		config->rdma.peer_timeout_ms = (unsigned)ms;
+	return rc;
+}
+
 static int check_limits(
 	const struct reading *reading, const struct raw *raw, struct node_config *config)
 {
@@ -354,6 +370,8 @@ static int check_limits(
 	if (rc == 0)
 		rc = duration(
 			reading, "limits.deadline", raw->limits.deadline, 0, &config->deadline_ms);
+	if (rc == 0)
+		rc = check_silence(reading, raw, config);
 	const char *store = raw->limits.store ? raw->limits.store : DEFAULT_STORE;
 	if (rc == 0 && parse_bytes(store, &config->store_bytes) < 0)
 		rc = bad(reading, "limits.store", "\"%s\" is no size, such as 16G", store);

@@ -31,7 +31,7 @@ struct node_config {
 	char listen[MEMBER_ADDR_MAX + 1]; /* bus */
 	char data[TRANSPORT_ADDR_MAX]; /* transport */
 	char transport[16]; /* "auto", "verbs", "tcp" */
-	struct transport_options rdma; /* device, port, …; zeros choose */
+	struct transport_options rdma; /* device, port, …; zeros choose; and limits.silence */
 	enum pager_mode pager;
 	bool checksums; /* of pages that come from peers are compared; default true */
 	enum log_level log_level;

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define INFLIGHT 4
-#define ASK_NS (1500 * NSEC_PER_MSEC)
+#define ASK_NS (3000 * NSEC_PER_MSEC) /* of who lives; who is dead answers at once */
 #define AGAIN_NS (10 * NSEC_PER_MSEC)
 #define PATIENCE_NS NSEC_PER_SEC /* with a peer that is asked too much */
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_NS (1500 * NSEC_PER_MSEC)
+#define ASK_NS (3000 * NSEC_PER_MSEC) /* of who lives; who is dead answers at once */
 #define LOOKS_MAX 4 /* within LOOKS_NS: sources that can be had but do not work */
 #define LOOKS_NS (5 * NSEC_PER_SEC)
 #define SUPPLIERS_WANTED 2u /* nodes */

@@ -128,7 +128,7 @@ static bool side_start(
 		.handler = &handler,
 		.user = &f->side[i],
 		.beat_ms = 50,
-		.dead_ms = 250,
+		.silence_ms = 50,
 	};
 	return suite_check_ok(members_create(&options, &f->side[i].members, &err), &err, "members",
 		__FILE__, __LINE__);

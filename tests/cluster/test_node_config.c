@@ -69,6 +69,7 @@ static void test_everything(void)
 		"  queue: 100\n"
 		"  idle: 1.5s\n"
 		"  start: 2m\n"
+		"  silence: 2s\n"
 		"  deadline: 2m\n"
 		"peers:\n"
 		"  - {node: 1, listen: \"10.0.0.1:7400\"}\n"
@@ -81,6 +82,7 @@ static void test_everything(void)
 	CHECK_STR(config.client_socket, "/run/ramet.sock");
 	CHECK_STR(config.listen, "10.0.0.2:7400");
 	CHECK_STR(config.data, "[fd00::2]:7401");
+	CHECK_INT(config.rdma.peer_timeout_ms, 2000);
 	CHECK_INT(config.pager, PAGER_EAGER);
 	CHECK(!config.checksums);
 	CHECK_INT(config.log_level, LOG_DEBUG);
@@ -136,6 +138,8 @@ static void test_errors_name_the_key(void)
 		{"node: 1\npools: {sandboxes: 5000}\n", ": pools.sandboxes: "},
 		{"node: 1\npools: {sandbox: 5}\n", "sandbox"},
 		{"node: 1\nlimits: {idle: 5}\n", ": limits.idle: "},
+		{"node: 1\nlimits: {silence: 99ms}\n", ": limits.silence: "},
+		{"node: 1\nlimits: {silence: 61s}\n", ": limits.silence: "},
 		{"node: 1\nlisten: \"h:1\"\npeers: [{node: 1, listen: \"h:2\"}]\n",
 			": peers[0].node: 1 is this node"},
 		{"node: 1\nlisten: \"h:1\"\npeers: [{node: 2, listen: \"h:2\"}, {node: 2, listen: "
