@@ -23,7 +23,7 @@ int sha256_bytes(const void *data, size_t len, struct sha256 *ret, struct ramet_
  * Any thread; blocks for as long as reading takes (about 1 s/GB). A file whose device, inode, size,
  * mtime and ctime are those of one hashed before is not read again: a bounded cache of this
  * process, shared by all threads. RAMET_EAGAIN if the file changed while it was read, RAMET_EINVAL
- * if it is no regular file, RAMET_EIO.
+ * if it is no regular file, RAMET_ECANCELED (base/cancel.h), RAMET_EIO.
  */
 int sha256_fd(int fd, struct sha256 *ret, struct ramet_err *err);
 void sha256_cache_clear(void);

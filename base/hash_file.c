@@ -1,5 +1,6 @@
 /* SHA-256 of files, with a cache: mapped libraries and packages are hashed once, however many seeds
  * name them. */
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/hash.h"
@@ -122,6 +123,8 @@ static int read_all(int fd, struct sha256_stream *stream, struct ramet_err *err)
 	if (!chunk)
 		return err_nomem(err);
 	for (off_t at = 0;;) {
+		if (cancel_asked())
+			return err_set(err, RAMET_ECANCELED, "given up: this node ends");
 		ssize_t n =
 			fault_hit("hash.read") ? (errno = EIO, -1) : pread(fd, chunk, CHUNK, at);
 		if (n < 0 && errno == EINTR)

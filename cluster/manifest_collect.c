@@ -3,6 +3,7 @@
  */
 #include "cluster/manifest_collect.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "cluster/manifest_elf.h"
@@ -205,6 +206,13 @@ static unsigned depth_of(const char *path)
 
 static void walk(struct collector *c, const char *dir, unsigned depth);
 
+static bool given_up(struct collector *c)
+{
+	if (cancel_asked() && c->err.code == 0)
+		err_set(&c->err, RAMET_ECANCELED, "given up: this node ends");
+	return c->err.code != 0;
+}
+
 /* what a link inside a directory leads to comes along */
 static void take_target(struct collector *c, const char *path, unsigned depth)
 {
@@ -242,7 +250,7 @@ static void walk(struct collector *c, const char *dir, unsigned depth)
 	if (!d)
 		return;
 	manifest_mark_whole(c->builder, dir);
-	for (const struct dirent *e = readdir(d); e; e = readdir(d))
+	for (const struct dirent *e = readdir(d); e && !given_up(c); e = readdir(d))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			take_entry(c, dir, e->d_name, depth);
 }
@@ -266,7 +274,7 @@ static void on_library(void *user, const char *library)
 /* also of those that are found meanwhile */
 static void take_libraries(struct collector *c)
 {
-	for (unsigned i = 0; i < manifest_items(c->builder) && !c->err.code; i++) {
+	for (unsigned i = 0; i < manifest_items(c->builder) && !given_up(c); i++) {
 		char path[PATH_MAX];
 		enum manifest_type type;
 		const char *of = manifest_item_path(c->builder, i, &type);
@@ -367,7 +375,7 @@ static void compare_one(const struct manifest *m, uint32_t i, struct lacking *re
 void manifest_compare(const struct manifest *m, uid_t uid, gid_t gid, struct lacking *ret)
 {
 	become(uid, gid);
-	for (uint32_t i = 1; i < m->header->nentries; i++)
+	for (uint32_t i = 1; i < m->header->nentries && !cancel_asked(); i++)
 		compare_one(m, i, ret);
 	come_back();
 }

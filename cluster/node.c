@@ -312,6 +312,7 @@ void node_stop(struct node *node)
 	log_info("node.stopping", "node=%u", node->config.node);
 	clients_stop(node->clients);
 	members_bye(node->members);
+	workers_hurry(node->workers);
 	if (node->on_stopped)
 		node->on_stopped(node->on_stopped_user);
 }
@@ -330,6 +331,8 @@ void node_destroy(struct node *node)
 	node->stopping = true;
 	if (node->clients)
 		clients_stop(node->clients);
+	if (node->workers)
+		workers_hurry(node->workers);
 	DESTROY(deploys, deploy_peers_destroy);
 	DESTROY(bursts, bursts_destroy);
 	DESTROY(calls, calls_destroy);

@@ -4,6 +4,7 @@
  */
 #include "cluster/seeds_internal.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "cluster/file_transfer.h"
@@ -67,7 +68,7 @@ static bool same_file(const struct checked_file *file)
 static void compare(struct work *work)
 {
 	struct files_check *check = container_of(work, struct files_check, work);
-	for (uint32_t i = 0; i < check->count; i++)
+	for (uint32_t i = 0; i < check->count && !cancel_asked(); i++)
 		check->files[i].found = same_file(&check->files[i]);
 }
 

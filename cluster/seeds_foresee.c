@@ -4,6 +4,7 @@
  * the background: only the cache of base/hash.h knows the outcome. */
 #include "cluster/seeds_internal.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "cluster/bus.h"
@@ -65,7 +66,7 @@ static void foresight_free(struct foresight *f)
 static void hash_all(struct work *work)
 {
 	struct foresight *f = container_of(work, struct foresight, work);
-	for (uint32_t i = 0; i < f->count; i++) {
+	for (uint32_t i = 0; i < f->count && !cancel_asked(); i++) {
 		struct sha256 sha;
 		struct stat st;
 		auto_close int fd = open(f->paths[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

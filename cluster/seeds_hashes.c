@@ -2,6 +2,7 @@
  * A copy tells those that it was told. */
 #include "cluster/seeds_files.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cluster/bus.h"
@@ -139,7 +140,7 @@ static void hash_run(struct work *work)
 {
 	struct hash_job *job = container_of(work, struct hash_job, work);
 	const struct seed_manifest *m = job->manifest;
-	for (uint32_t i = 0; i < job->count; i++)
+	for (uint32_t i = 0; i < job->count && !cancel_asked(); i++)
 		if (!job->files[i].known)
 			job->files[i].known = manifest_hash(&m->manifest, job->files[i].entry,
 						      m->uid, m->gid, &job->files[i].sha256) == 0;

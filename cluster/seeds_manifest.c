@@ -7,6 +7,7 @@
 #include "cluster/seeds_files.h"
 #include "cluster/seeds_internal.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -143,7 +144,7 @@ static void compare(struct seed_manifest *m)
 /* nobody asks for hashes of this manifest meanwhile: there is no view yet */
 static void compare_hashed(struct seed_manifest *m)
 {
-	for (uint32_t i = 0; i < m->manifest.header->nentries; i++) {
+	for (uint32_t i = 0; i < m->manifest.header->nentries && !cancel_asked(); i++) {
 		if (!m->lacking.unsure[i])
 			continue;
 		auto_close int fd = m->hashed[i]

@@ -1,6 +1,7 @@
 /* Eviction from the content store: see store_evict.h. */
 #include "cluster/store_evict.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "cluster/workers.h"
@@ -150,7 +151,7 @@ static void evict_run(struct work *work)
 	auto_close int at = open(evict->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (at >= 0 && list_all(evict->dir, false, &objects, NULL) == 0 && objects.count > 0)
 		qsort(objects.list, objects.count, sizeof(*objects.list), older);
-	for (size_t i = 0; i < objects.count && objects.bytes > goal; i++)
+	for (size_t i = 0; i < objects.count && objects.bytes > goal && !cancel_asked(); i++)
 		if (unlinkat(at, objects.list[i].name, 0) == 0 || errno == ENOENT)
 			objects.bytes -= objects.list[i].size;
 	evict->left = objects.bytes;

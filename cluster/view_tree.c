@@ -1,6 +1,7 @@
 /* Plain trees of a seed's files: see view_tree.h. */
 #include "cluster/view_tree.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "cluster/file_transfer.h"
@@ -148,9 +149,11 @@ static void build(struct work *work)
 	char path[NODE_PATH_MAX + 64 + MANIFEST_MAX_PATH];
 	auto_free uint8_t *need = needed(tree->manifest);
 	int rc = need ? file_mkdirs(tree->root, 0711, &tree->err) : err_nomem(&tree->err);
-	for (uint32_t i = 1; rc == 0 && i < n; i++)
+	for (uint32_t i = 1; rc == 0 && i < n && !cancel_asked(); i++)
 		if (need[i] && path_of(tree, i, path, sizeof(path)) == 0)
 			rc = make(tree, i, path, &tree->err);
+	if (rc == 0 && cancel_asked())
+		rc = err_set(&tree->err, RAMET_ECANCELED, "given up: this node ends");
 	for (uint32_t i = n - 1; rc == 0 && i > 0; i--)
 		if (need[i] && tree->manifest->manifest.entries[i].type == MANIFEST_DIR &&
 			path_of(tree, i, path, sizeof(path)) == 0)

@@ -1,6 +1,7 @@
 /* A small thread pool: see workers.h. */
 #include "cluster/workers.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ struct workers {
 	struct work *head, **tail; /* not begun; under lock */
 	struct work *ended, **ended_tail; /* run, not told; under lock */
 	bool stop; /* under lock */
+	atomic_bool hurry;
 	struct loop_watch watch;
 	int event; /* readable when something has ended */
 	pthread_t threads[MAX_THREADS];
@@ -62,6 +64,7 @@ static void on_event(struct loop_watch *watch, uint32_t events)
 static void *worker_main(void *arg)
 {
 	struct workers *workers = arg;
+	cancel_watch(&workers->hurry);
 	pthread_mutex_lock(&workers->lock);
 	for (;;) {
 		struct work *work = workers->head;
@@ -124,10 +127,16 @@ int workers_create(
 	return 0;
 }
 
+void workers_hurry(struct workers *workers)
+{
+	atomic_store(&workers->hurry, true);
+}
+
 void workers_destroy(struct workers *workers)
 {
 	if (!workers)
 		return;
+	workers_hurry(workers);
 	pthread_mutex_lock(&workers->lock);
 	workers->stop = true;
 	pthread_cond_broadcast(&workers->wake);
@@ -154,7 +163,9 @@ void workers_submit(struct workers *workers, struct work *work)
 	if (!stopped)
 		return;
 	/* from a `done` during workers_destroy(): there is no thread any more */
+	cancel_watch(&workers->hurry);
 	work->run(work);
+	cancel_watch(NULL);
 	pthread_mutex_lock(&workers->lock);
 	append(&workers->ended_tail, work);
 	pthread_mutex_unlock(&workers->lock);

@@ -1,5 +1,6 @@
 /* A few threads for what blocks: hashing, unpacking, capturing. Work runs in the order it was
- * given, on any of them; its `done` comes back on the loop of the pool's owner. */
+ * given, on any of them; its `done` comes back on the loop of the pool's owner. When the node ends,
+ * what takes long gives up: it looks at cancel_asked() (base/cancel.h). */
 #ifndef CLUSTER_WORKERS_H
 #define CLUSTER_WORKERS_H
 
@@ -19,8 +20,11 @@ struct work {
 
 int workers_create(
 	struct loop *loop, unsigned threads, struct workers **ret_workers, struct ramet_err *err);
-/* workers_destroy - work that was submitted is finished first, and its done is called from within;
- * NULL is fine. Loop thread. Owners of work that may be gone by then must say so in the work. */
+/* workers_hurry - from now on work is asked to give up. Loop thread. */
+void workers_hurry(struct workers *workers);
+/* workers_destroy - hurries; work that was submitted is run all the same, and its done is called
+ * from within; NULL is fine. Loop thread. Owners of work that may be gone by then must say so in
+ * the work. */
 void workers_destroy(struct workers *workers);
 void workers_submit(
 	struct workers *workers, struct work *work); /* run and done are set; loop thread */

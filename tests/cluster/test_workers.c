@@ -1,11 +1,15 @@
 /* Workers: done comes on the loop's thread, in any number; what is left at the end is finished. */
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/loop.h"
 #include "cluster/workers.h"
 #include "tests/lib/suite.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct job {
 	struct work work;
@@ -84,5 +88,54 @@ static void test_destroy_finishes_what_was_submitted(void)
 	CHECK_INT(suite_count_fds(), fds);
 }
 
+struct hashing {
+	struct work work;
+	int fd;
+	int rc;
+	sem_t begun;
+	bool done;
+};
+
+static void hash(struct work *work)
+{
+	struct hashing *h = container_of(work, struct hashing, work);
+	struct sha256 sum;
+	sem_post(&h->begun);
+	h->rc = sha256_fd(h->fd, &sum, NULL);
+}
+
+static void hash_done(struct work *work)
+{
+	container_of(work, struct hashing, work)->done = true;
+}
+
+/* files that would take minutes: one is being hashed, one waits */
+static void test_destroy_does_not_wait_for_hashes(void)
+{
+	struct loop *loop;
+	struct workers *workers;
+	struct ramet_err err = {0};
+	auto_close int fd = memfd_create("large", MFD_CLOEXEC);
+	REQUIRE(fd >= 0 && ftruncate(fd, (off_t)1 << 40) == 0);
+	REQUIRE_OK(loop_create(&loop, &err), &err);
+	REQUIRE_OK(workers_create(loop, 1, &workers, &err), &err);
+	static struct hashing hashing[2];
+	for (unsigned i = 0; i < 2; i++) {
+		hashing[i] = (struct hashing){.work = {.run = hash, .done = hash_done}, .fd = fd};
+		sem_init(&hashing[i].begun, 0, 0);
+		workers_submit(workers, &hashing[i].work);
+	}
+	sem_wait(&hashing[0].begun);
+	uint64_t begin = now_ns();
+	workers_destroy(workers);
+	CHECK(now_ns() - begin < 5 * NSEC_PER_SEC);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK(hashing[i].done);
+		CHECK_INT(hashing[i].rc, RAMET_ECANCELED);
+		sem_destroy(&hashing[i].begun);
+	}
+	loop_destroy(loop);
+}
+
 SUITE_MAIN("workers", TEST(test_done_comes_on_the_loop),
-	TEST(test_destroy_finishes_what_was_submitted))
+	TEST(test_destroy_finishes_what_was_submitted), TEST(test_destroy_does_not_wait_for_hashes))

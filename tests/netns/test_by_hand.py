@@ -1,9 +1,12 @@
 """Three daemons that are started from configuration files, as an operator does; a program that uses the C library; how
 daemons end, in order and killed."""
 import json
+import os
 import pathlib
 import signal
 import subprocess
+import tempfile
+import time
 
 import cluster
 from cluster import BIN, NATIVE
@@ -61,6 +64,30 @@ class ByHand(cluster.Case):
         status, below = self.cluster.end(2, signal.SIGINT)
         self.assertEqual(status, 0)
         self.check_gone(2, below)
+
+    def test_ends_while_it_hashes(self):
+        """A seed whose host maps a file that it takes minutes to hash."""
+        large = tempfile.NamedTemporaryFile(dir=BIN.parent)  # hosts see no /tmp of ours
+        self.addCleanup(large.close)
+        large.truncate(1 << 38)
+        app = self.cluster.scratch.write("maps.py", "import mmap\n"
+                                         f"f = open({large.name!r}, 'rb')\n"
+                                         "m = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)\n"
+                                         "def handler(event, context):\n    return 1\n")
+        deploy = self.cluster.nodes[1].start("deploy", app, "--json")
+        self.addCleanup(deploy.communicate)
+        daemon = self.cluster.daemons[1].pid
+
+        def hashes():
+            return any(os.path.realpath(f"/proc/{daemon}/fd/{fd}") == large.name
+                       for fd in os.listdir(f"/proc/{daemon}/fd"))
+
+        cluster.eventually("it hashes the file", hashes, 60)
+        begin = time.monotonic()
+        status, below = self.cluster.end(1)
+        self.assertEqual(status, 0)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.check_gone(1, below)
 
     def test_killed_node(self):
         first = self.cluster.nodes[1]
