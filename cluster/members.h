@@ -18,7 +18,7 @@
 #define MEMBER_ADDR_MAX 127
 #define MEMBER_MAX_HOLDINGS 4096
 #define MEMBER_BEAT_MS 200 /* a ping to every peer */
-/* A node whose machine is silent for so long is dead for who reads its memory (transport/life.h).
+/* A node whose machine is silent for so long is dead for who reads its memory (transport/pulse.h).
  * Control messages share one stream, where a lost packet holds up all, and acknowledgements cannot
  * be seen: their connection ends after three times as long, and who keeps it up, but says nothing
  * as a member, is dead after five times. */
