@@ -19,7 +19,7 @@
 #define BODY_LIMITS \
 	((struct wire_limits){ \
 		.bytes = BUS_MAX_MESSAGE, .depth = BUS_WIRE_DEPTH, .items = BUS_WIRE_ITEMS})
-#define SILENCE_DEFAULT_MS 2400
+#define SILENCE_DEFAULT_MS 6400
 #define TURN_MESSAGES 256 /* from one socket, before others have their turn */
 
 struct bus_peer {

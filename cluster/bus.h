@@ -28,7 +28,7 @@ struct bus_options {
 	struct loop *loop;
 	uint32_t node; /* ours */
 	const char *listen; /* "host:port"; port 0: the kernel chooses */
-	unsigned silence_ms; /* a connection on which nothing comes for so long is lost; 0: 2400 */
+	unsigned silence_ms; /* a connection on which nothing comes for so long is lost; 0: 6400 */
 	const struct bus_handler *handlers;
 	unsigned nhandlers;
 	void *user; /* of the handlers and hooks */

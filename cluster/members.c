@@ -167,6 +167,8 @@ static void on_beat(struct loop_timer *timer)
 	uint64_t dead = MEMBER_DEAD_TIMES * members->options.silence_ms * NSEC_PER_MSEC;
 	/* if we ourselves stood still, what peers sent meanwhile is still to be read */
 	uint64_t late = now - members->next_beat_ns;
+	if (late > members->options.silence_ms * NSEC_PER_MSEC)
+		log_warn("node.stood_still", "ms=%llu", (unsigned long long)(late / NSEC_PER_MSEC));
 	for (unsigned i = 0; i < members->npeers; i++) {
 		struct peer *peer = members->peers[i];
 		if (late > beat)

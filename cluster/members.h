@@ -20,11 +20,11 @@
 #define MEMBER_BEAT_MS 200 /* a ping to every peer */
 /* A node whose machine is silent for so long is dead for who reads its memory (transport/pulse.h).
  * Control messages share one stream, where a lost packet holds up all, and acknowledgements cannot
- * be seen: their connection ends after three times as long, and who keeps it up, but says nothing
- * as a member, is dead after five times. */
+ * be seen: who says nothing as a member has more time. Their connection is given up later still,
+ * since ZeroMQ cannot tell a standstill of ours from silence of the peer's. */
 #define MEMBER_SILENCE_MS 800
-#define MEMBER_LINK_TIMES 3
-#define MEMBER_DEAD_TIMES 5
+#define MEMBER_DEAD_TIMES 4
+#define MEMBER_LINK_TIMES 8
 
 struct bus;
 struct bus_request;
