@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "rfork/capture_account.h"
 #include "rfork/capture_fds.h"
@@ -88,7 +89,7 @@ static int add_vma(struct capture_pages *pages, const struct capture_vma *vma, u
 		capture_pages_rest(b, vma, 0, (vma->end - vma->start) / RFORK_PAGE, file);
 		return 0;
 	}
-	if (strcmp(vma->path, "[stack]") == 0) {
+	if (strcmp(vma->path, "[stack]") == 0 && !fault_hit("capture.stack")) {
 		uint64_t room = MIN(STACK_ROOM, (vma->start - below) / 2 / RFORK_PAGE * RFORK_PAGE);
 		if (room)
 			descriptor_build_piece(b,
@@ -119,11 +120,12 @@ static int add_maps(struct capture_pages *pages, pid_t pid, const struct capture
 			while (last + 1 < count && is_kernel_page(vmas[last + 1].path) &&
 				vmas[last + 1].start == vmas[last].end)
 				last++;
-			descriptor_build_piece(pages->build,
-				(struct seed_piece){.start = vma->start,
-					.pages = (vmas[last].end - vma->start) / RFORK_PAGE,
-					.kind = PIECE_VDSO,
-					.prot = PROT_READ | PROT_EXEC});
+			if (!fault_hit("capture.vdso"))
+				descriptor_build_piece(pages->build,
+					(struct seed_piece){.start = vma->start,
+						.pages = (vmas[last].end - vma->start) / RFORK_PAGE,
+						.kind = PIECE_VDSO,
+						.prot = PROT_READ | PROT_EXEC});
 			i = last;
 		} else {
 			rc = add_vma(pages, vma, below, account, err);

@@ -41,6 +41,8 @@ static int parse_line(char *line, struct capture_vma *vma)
 	vma->prot = (perms[0] == 'r' ? PROT_READ : 0) | (perms[1] == 'w' ? PROT_WRITE : 0) |
 		(perms[2] == 'x' ? PROT_EXEC : 0);
 	vma->shared = perms[3] == 's';
+	if (fault_hit("capture.protections") && !vma->shared)
+		vma->prot |= PROT_READ | PROT_WRITE;
 	return 0;
 }
 
@@ -49,7 +51,7 @@ static void parse_flags(const char *line, struct capture_vma *vma)
 {
 	vma->wipe = !fault_hit("capture.wipe") &&
 		(strstr(line, " wf") != NULL || strstr(line, " dp") != NULL);
-	vma->huge = strstr(line, " hg") != NULL;
+	vma->huge = !fault_hit("capture.huge") && strstr(line, " hg") != NULL;
 }
 
 static bool is_field(const char *line)

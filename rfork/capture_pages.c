@@ -20,6 +20,7 @@
 
 #define JOIN_GAP 16 /* pages: what lies closer together is one piece */
 #define LIBRARY_GAP 64 /* the same between what a loaded library wrote to */
+#define ENORMOUS_PAGES (1u << 18) /* for a fault point: what nobody fills */
 #define CALM_PIECES 4096 /* for every so many pieces the gap doubles: there is a limit to them */
 
 int capture_pages_init(struct capture_pages *pages, pid_t pid, struct descriptor_build *build,
@@ -69,6 +70,8 @@ void capture_pages_rest(struct descriptor_build *build, const struct capture_vma
 		piece.kind = PIECE_ANON;
 		piece.flags = (vma->wipe ? PIECE_WIPE : 0) | (vma->huge ? PIECE_HUGEPAGE : 0);
 	}
+	if (count > ENORMOUS_PAGES && fault_hit("capture.enormous"))
+		return;
 	if (count)
 		descriptor_build_piece(build, piece);
 }

@@ -142,7 +142,7 @@ int capture_process_begin(pid_t pid, const struct safepoint_state *state,
 	if (fault_hit("capture.umask"))
 		h->process.umask = 0;
 	int rc = read_layout(pid, &h->mm, err);
-	h->mm.brk = state->brk;
+	h->mm.brk = fault_hit("capture.brk") ? h->mm.start_brk : state->brk;
 	return rc < 0 ? rc : read_auxv(pid, b, err);
 }
 
@@ -154,6 +154,6 @@ int capture_process_executable(pid_t pid, struct descriptor_build *b, struct ram
 	if (n <= 0)
 		return err_errno(err, RAMET_EIO, "read %s", path);
 	exe[n] = '\0';
-	descriptor_build_file(b, exe, SEED_FILE_EXE);
+	descriptor_build_file(b, exe, fault_hit("capture.executable") ? 0 : SEED_FILE_EXE);
 	return 0;
 }

@@ -43,6 +43,8 @@ static void image_grows(struct descriptor_build *b, uint64_t offset, uint64_t pa
 	b->header.image_pages += more;
 	b->header.image_file_bytes = offset + pages * RFORK_PAGE;
 	b->next_offset = (b->header.image_file_bytes / PIECE_SPACING + 1) * PIECE_SPACING;
+	if (fault_hit("descriptor.spacing"))
+		b->next_offset = b->header.image_file_bytes;
 }
 
 void descriptor_build_piece(struct descriptor_build *b, struct seed_piece piece)

@@ -3,6 +3,8 @@
 #include "rfork/pager.h"
 #include "rfork/pager_internal.h"
 
+#include "base/fault.h"
+
 #include <errno.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
@@ -74,7 +76,10 @@ static void on_fork(struct pager_uffd *uffd, int fd)
 {
 	pager_count(&uffd->child->seed->counters, STAT_FORKS, 1);
 	pager_count(&uffd->child->counters, STAT_FORKS, 1);
-	pager_uffd_add(uffd->child, fd, uffd);
+	if (fault_hit("pager.fork"))
+		close(fd);
+	else
+		pager_uffd_add(uffd->child, fd, uffd);
 }
 
 static void on_changed(struct pager_uffd *uffd, int rc)
@@ -97,9 +102,10 @@ static void on_message(struct pager_uffd *uffd, const struct uffd_msg *msg)
 		on_fork(uffd, (int)msg->arg.fork.ufd);
 		break;
 	case UFFD_EVENT_REMAP:
-		on_changed(uffd,
-			pager_ranges_move(&uffd->ranges, msg->arg.remap.from, msg->arg.remap.to,
-				msg->arg.remap.len));
+		if (!fault_hit("pager.remap"))
+			on_changed(uffd,
+				pager_ranges_move(&uffd->ranges, msg->arg.remap.from,
+					msg->arg.remap.to, msg->arg.remap.len));
 		break;
 	case UFFD_EVENT_UNMAP:
 		on_changed(uffd,

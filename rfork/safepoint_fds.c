@@ -358,7 +358,8 @@ int fds_save(struct fds *fds, const int except[2], unsigned close, struct ramet_
 		struct account_fd *f = &fds->items[i];
 		if (fds->items[f->same].kind == ACCOUNT_REFUSED && f->same != (int32_t)i)
 			fds_refuse(f, "%s", fds->items[f->same].why);
-		if (f->kind == ACCOUNT_REFUSED && close & closes(f))
+		if (f->kind == ACCOUNT_REFUSED && close & closes(f) &&
+			!safepoint_fault_hit("safepoint.close"))
 			f->kind = ACCOUNT_CLOSED;
 	}
 	return rc;

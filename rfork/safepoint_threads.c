@@ -120,6 +120,8 @@ static void park_here(uint32_t epoch, void *context)
 		parked = add_self(&self, epoch);
 	while (parked && atomic_load(&safepoint_park.gate) == epoch)
 		sys4(__NR_futex, &safepoint_park.gate, FUTEX_WAIT_PRIVATE, epoch, 0);
+	if (clone && safepoint_fault_hit("threads.vectors"))
+		arch_signal_forget_vectors(context);
 	if (!clone || !safepoint_fault_hit("threads.restart"))
 		arch_signal_restart(context);
 }

@@ -131,7 +131,7 @@ static bool gave_back(int rc, int error)
 
 int madvise(void *addr, size_t len, int advice)
 {
-	if (advice == MADV_DONTFORK && !in_clone)
+	if (advice == MADV_DONTFORK && !in_clone && !idle)
 		return 0;
 	int rc = real_madvise(addr, len, advice);
 	int error = errno;

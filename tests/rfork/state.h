@@ -15,7 +15,7 @@
 
 enum state_flag {
 	STATE_ALONE = 1, /* a host of its own */
-	STATE_CLOCKS = 2, /* its cure shows only where clocks differ: the fault is tried remotely */
+	STATE_FAR = 2, /* its cure shows only on a second node, with its clocks and missing pages */
 	STATE_PIDS = 4, /* host and clones each in a PID namespace of their own; with STATE_ALONE */
 };
 
@@ -38,11 +38,13 @@ struct state_case {
 extern const struct state_case state_clocks[];
 extern const struct state_case state_events[];
 extern const struct state_case state_files[];
+extern const struct state_case state_growth[];
 extern const struct state_case state_mappings[];
 extern const struct state_case state_memory[];
 extern const struct state_case state_openmp[];
 extern const struct state_case state_pipes[];
 extern const struct state_case state_process[];
+extern const struct state_case state_registers[];
 extern const struct state_case state_threads[];
 extern const struct state_case state_threads_fds[];
 extern const struct state_case state_threads_kept[];

@@ -64,7 +64,10 @@ const struct state_case state_clocks[] = {
 		.check_child = clocks_check,
 		.check_parent = clocks_check,
 		.fault = "template.clocks",
-		.flags = STATE_CLOCKS},
-	{.name = "vdso calls", .check_child = vdso_check, .check_parent = vdso_check},
+		.flags = STATE_FAR},
+	{.name = "vdso calls",
+		.check_child = vdso_check,
+		.check_parent = vdso_check,
+		.fault = "capture.vdso"},
 	{.name = NULL},
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,6 +141,20 @@ static int locked_setup(void)
 	return flock(writing_fd, LOCK_SH) == 0 ? STATE_OK : STATE_NOT_HERE;
 }
 
+static int device_setup(void)
+{
+	writing_fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return writing_fd >= 0 ? STATE_OK : STATE_NOT_HERE;
+}
+
+static int mapped_setup(void)
+{
+	writing_fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, writing_fd, 0) != MAP_FAILED
+		? STATE_OK
+		: STATE_BROKEN;
+}
+
 static int proc_setup(void)
 {
 	writing_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -199,6 +214,14 @@ const struct state_case state_files[] = {
 		.setup = locked_setup,
 		.check_parent = open_check,
 		.refused = "it holds a lock"},
+	{.name = "device",
+		.setup = device_setup,
+		.check_parent = open_check,
+		.refused = "a device (/dev/ptmx)"},
+	{.name = "device that is mapped",
+		.setup = mapped_setup,
+		.check_parent = open_check,
+		.refused = "is a device (/dev/zero)"},
 	{.name = "file of proc",
 		.setup = proc_setup,
 		.check_parent = open_check,

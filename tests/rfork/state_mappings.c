@@ -1,4 +1,5 @@
-/* Cases: private mappings of every kind: protections, advice, sizes and numbers. */
+/* Cases: private mappings of every kind: protections, advice, sizes and numbers. What happens to
+ * them after the fork is in state_growth.c. */
 #include "tests/rfork/state.h"
 
 #include <stdint.h>
@@ -12,6 +13,9 @@
 
 #define PAGE 4096ul
 #define MIB (1ul << 20)
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
 
 static char *map(size_t len, int prot, int flags)
 {
@@ -55,6 +59,24 @@ static const char *rights_of(const void *addr)
 	return rights;
 }
 
+/* "VmFlags: …" of the mapping at an address */
+static const char *flags_of(const void *addr)
+{
+	static char line[512];
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	bool here = false;
+	while (smaps && fgets(line, sizeof(line), smaps)) {
+		unsigned long start, end;
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (uintptr_t)addr && (uintptr_t)addr < end;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			break;
+	}
+	if (smaps)
+		fclose(smaps);
+	return line;
+}
+
 static const char *protections_check(void)
 {
 	STATE_EXPECT(strcmp(rights_of(hidden + PAGE), "---p") == 0);
@@ -79,19 +101,25 @@ static int wiped_setup(void)
 	return madvise(wiped, 4 * PAGE, MADV_WIPEONFORK) == 0 ? STATE_OK : STATE_NOT_HERE;
 }
 
-static const char *wiped_child(void)
+/* it was, and is again in a child of the clone */
+static const char *check_wiped(char *memory)
 {
 	int status = -1;
 	for (size_t i = 0; i < 4 * PAGE; i += PAGE)
-		STATE_EXPECT_INT(wiped[i], 0);
-	wiped[0] = 1;
+		STATE_EXPECT_INT(memory[i], 0);
+	memory[0] = 1;
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(wiped[0]);
+		_exit(memory[0]);
 	STATE_EXPECT_INT(waitpid(pid, &status, 0), pid);
 	STATE_EXPECT_INT(status, 0);
-	wiped[0] = 0;
+	memory[0] = 0;
 	return NULL;
+}
+
+static const char *wiped_child(void)
+{
+	return check_wiped(wiped);
 }
 
 static const char *wiped_parent(void)
@@ -100,46 +128,41 @@ static const char *wiped_parent(void)
 	return NULL;
 }
 
-/* --- memory given back, and memory that grows: zeros, not what the seed's file has there --- */
+/* memory that the kernel may drop at any time: glibc's vgetrandom() has its state there */
+static char *droppable;
 
-static char *given_back, *growing;
-
-static int given_back_setup(void)
+static int droppable_setup(void)
 {
-	given_back = map(8 * PAGE, PROT_READ | PROT_WRITE, 0);
-	growing = map(8 * PAGE, PROT_READ | PROT_WRITE, 0);
-	if (!given_back || !growing)
-		return STATE_BROKEN;
-	memset(given_back, 5, 8 * PAGE);
-	memset(growing, 6, 8 * PAGE);
+	droppable =
+		mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+	if (droppable == MAP_FAILED)
+		return STATE_NOT_HERE; /* Linux 6.11 */
+	memset(droppable, 7, 4 * PAGE);
 	return STATE_OK;
 }
 
-static const char *given_back_check(void)
+static const char *droppable_child(void)
 {
-	memset(given_back, 5, 8 * PAGE);
-	given_back[3 * PAGE] = 9;
-	STATE_EXPECT_INT(madvise(given_back + PAGE, 6 * PAGE, MADV_DONTNEED), 0);
-	for (size_t i = PAGE; i < 7 * PAGE; i += PAGE / 2)
-		STATE_EXPECT_INT(given_back[i], 0);
-	STATE_EXPECT_INT(given_back[0], 5);
-	STATE_EXPECT_INT(given_back[7 * PAGE], 5);
-	return NULL;
+	return check_wiped(droppable);
 }
 
-static const char *growing_check(void)
+/* --- memory that its owner wanted to keep from children, by the C library: V8's heap --- */
+
+static char *kept;
+
+static int kept_setup(void)
 {
-	char *grown = mremap(growing, 8 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
-	STATE_EXPECT(grown != MAP_FAILED);
-	growing = mremap(grown, 64 * PAGE, 8 * PAGE, 0);
-	STATE_EXPECT(growing != MAP_FAILED);
-	grown = mremap(growing, 8 * PAGE, 32 * PAGE, MREMAP_MAYMOVE);
-	STATE_EXPECT(grown != MAP_FAILED);
-	for (size_t i = 0; i < 8 * PAGE; i += PAGE)
-		STATE_EXPECT_INT(grown[i], 6);
-	for (size_t i = 8 * PAGE; i < 32 * PAGE; i += PAGE)
-		STATE_EXPECT_INT(grown[i], 0);
-	growing = mremap(grown, 32 * PAGE, 8 * PAGE, 0);
+	kept = map(4 * PAGE, PROT_READ | PROT_WRITE, 0);
+	if (!kept)
+		return STATE_BROKEN;
+	memset(kept, 9, 4 * PAGE);
+	return madvise(kept, 4 * PAGE, MADV_DONTFORK) == 0 ? STATE_OK : STATE_BROKEN;
+}
+
+static const char *kept_check(void)
+{
+	for (size_t i = 0; i < 4 * PAGE; i += PAGE)
+		STATE_EXPECT_INT(kept[i], 9);
 	return NULL;
 }
 
@@ -199,13 +222,13 @@ static const char *many_check(void)
 	return NULL;
 }
 
-/* huge pages of anonymous memory */
+/* huge pages of anonymous memory, of which half was never touched */
 static char *large;
 
 static int large_setup(void)
 {
-	large = map(16 * MIB, PROT_READ | PROT_WRITE, 0);
-	if (!large || madvise(large, 16 * MIB, MADV_HUGEPAGE) < 0)
+	large = map(32 * MIB, PROT_READ | PROT_WRITE, 0);
+	if (!large || madvise(large, 32 * MIB, MADV_HUGEPAGE) < 0)
 		return STATE_NOT_HERE;
 	for (size_t i = 0; i < 16 * MIB; i += PAGE)
 		large[i] = (char)(i / PAGE % 100 + 1);
@@ -216,23 +239,7 @@ static const char *large_check(void)
 {
 	for (size_t i = 0; i < 16 * MIB; i += PAGE)
 		STATE_EXPECT_INT(large[i], i / PAGE % 100 + 1);
-	return NULL;
-}
-
-/* --- the stack grows --- */
-
-static __attribute__((noinline)) unsigned long deep(unsigned depth)
-{
-	volatile char frame[8192];
-	frame[0] = (char)depth;
-	frame[8191] = 1;
-	return depth == 0 ? (unsigned long)frame[8191]
-			  : deep(depth - 1) + (unsigned long)frame[8191];
-}
-
-static const char *stack_check(void)
-{
-	STATE_EXPECT_INT(deep(500), 501); /* four megabytes */
+	STATE_EXPECT(strstr(flags_of(large + 24 * MIB), " hg") != NULL);
 	return NULL;
 }
 
@@ -258,38 +265,39 @@ const struct state_case state_mappings[] = {
 	{.name = "protections",
 		.setup = protections_setup,
 		.check_child = protections_check,
-		.check_parent = protections_check},
+		.check_parent = protections_check,
+		.fault = "capture.protections"},
 	{.name = "memory that is wiped",
 		.setup = wiped_setup,
 		.check_child = wiped_child,
 		.check_parent = wiped_parent,
 		.fault = "capture.wipe"},
-	{.name = "memory that is given back",
-		.setup = given_back_setup,
-		.check_child = given_back_check,
-		.check_parent = given_back_check,
-		.fault = "host.interpose",
-		.flags = STATE_ALONE},
-	{.name = "memory that grows",
-		.setup = given_back_setup,
-		.check_child = growing_check,
-		.check_parent = growing_check,
-		.fault = "host.interpose",
-		.flags = STATE_ALONE},
+	{.name = "memory that the kernel may drop",
+		.setup = droppable_setup,
+		.check_child = droppable_child,
+		.fault = "capture.wipe"},
 	{.name = "mappings of a terabyte",
 		.setup = huge_setup,
 		.check_child = huge_check,
-		.check_parent = huge_check},
+		.check_parent = huge_check,
+		.fault = "capture.enormous"},
 	{.name = "60,000 mappings",
 		.setup = many_setup,
 		.check_child = many_check,
 		.check_parent = many_check,
+		.fault = "capture.protections",
 		.flags = STATE_ALONE},
 	{.name = "huge pages",
 		.setup = large_setup,
 		.check_child = large_check,
-		.check_parent = large_check},
-	{.name = "stack that grows", .check_child = stack_check, .check_parent = stack_check},
+		.check_parent = large_check,
+		.fault = "capture.huge"},
+	{.name = "memory that should not have been forked",
+		.setup = kept_setup,
+		.check_child = kept_check,
+		.check_parent = kept_check,
+		.fault = "host.interpose",
+		.flags = STATE_ALONE},
 	{.name = "memory that is not forked",
 		.setup = left_out_setup,
 		.check_parent = left_out_check,

@@ -244,6 +244,7 @@ const struct state_case state_pipes[] = {
 		.setup = connect_setup,
 		.check_child = closed_check,
 		.check_parent = refused_check,
+		.fault = "safepoint.close",
 		.close_on_fork = SAFEPOINT_CLOSE_SOCKETS,
 		.flags = STATE_ALONE},
 	{.name = NULL},

@@ -5,11 +5,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fenv.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -132,7 +134,40 @@ static const char *floats_check(void)
 	return NULL;
 }
 
-/* --- a clone forks, and its children are its own --- */
+/* --- which program the kernel says it is --- */
+
+static char program[PATH_MAX];
+
+static int program_setup(void)
+{
+	return readlink("/proc/self/exe", program, sizeof(program) - 1) > 0 ? STATE_OK
+									    : STATE_BROKEN;
+}
+
+static const char *program_check(void)
+{
+	char now[PATH_MAX] = "";
+	STATE_EXPECT(readlink("/proc/self/exe", now, sizeof(now) - 1) > 0);
+	if (strcmp(now, program) != 0)
+		return state_wrong("/proc/self/exe is %s", now);
+	return NULL;
+}
+
+/* --- a clone forks, and its children are its own; they have pages that it never touched --- */
+
+#define PAGE 4096ul
+#define PAGES 64ul
+
+static unsigned char *inherited;
+
+static int fork_setup(void)
+{
+	inherited = mmap(
+		NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; inherited != MAP_FAILED && i < PAGES; i++)
+		inherited[i * PAGE] = (unsigned char)(i + 1);
+	return inherited == MAP_FAILED ? STATE_BROKEN : STATE_OK;
+}
 
 static const char *fork_check(void)
 {
@@ -141,6 +176,9 @@ static const char *fork_check(void)
 	if (pid == 0) {
 		char *grown = malloc(1 << 20);
 		memset(grown, 1, 1 << 20);
+		for (size_t i = 0; i < PAGES; i++)
+			if (inherited[i * PAGE] != i + 1)
+				_exit(2);
 		_exit(getppid() > 0 ? 42 : 1);
 	}
 	STATE_EXPECT_INT(waitpid(pid, &status, 0), pid);
@@ -215,7 +253,17 @@ const struct state_case state_process[] = {
 		.check_parent = floats_check,
 		.fault = "capture.context",
 		.flags = STATE_ALONE},
-	{.name = "fork in a clone", .check_child = fork_check, .check_parent = fork_check},
+	{.name = "its program",
+		.setup = program_setup,
+		.check_child = program_check,
+		.check_parent = program_check,
+		.fault = "capture.executable"},
+	{.name = "fork in a clone",
+		.setup = fork_setup,
+		.check_child = fork_check,
+		.check_parent = fork_check,
+		.fault = "pager.fork",
+		.flags = STATE_FAR},
 	{.name = "MPI that is loaded",
 		.setup = mpi_setup,
 		.check_child = mpi_check,

@@ -273,63 +273,6 @@ static const char *join_check(void)
 
 /* --- running --- */
 
-static struct worker spinner;
-static uint64_t before[16][4], after[16][4];
-static double x87_after[2];
-static uint32_t mxcsr_after;
-static atomic_int stop_spinning;
-
-__attribute__((target("avx"))) static void spin(void)
-{
-	const uint32_t mxcsr = 0x7f80; /* rounds towards zero */
-	__asm__ volatile(
-		"ldmxcsr %4\n\t"
-		"vmovdqu 0(%1), %%ymm0\n\tvmovdqu 32(%1), %%ymm1\n\t"
-		"vmovdqu 224(%1), %%ymm7\n\tvmovdqu 256(%1), %%ymm8\n\tvmovdqu 480(%1), %%ymm15\n\t"
-		"fldpi\n\tfld1\n\t"
-		"movl $1, %5\n"
-		"1:\tcmpl $0, %0\n\tje 1b\n\t"
-		"fstpl 0(%3)\n\tfstpl 8(%3)\n\t"
-		"vmovdqu %%ymm0, 0(%2)\n\tvmovdqu %%ymm1, 32(%2)\n\t"
-		"vmovdqu %%ymm7, 224(%2)\n\tvmovdqu %%ymm8, 256(%2)\n\tvmovdqu %%ymm15, 480(%2)\n\t"
-		"stmxcsr %6\n\tvzeroupper"
-		:
-		: "m"(stop_spinning), "r"(before), "r"(after), "r"(x87_after), "m"(mxcsr),
-		"m"(spinner.count), "m"(mxcsr_after)
-		: "memory", "xmm0", "xmm1", "xmm7", "xmm8", "xmm15", "st", "st(1)");
-}
-
-static void *spin_thread(void *arg)
-{
-	(void)arg;
-	spin();
-	return NULL;
-}
-
-static int spinner_setup(void)
-{
-	if (!__builtin_cpu_supports("avx"))
-		return STATE_NOT_HERE;
-	for (unsigned i = 0; i < 64; i++)
-		before[i / 4][i % 4] = 0x0101010101010101ull * (i + 1);
-	return worker_start(&spinner, spin_thread, NULL) < 0 ? STATE_BROKEN
-							     : worker_await(&spinner);
-}
-
-static const char *spinner_check(void)
-{
-	static const unsigned used[] = {0, 1, 7, 8, 15};
-	atomic_store(&stop_spinning, 1);
-	const char *wrong = worker_join(&spinner, NULL);
-	if (wrong)
-		return wrong;
-	for (unsigned i = 0; i < 5; i++)
-		STATE_EXPECT(memcmp(before[used[i]], after[used[i]], 32) == 0);
-	STATE_EXPECT(x87_after[0] == 1.0 && x87_after[1] > 3.1415 && x87_after[1] < 3.1416);
-	STATE_EXPECT_INT(mxcsr_after & 0xffc0, 0x7f80);
-	return NULL;
-}
-
 /* threads that are made, allocate, and end at any moment */
 static struct worker churn[2];
 
@@ -470,11 +413,6 @@ const struct state_case state_threads[] = {
 		.setup = join_setup,
 		.check_child = join_check,
 		.check_parent = join_check,
-		.fault = "threads.make"},
-	{.name = "a thread spins with AVX and x87 registers",
-		.setup = spinner_setup,
-		.check_child = spinner_check,
-		.check_parent = spinner_check,
 		.fault = "threads.make"},
 	{.name = "threads come and go",
 		.setup = churn_setup,

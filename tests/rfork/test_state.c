@@ -89,7 +89,7 @@ static void test_remote_clones(void)
 static void check_uncured(const struct state_case *c)
 {
 	const struct state_case *const alone[2] = {c, NULL};
-	const enum state_where where = c->flags & STATE_CLOCKS ? STATE_REMOTE : STATE_LOCAL;
+	const enum state_where where = c->flags & STATE_FAR ? STATE_REMOTE : STATE_LOCAL;
 	struct state_world w;
 	struct state_clone clone = {.control = -1, .uffd = -1};
 	struct ramet_err err = {0};
@@ -111,7 +111,7 @@ static void test_cases_fail_without_their_cures(void)
 	bool remote = world_can_fault();
 	for (const struct state_case *const *table = state_tables; *table; table++)
 		for (const struct state_case *c = *table; c->name; c++)
-			if (c->fault && (remote || !(c->flags & STATE_CLOCKS)))
+			if (c->fault && (remote || !(c->flags & STATE_FAR)))
 				check_uncured(c);
 }
 #else

@@ -21,6 +21,9 @@ void arch_signal_return(void);
  * calls that wait, where the C library made them. Waiting times begin anew, too, but for those that
  * the kernel counts down (sleeps that tell their rest, select(), ppoll()) and points in time. */
 void arch_signal_restart(void *ucontext);
+/* arch_signal_forget_vectors - floating point and vectors are those of a new process after the
+ * handler's return */
+void arch_signal_forget_vectors(void *ucontext);
 /* arch_signal_lock - what a signal handler's return will wait for again, if that is a lock by
  * futex(FUTEX_LOCK_PI) and its kin; else NULL. ucontext: the handler's third argument. */
 void *arch_signal_lock(const void *ucontext);

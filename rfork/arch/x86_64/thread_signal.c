@@ -64,6 +64,11 @@ void arch_signal_restart(void *ucontext)
 	regs[REG_RIP] -= (greg_t)sizeof(syscall_instruction);
 }
 
+void arch_signal_forget_vectors(void *ucontext)
+{
+	((ucontext_t *)ucontext)->uc_mcontext.fpregs = NULL;
+}
+
 /* The kernel has put the call's number back into rax, and rip before its two bytes. */
 void *arch_signal_lock(const void *ucontext)
 {
