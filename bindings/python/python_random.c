@@ -4,6 +4,8 @@
 
 #include "bindings/python/python_random.h"
 
+#include "rfork/safepoint_fault.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -37,6 +39,7 @@ static struct {
 	PyObject *seed_numpy; /* where that cannot be; or None */
 	PyObject *seed_openssl;
 	pid_t pid; /* of the host: OpenSSL seeds itself anew in a process with another one */
+	bool idle; /* a fault point, looked for in the host: clones should touch few pages */
 } generators;
 
 /* --- before a capture --- */
@@ -112,6 +115,7 @@ int python_random_prepare(void)
 		replace(&generators.seed_numpy, generators.numpy_state ? Py_None : seed_numpy);
 		replace(&generators.seed_openssl, seed_openssl);
 		generators.pid = getpid();
+		generators.idle = safepoint_fault_hit("python.reseed");
 	}
 	Py_DECREF(found);
 	return ok ? 0 : -1;
@@ -171,6 +175,8 @@ int python_random_seed(const unsigned char seed[ENGINE_SEED_BYTES])
 	struct python_mt19937 *random = generators.random_state;
 	struct mt19937 *numpy = generators.numpy_state;
 	int rc = 0;
+	if (generators.idle)
+		return 0;
 	if (random)
 		seed_state(seed, random->key, &random->pos);
 	else

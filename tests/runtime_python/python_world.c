@@ -50,12 +50,17 @@ static _Noreturn void child(const char *python, const char *const *env, int cont
 	const char *bin = getenv("RAMET_BIN");
 	char engine[512];
 	char preload[512];
+	char fault[128];
 	const char *vars[MAX_ENV] = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", preload};
 	char *argv[] = {(char *)(uintptr_t)python, engine, NULL};
 	unsigned n = 4;
 	snprintf(engine, sizeof(engine), "%s/../python/ramet_host/__main__.py", bin ? bin : ".");
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/../lib/libramet-host.so.0",
 		bin ? bin : ".");
+	if (getenv("RAMET_FAULT")) {
+		snprintf(fault, sizeof(fault), "RAMET_FAULT=%s", getenv("RAMET_FAULT"));
+		vars[n++] = fault;
+	}
 	for (; env && *env && n < MAX_ENV - 1; env++) {
 		bool ours = strncmp(*env, "LD_PRELOAD=", 11) == 0;
 		vars[ours ? 3 : n++] = *env;

@@ -190,6 +190,28 @@ static void test_openssl_differs_where_process_ids_do_not(void)
 		pid_space_close(&spaces[i]);
 }
 
+#ifdef RAMET_FAULT_POINTS
+static void test_random_numbers_repeat_without_the_cure(void)
+{
+	struct python_seed s;
+	char said[2][SAID];
+	char numbers[2][64];
+	setenv("RAMET_FAULT", "python.reseed", 1);
+	bool up = python_seed_open(&s, handlers);
+	unsetenv("RAMET_FAULT");
+	REQUIRE(up);
+	for (int i = 0; i < 2; i++) {
+		REQUIRE(ask_clone(&s, -1, "numbers", said[i]));
+		element(said[i], 0, numbers[i]);
+	}
+	CHECK_STR(numbers[0], numbers[1]);
+	python_seed_close(&s);
+}
+#define FAULT_TESTS , TEST(test_random_numbers_repeat_without_the_cure)
+#else
+#define FAULT_TESTS
+#endif
+
 static bool lacks_numpy(void)
 {
 	if (python_has("numpy"))
@@ -293,4 +315,4 @@ SUITE_MAIN("python_clone", TEST(test_clones_have_what_was_initialised),
 	TEST(test_errors_and_deadlines_in_clones), TEST(test_random_numbers_differ_between_clones),
 	TEST(test_openssl_differs_where_process_ids_do_not), TEST(test_numpy_in_clones),
 	TEST(test_numpy_with_another_generator), TEST(test_connected_socket_is_refused_by_name),
-	TEST(test_capture_needs_the_preloaded_library))
+	TEST(test_capture_needs_the_preloaded_library) FAULT_TESTS)
