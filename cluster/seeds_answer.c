@@ -74,7 +74,7 @@ static int pack_answer(const struct seed *seed, unsigned way, struct buf *b, str
 		seed->set_packed ? list_entry(seed->packs.prev, struct seed_pack, link) : NULL;
 	if (pack && segments_ref(pack->segment, way).id == 0)
 		pack = NULL; /* not to be had that way */
-	wire_map(b, SOURCE_PAIRS + 4 + (seed->set ? 1 : 0) + (pack ? 1 : 0));
+	wire_map(b, SOURCE_PAIRS + 5 + (seed->set ? 1 : 0) + (pack ? 1 : 0));
 	int rc = pack_source(seed, way, b, err);
 	if (rc < 0)
 		return rc;
@@ -82,6 +82,7 @@ static int pack_answer(const struct seed *seed, unsigned way, struct buf *b, str
 	wire_kuint(b, "mono", clock_ns(CLOCK_MONOTONIC) + (uint64_t)seed->mono_offset_ns);
 	wire_kuint(b, "boot", clock_ns(CLOCK_BOOTTIME) + (uint64_t)seed->boot_offset_ns);
 	wire_kstr(b, "boot_id", seed->boot_id);
+	wire_kuint(b, "software", seed->software_key);
 	if (seed->set)
 		rc = pack_set(seed, b, err);
 	if (pack)

@@ -32,7 +32,7 @@ struct answer {
 	size_t descriptor_len;
 	const void *set;
 	size_t set_len;
-	uint64_t mono_ns, boot_ns;
+	uint64_t mono_ns, boot_ns, software;
 	char boot_id[SEEDS_BOOT_ID_MAX];
 };
 
@@ -102,6 +102,8 @@ static int parse_answer(const struct wire_value *body, struct answer *a, struct 
 		rc = wire_get_uint(body, "boot", INT64_MAX, &a->boot_ns, err);
 	if (rc == 0)
 		rc = wire_get_str(body, "boot_id", a->boot_id, sizeof(a->boot_id), err);
+	if (rc == 0)
+		rc = wire_get_uint_or(body, "software", UINT64_MAX, 0, &a->software, err);
 	if (rc == 0 && wire_has(body, "set"))
 		rc = wire_get_bin(body, "set", &a->set, &a->set_len, err);
 	return rc;
@@ -202,6 +204,7 @@ static int take_seed(struct fetch *fetch, struct answer *a, struct ramet_err *er
 	if (rc < 0)
 		return rc;
 	seed->source_node = fetch->node;
+	seed->software_key = a->software;
 	seed_manifest_fetch(seed);
 	set_clocks(fetch, a);
 	a->spec.tenant = seed->app->uid;

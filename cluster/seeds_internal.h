@@ -57,6 +57,7 @@ struct seed {
 	struct app_version *app;
 	enum seed_state state;
 	enum seed_software software;
+	uint64_t software_key; /* of where its files lie at its own node; 0: not told */
 	struct list wants; /* wait for the seed */
 	struct list makers; /* deployments that wait for it */
 	struct cold *cold;
@@ -177,6 +178,13 @@ struct seed_allowance {
 	uint64_t pages, at_ns;
 };
 
+/* keys of software that was found to be the same here; the oldest are overwritten */
+#define SEEDS_SAME_MAX 256u
+struct seeds_same {
+	uint64_t keys[SEEDS_SAME_MAX];
+	unsigned next;
+};
+
 /* how a node's memory was read last */
 struct seed_path {
 	struct list link;
@@ -200,6 +208,7 @@ struct seeds {
 	bool eager, timens, record;
 	bool foresees; /* a worker hashes files that a peer named */
 	uint64_t next_template, next_view;
+	struct seeds_same same;
 	char boot_id[SEEDS_BOOT_ID_MAX];
 };
 
@@ -236,6 +245,9 @@ int seed_answer_parse(
 int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ramet_err *err);
 void seed_manifest_collect(struct seed *seed); /* its image is there: what it maps, too */
 void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
+/* whether a seed with files at the same places as this one's was compared before, and all of them
+ * were here */
+bool seed_software_seen(const struct seed *seed);
 void seed_manifest_destroy(struct seed_manifest *manifest); /* NULL is fine */
 const struct manifest *seed_manifest_view(const struct seed *seed); /* NULL: not there yet */
 /* the path here of a file of that hash that its manifest names, if it is known to be one */

@@ -1,9 +1,9 @@
 /* The manifest of a seed: collected where the seed was made, and compared with what is here on
  * every other node that forks the seed.
  *
- * The first forks on a node do not wait for that comparison if all files that the seed maps are
- * there: then the software is. Where the comparison says otherwise, templates are made anew with a
- * view (seeds_view.c). */
+ * The first forks on a node wait for that comparison, unless all files that the seed maps are there
+ * and a seed whose files lay at the same places lacked none. Where the comparison says otherwise
+ * after all, templates are made anew with a view (seeds_view.c). */
 #include "cluster/seeds_files.h"
 #include "cluster/seeds_internal.h"
 
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "cluster/bundle_archive.h"
 #include "cluster/bus.h"
 #include "cluster/node.h"
 
@@ -19,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 5 /* after the first */
-#define FIRST_PAUSE_NS (500 * NSEC_PER_MSEC) /* and twice as long each time */
+#define TRIES_MAX 3 /* after the first: forks may wait for it */
+#define FIRST_PAUSE_NS (250 * NSEC_PER_MSEC) /* and twice as long each time */
 
 /* a peer that waits for it */
 struct asker {
@@ -237,6 +238,17 @@ static int add_mapped(struct seed_manifest *m, const struct descriptor_view *des
 	return 0;
 }
 
+/* Of where its software lies, in whatever order; an app's own files come with it. */
+static uint64_t key_of(const struct seed_manifest *m)
+{
+	static const char apps[] = BUNDLE_SANDBOX_DIR "/";
+	uint64_t key = 0;
+	for (unsigned i = 0; i < m->nroots; i++)
+		if (strncmp(m->roots[i], apps, sizeof(apps) - 1) != 0)
+			key += hash64(m->roots[i], strlen(m->roots[i]));
+	return key;
+}
+
 void seed_manifest_collect(struct seed *seed)
 {
 	struct seed_manifest *m = seed->manifest;
@@ -244,8 +256,10 @@ void seed_manifest_collect(struct seed *seed)
 		m = seed->manifest = manifest_new(seed);
 	if (!m || m->working || m->bytes)
 		return;
-	if (add_mapped(m, &seed->image->desc) == 0)
-		submit(m, JOB_COLLECT);
+	if (add_mapped(m, &seed->image->desc) < 0)
+		return;
+	seed->software_key = key_of(m);
+	submit(m, JOB_COLLECT);
 }
 
 static void answer(const struct seed_manifest *m, struct bus_request *request)
@@ -300,6 +314,27 @@ static void decide(struct seed_manifest *m, enum seed_software software)
 		log_info("manifest.lacking", "version=%.12s files=%u of=%u", seed->app->id,
 			m->lacking.nlacking, m->manifest.header->nentries);
 	seed_software_known(seed);
+}
+
+bool seed_software_seen(const struct seed *seed)
+{
+	const struct seeds_same *same = &seed->seeds->same;
+	for (unsigned i = 0; seed->software_key && i < SEEDS_SAME_MAX; i++)
+		if (same->keys[i] == seed->software_key)
+			return true;
+	return false;
+}
+
+static void all_is_here(struct seed_manifest *m)
+{
+	const struct seed *seed = m->seed;
+	struct seeds_same *same = &seed->seeds->same;
+	if (!seed_software_seen(seed))
+		same->keys[same->next++ % SEEDS_SAME_MAX] = seed->software_key;
+	log_debug("manifest.same", "version=%.12s files=%u ms=%llu", seed->app->id,
+		m->manifest.header->nentries,
+		(unsigned long long)((now_ns() - m->begun_ns) / NSEC_PER_MSEC));
+	decide(m, SOFTWARE_HERE);
 }
 
 static void ask_again(struct loop_timer *timer);
@@ -408,7 +443,7 @@ static void compared(struct seed_manifest *m)
 	} else if (m->lacking.nunsure > 0) {
 		on_hashes(m, NULL);
 	} else {
-		decide(m, SOFTWARE_HERE);
+		all_is_here(m);
 	}
 }
 
@@ -432,8 +467,10 @@ static void on_worked(struct work *work)
 		collected(m);
 	else if (m->seed && m->job == JOB_COMPARE)
 		compared(m);
+	else if (m->seed && m->lacking.nlacking)
+		decide(m, SOFTWARE_LACKING);
 	else if (m->seed)
-		decide(m, m->lacking.nlacking ? SOFTWARE_LACKING : SOFTWARE_HERE);
+		all_is_here(m);
 	seed_manifest_put(m);
 }
 

@@ -144,14 +144,16 @@ static void begin_build(struct seed_template *tmpl)
 		build_failed(tmpl, &err);
 }
 
-/* Builds it, or has it wait for the view. Until it is known whether one is needed it is built
- * without, if all files that the seed maps are here: then the others will be. */
+/* Builds it, or has it wait for the view, or until it is known whether one is needed. It does not
+ * wait for that if all files that the seed maps are here, and another seed with files at the same
+ * places lacked none. */
 static void template_go(struct seed_template *tmpl)
 {
 	struct seed *seed = tmpl->seed;
 	struct ramet_err err = {0};
 	bool lacking = !seed->origin && seed->software == SOFTWARE_LACKING;
-	bool unknown = !seed->origin && seed->software == SOFTWARE_UNKNOWN && tmpl->fetched;
+	bool unknown = !seed->origin && seed->software == SOFTWARE_UNKNOWN &&
+		(tmpl->fetched || !seed_software_seen(seed));
 	tmpl->waits = unknown || (lacking && !seed_view_ready(seed));
 	if (!tmpl->waits) {
 		tmpl->view = lacking ? seed_view_ready(seed) : 0;
