@@ -12,16 +12,23 @@ ON = str(HERE / "on")
 TRANSPORT = os.environ.get("RAMET_VM_TRANSPORT", "auto")
 
 
+def netem(*options, nodes=(1, 2)):
+    """What guests do to the packets that they send; nothing: no harm."""
+    for node in nodes:
+        subprocess.run([*([ON, str(node)] if node > 1 else []), "tc", "qdisc", "replace", "dev", "eth0", "root", "netem",
+                        *options], check=True)
+
+
 class Guests(cluster.ByHand):
     """Configurations, logs and what sanitizers say are in the build directory, which all guests see; the rest is in the
     /run of each. extra: lines for each configuration."""
 
     patience = 90  # one that ends may be reading what the app may need later, which takes long through 9p
 
-    def __init__(self, extra=""):
+    def __init__(self, extra="", transport=TRANSPORT):
         addresses = os.environ["RAMET_VM_ADDRESSES"].split()
         self.make([f"{address}:7870" for address in addresses], cluster.Scratch(below=HERE.parent.parent / "build/vm"),
-                  directory=pathlib.Path("/run/ramet"), extra=f"transport: {TRANSPORT}\n{extra}",
+                  directory=pathlib.Path("/run/ramet"), extra=f"transport: {transport}\n{extra}",
                   prefixes={node: [ON, str(node)] for node in range(2, len(addresses) + 1)})
 
     def __enter__(self):

@@ -1,9 +1,7 @@
-"""In guest 1 of two: forks over a wire that loses, delays and reorders packets, and from a guest that loses power while its
-pages are read. Every call is answered rightly, or the caller is told; none hangs."""
-import subprocess
-
+"""In guest 1 of two: forks over a wire that loses, delays and reorders packets. None of that is the death of a node: every
+call is answered rightly."""
 import guest_cluster
-from guest_cluster import ON, cluster
+from guest_cluster import cluster, netem
 
 PAGES = 1024
 # each version has other bytes in its memory, and a call reads all of it
@@ -18,12 +16,6 @@ def handler(event, context):
 
 def expected(k):
     return sum(k * 1000 + page for page in range(PAGES))
-
-
-def netem(*options):
-    """What each guest does to the packets that it sends; nothing: no harm."""
-    for place in ([], [ON, "2"]):
-        subprocess.run([*place, "tc", "qdisc", "replace", "dev", "eth0", "root", "netem", *options], check=True)
 
 
 class Faults(cluster.Case):
@@ -45,20 +37,6 @@ class Faults(cluster.Case):
                 call = self.first.invoke(f"app{k}", None, node=2)
                 self.assertEqual((call["start"], call["output"]), ("remote-fork", expected(k)))
                 netem()
-
-    def test_power_cut_while_pages_flow(self):
-        self.deploy(7, self.second)
-        netem("delay", "40ms")
-        call = self.first.start("invoke", "app7", "--node", 1, "--json")
-        cluster.eventually("pages flow", lambda: self.first.list("seeds", node=1, app="app7", role="copy"), 60)
-        subprocess.run([ON, "--kill", "2"], check=True)
-        out, err = call.communicate(timeout=30)
-        self.assertIn(call.returncode, (cluster.OK, cluster.LOST), out + err)
-        if call.returncode == cluster.OK:
-            self.assertIn(str(expected(7)), out)
-        cluster.eventually("it is seen to be down", lambda: self.cluster.states(1).get(2) == "down")
-        self.deploy(8, self.first)
-        self.assertEqual(self.first.invoke("app8", None, node=1)["output"], expected(8))
 
 
 if __name__ == "__main__":
