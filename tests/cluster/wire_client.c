@@ -158,3 +158,38 @@ int wire_client_error(struct wire_client *client, uint64_t req, char message[400
 		wire_get_str(error, "message", message, 400, NULL);
 	return err_from_name(code);
 }
+
+/* --- what is in messages --- */
+
+const char *wire_client_text(const struct wire_value *map, const char *key)
+{
+	static char texts[8][400];
+	static unsigned next;
+	char *text = texts[next++ % 8];
+	snprintf(text, 400, "(no %s)", key);
+	if (map)
+		wire_get_str(map, key, text, 400, NULL);
+	return text;
+}
+
+uint64_t wire_client_number(const struct wire_value *map, const char *key)
+{
+	uint64_t value = UINT64_MAX;
+	if (map)
+		wire_get_uint(map, key, UINT64_MAX, &value, NULL);
+	return value;
+}
+
+const char *wire_client_error_code(const struct wire_value *result)
+{
+	const struct wire_value *error;
+	if (!result || !wire_has(result, "error") ||
+		wire_get_map(result, "error", &error, NULL) < 0)
+		return "";
+	return wire_client_text(error, "code");
+}
+
+bool wire_client_is_closed(struct wire_client *client)
+{
+	return world_until(client->world, &client->closed, 1);
+}

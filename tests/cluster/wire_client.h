@@ -44,4 +44,12 @@ const struct wire_value *wire_client_wait(
 /* waits for `error` and returns its code */
 int wire_client_error(struct wire_client *client, uint64_t req, char message[400]);
 
+bool wire_client_is_closed(struct wire_client *client); /* by the node, within the time */
+
+/* Of a message, or of a map in it (NULL is fine): a text or "(no key)", in memory that is used
+ * again some calls later; a number or UINT64_MAX; the code of its error or "". */
+const char *wire_client_text(const struct wire_value *map, const char *key);
+uint64_t wire_client_number(const struct wire_value *map, const char *key);
+const char *wire_client_error_code(const struct wire_value *result);
+
 #endif

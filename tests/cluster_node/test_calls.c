@@ -1,4 +1,4 @@
-/* Calls on one node: starts, reuse, deaths, deadlines, cancelling, limits, kept results. */
+/* Calls on one node: starts, reuse, deaths, deadlines, cancelling, limits. */
 #include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
@@ -7,12 +7,6 @@
 #include <string.h>
 
 static const struct world_options one_node;
-
-/* declares w: a node, or nodes, with the app deployed on the first */
-#define BEGIN(w, options, app) \
-	struct world w; \
-	REQUIRE(world_init(&(w), options)); \
-	REQUIRE(world_deploy(&(w), 0, app))
 
 static unsigned count_running(const struct world *w)
 {
@@ -23,7 +17,7 @@ static unsigned count_running(const struct world *w)
 
 static void test_first_call_is_served_by_the_host(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o = world_call(&w, 0, "echo", 0);
 	CHECK_INT(o.result.error.err.code, 0);
 	CHECK_STR(o.result.output, "42");
@@ -43,7 +37,7 @@ static void test_first_call_is_served_by_the_host(void)
 
 static void test_busy_host_makes_forks(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome held[4];
 	struct call_request r = {.function = "hold"};
 	for (unsigned i = 0; i < 4; i++)
@@ -77,7 +71,7 @@ static void test_busy_host_makes_forks(void)
 
 static void test_a_function_that_raises(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o = world_call(&w, 0, "fail", 0);
 	CHECK_INT(o.result.error.err.code, RAMET_EUSER);
 	CHECK_STR(o.result.error.type, "ValueError");
@@ -93,7 +87,7 @@ static void test_a_function_that_raises(void)
 
 static void test_an_error_it_may_not_give_is_its_own(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
 	struct outcome o = world_call(&w, 0, "claim", 0);
 	CHECK_INT(o.result.error.err.code, RAMET_EUSER);
 	CHECK_INT(w.fakes[0].clones, 0); /* not called again */
@@ -103,7 +97,7 @@ static void test_an_error_it_may_not_give_is_its_own(void)
 
 static void test_a_crash_costs_one_call(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o = world_call(&w, 0, "crash", 0);
 	CHECK_INT(o.result.error.err.code, RAMET_ECRASH);
 	CHECK_INT(o.result.error.signal, SIGSEGV);
@@ -127,7 +121,7 @@ static void test_ends_and_lies_of_instances(void)
 		int code;
 	} cases[] = {{"die", RAMET_ELOST}, {"leave", RAMET_ECRASH}, {"garbage", RAMET_EPROTO},
 		{"other", RAMET_EPROTO}};
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct outcome o = world_call(&w, 0, cases[i].function, 0);
 		CHECK_INT(o.result.error.err.code, cases[i].code);
@@ -142,7 +136,7 @@ static void test_ends_and_lies_of_instances(void)
 static void test_noise_ends_the_instance_only(void)
 {
 	unsigned failed = 0;
-	BEGIN(w, &one_node, &(struct world_app){.deadline_ms = 5});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){.deadline_ms = 5});
 	for (unsigned i = 0; i < 200; i++) {
 		struct outcome o = world_call(&w, 0, "noise", 0);
 		CHECK_INT(o.done, 1);
@@ -164,7 +158,7 @@ static void test_noise_ends_the_instance_only(void)
 
 static void test_idempotent_calls_are_tried_again(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){.idempotent = true});
 	struct outcome o = world_call(&w, 0, "die", 0);
 	CHECK_INT(o.result.error.err.code, RAMET_ELOST);
 	CHECK_INT(w.fakes[0].clones, 2); /* after the host, two more */
@@ -174,7 +168,7 @@ static void test_idempotent_calls_are_tried_again(void)
 
 static void test_deadline(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o;
 	struct call_request r = {.function = "polite", .deadline_ns = 20 * NSEC_PER_MSEC};
 	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
@@ -199,7 +193,7 @@ static void test_deadline(void)
 
 static void test_deadline_of_the_deployment_and_in_the_queue(void)
 {
-	BEGIN(w, &(struct world_options){.max_instances = 1},
+	WORLD_BEGIN(w, &(struct world_options){.max_instances = 1},
 		&(struct world_app){.deadline_ms = 30});
 	struct outcome a, b;
 	struct call_request r = {.function = "hang"};
@@ -218,7 +212,7 @@ static void test_deadline_of_the_deployment_and_in_the_queue(void)
 
 static void test_cancel(void)
 {
-	BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
+	WORLD_BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
 	struct outcome running, queued, next;
 	struct call_request r = {.function = "hang"};
 	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
@@ -242,7 +236,7 @@ static void test_cancel(void)
 
 static void test_forgotten_calls_say_nothing(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o;
 	struct call_request r = {.function = "hang"};
 	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
@@ -254,7 +248,7 @@ static void test_forgotten_calls_say_nothing(void)
 
 static void test_limits(void)
 {
-	BEGIN(w, &((struct world_options){.max_instances = 3, .max_queue = 5}),
+	WORLD_BEGIN(w, &((struct world_options){.max_instances = 3, .max_queue = 5}),
 		&(struct world_app){.output = 1000});
 	struct outcome o[8], more;
 	struct call_request r = {.function = "hold"};
@@ -286,12 +280,17 @@ static void test_limits(void)
 	world_fini(&w);
 }
 
+static bool nobody_lives(struct world *w)
+{
+	return w->fakes[0].alive == 0;
+}
+
 static void test_idle_instances_end(void)
 {
-	BEGIN(w, &(struct world_options){.idle_ms = 30}, &(struct world_app){0});
+	WORLD_BEGIN(w, &(struct world_options){.idle_ms = 30}, &(struct world_app){0});
 	struct outcome o = world_call(&w, 0, "echo", 0);
 	outcome_fini(&o);
-	REQUIRE(world_until(&w, &w.fakes[0].exits, 1));
+	REQUIRE(world_until_true(&w, nobody_lives));
 	CHECK_INT(w.fakes[0].kills, 0); /* it was asked to */
 	o = world_call(&w, 0, "echo", 0);
 	CHECK_INT(o.result.start, START_LOCAL_FORK);
@@ -301,7 +300,7 @@ static void test_idle_instances_end(void)
 
 static void test_fresh_functions_never_reuse(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){.fresh = "fresh"});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){.fresh = "fresh"});
 	for (unsigned i = 0; i < 3; i++) {
 		struct outcome o = world_call(&w, 0, "echo", 0);
 		CHECK_INT(o.result.error.err.code, 0);
@@ -312,123 +311,9 @@ static void test_fresh_functions_never_reuse(void)
 	world_fini(&w);
 }
 
-static void on_waited(void *user, const struct call_result *result)
-{
-	outcome_set(user, result);
-}
-
-static int submit_detached(
-	struct world *w, const char *function, char id[CALL_ID_MAX], struct ramet_err *err)
-{
-	const struct call_request r = {
-		.tenant = WORLD_UID, .function = function, .data = "7", .len = 1, .detach = true};
-	return calls_submit(w->nodes[0]->calls, &r, NULL, NULL, id, err);
-}
-
-static void test_a_detached_result_is_given_once(void)
-{
-	BEGIN(w, &one_node, &(struct world_app){0});
-	struct calls *calls = w.nodes[0]->calls;
-	char id[CALL_ID_MAX];
-	struct call_wait *wait = NULL;
-	struct ramet_err err = {0};
-	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
-	struct outcome before = {0};
-	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err), &err);
-	REQUIRE(world_until(&w, &before.done, 1));
-	CHECK_STR(before.result.output, "7");
-	CHECK_INT(calls_wait(calls, WORLD_UID, id, 0, on_waited, &before, &wait, &err),
-		RAMET_ENOTFOUND);
-	outcome_fini(&before);
-	world_fini(&w);
-}
-
-/* who waits twice, and hangs up when told for the first time */
-struct two_waits {
-	struct call_wait *wait[2];
-	struct outcome outcome[2];
-};
-
-static void on_one_waited(struct two_waits *two, unsigned which, const struct call_result *result)
-{
-	outcome_set(&two->outcome[which], result);
-	two->wait[which] = NULL;
-	calls_wait_cancel(two->wait[!which]);
-	two->wait[!which] = NULL;
-}
-
-static void on_first_waited(void *user, const struct call_result *result)
-{
-	on_one_waited(user, 0, result);
-}
-
-static void on_second_waited(void *user, const struct call_result *result)
-{
-	on_one_waited(user, 1, result);
-}
-
-static void test_who_is_told_ends_another_wait(void)
-{
-	BEGIN(w, &one_node, &(struct world_app){0});
-	struct calls *calls = w.nodes[0]->calls;
-	char id[CALL_ID_MAX];
-	struct two_waits two = {0};
-	struct ramet_err err = {0};
-	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
-	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_first_waited, &two, &two.wait[0], &err),
-		&err);
-	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_second_waited, &two, &two.wait[1], &err),
-		&err);
-	REQUIRE(world_until(&w, &two.outcome[0].done, 1));
-	CHECK_STR(two.outcome[0].result.output, "7");
-	CHECK_INT(two.outcome[1].done, 0);
-	outcome_fini(&two.outcome[0]);
-	world_fini(&w);
-}
-
-static void test_a_detached_result_is_kept_for_its_owner(void)
-{
-	BEGIN(w, &one_node, &(struct world_app){0});
-	struct calls *calls = w.nodes[0]->calls;
-	char id[CALL_ID_MAX];
-	struct call_wait *wait = NULL;
-	struct ramet_err err = {0};
-	REQUIRE_OK(submit_detached(&w, "echo", id, &err), &err);
-	struct calls_stats stats;
-	while (calls_get_stats(calls, &stats), stats.kept < 1)
-		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
-	struct outcome after = {0};
-	CHECK_INT(calls_wait(calls, WORLD_UID + 1, id, 0, on_waited, &after, &wait, &err),
-		RAMET_ENOTFOUND);
-	REQUIRE_OK(calls_wait(calls, WORLD_UID, id, 0, on_waited, &after, &wait, &err), &err);
-	CHECK_INT(after.done, 0);
-	REQUIRE(world_until(&w, &after.done, 1));
-	CHECK_STR(after.result.output, "7");
-	CHECK_STR(after.result.id, id);
-	outcome_fini(&after);
-	world_fini(&w);
-}
-
-static void test_a_wait_ends_before_its_call(void)
-{
-	BEGIN(w, &one_node, &(struct world_app){0});
-	char id[CALL_ID_MAX];
-	struct call_wait *wait = NULL;
-	struct ramet_err err = {0};
-	REQUIRE_OK(submit_detached(&w, "hang", id, &err), &err);
-	struct outcome late = {0};
-	REQUIRE_OK(calls_wait(w.nodes[0]->calls, WORLD_UID, id, 10 * NSEC_PER_MSEC, on_waited,
-			   &late, &wait, &err),
-		&err);
-	REQUIRE(world_until(&w, &late.done, 1));
-	CHECK_INT(late.result.error.err.code, RAMET_ETIMEOUT);
-	outcome_fini(&late);
-	world_fini(&w);
-}
-
 static void test_clone_that_cannot_be_made(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o = world_call(&w, 0, "crash", 0); /* the host goes */
 	outcome_fini(&o);
 	w.fakes[0].fail_template = true;
@@ -449,7 +334,7 @@ static void test_clone_that_cannot_be_made(void)
 
 static void test_dropped_version(void)
 {
-	BEGIN(w, &one_node, &(struct world_app){0});
+	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome running, o;
 	struct call_request r = {.function = "hang"};
 	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
@@ -468,7 +353,7 @@ static void test_dropped_version(void)
 
 static void test_calls_accepted_before_a_newer_version(void)
 {
-	BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
+	WORLD_BEGIN(w, &(struct world_options){.max_instances = 1}, &(struct world_app){0});
 	struct outcome running, queued;
 	struct call_request r = {.function = "hold"};
 	REQUIRE(world_submit(&w, 0, &r, &running) == 0);
@@ -496,8 +381,5 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_idempotent_calls_are_tried_again), TEST(test_deadline),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
 	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
-	TEST(test_fresh_functions_never_reuse), TEST(test_a_detached_result_is_given_once),
-	TEST(test_who_is_told_ends_another_wait),
-	TEST(test_a_detached_result_is_kept_for_its_owner), TEST(test_a_wait_ends_before_its_call),
-	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version),
-	TEST(test_calls_accepted_before_a_newer_version))
+	TEST(test_fresh_functions_never_reuse), TEST(test_clone_that_cannot_be_made),
+	TEST(test_dropped_version), TEST(test_calls_accepted_before_a_newer_version))

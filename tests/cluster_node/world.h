@@ -85,4 +85,10 @@ struct outcome world_call(
 void outcome_fini(struct outcome *outcome);
 void outcome_set(struct outcome *outcome, const struct call_result *result);
 
+/* declares w: a node, or nodes, with the app deployed on the first */
+#define WORLD_BEGIN(w, options, app) \
+	struct world w; \
+	REQUIRE(world_init(&(w), options)); \
+	REQUIRE(world_deploy(&(w), 0, app))
+
 #endif

@@ -462,3 +462,31 @@ int kid_run(struct world *world, int (*body)(void *arg), void *arg)
 	kid_remove(&kid);
 	return status;
 }
+
+/* --- what kids do --- */
+
+int kid_read_all(void *arg)
+{
+	(void)arg;
+	for (uint64_t page = 0; page < KID_PAGES; page++)
+		KID_EXPECT(fixture_check(page, kid_page(page)));
+	return 0;
+}
+
+int kid_read_shuffled(void *arg)
+{
+	uint64_t step = 2 * (uint64_t)(uintptr_t)arg + 1; /* odd: meets every page */
+	for (uint64_t i = 0; i < KID_PAGES; i++) {
+		uint64_t page = i * step % KID_PAGES;
+		KID_EXPECT(fixture_check(page, kid_page(page)));
+		kid_page(page)[0] ^= 1;
+	}
+	return 0;
+}
+
+int kid_read_one(void *arg)
+{
+	uint64_t page = (uint64_t)(uintptr_t)arg;
+	KID_EXPECT(fixture_check(page, kid_page(page)));
+	return 0;
+}

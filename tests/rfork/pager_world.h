@@ -107,6 +107,13 @@ static inline unsigned char *kid_page(uint64_t page) /* of fixture_simple() */
 			return __LINE__ % 199 + 1; \
 	} while (0)
 
+/* bodies for a seed of KID_PAGES pages: that they hold what they should */
+#define KID_PAGES 64
+#define KID_SCATTERED ((void *)2) /* no two neighbours one after the other */
+int kid_read_all(void *arg); /* in order */
+int kid_read_shuffled(void *arg); /* in an order that the number chooses; writes to each */
+int kid_read_one(void *arg); /* its number */
+
 /* A counter for done callbacks. */
 struct done {
 	unsigned count;
