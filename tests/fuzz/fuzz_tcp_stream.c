@@ -7,7 +7,10 @@
 #include "transport/transport.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -78,6 +81,28 @@ static void put_segment(unsigned char *bytes, size_t len)
 	}
 }
 
+/* libFuzzer's clock interrupts system calls: such a connection comes about later */
+static int connect_there(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error = 0;
+	socklen_t size = sizeof(error);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&here.addr, sizeof(here.addr)) < 0)
+		error = errno;
+	if (error == EINTR) {
+		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+		while (poll(&pfd, 1, -1) < 0 && errno == EINTR)
+			;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+			error = errno;
+	}
+	if (error) {
+		fprintf(stderr, "connection to the listener: %s\n", strerror(error));
+		abort();
+	}
+	return fd;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {
 	static unsigned char data[LEN];
@@ -88,9 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 	len = MIN(len, sizeof(data));
 	memcpy(data, input, len);
 	put_segment(data, len);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&here.addr, sizeof(here.addr)) < 0)
-		abort();
+	int fd = connect_there();
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	for (size_t done = 0; done < len;) {
 		size_t part =
