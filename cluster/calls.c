@@ -354,6 +354,18 @@ void call_revoke(struct call *call)
 	call_fail_err(call, &err);
 }
 
+void call_orphan(struct call *call)
+{
+	struct call_error error = {.node = call->calls->node->config.node, .retryable = true};
+	if (call->state == CALL_KEPT || call->state == CALL_FAILING)
+		return;
+	err_set(&error.err, RAMET_ELOST,
+		"node %u, where this call came from, was not heard of any more while it ran",
+		call->origin);
+	call_stop(call);
+	call_fail(call, &error);
+}
+
 int calls_cancel(struct calls *calls, uint32_t tenant, const char *id)
 {
 	struct call *call = calls_find(calls, id);

@@ -127,6 +127,8 @@ void call_fail(struct call *call, const struct call_error *error);
 void call_fail_err(struct call *call, const struct ramet_err *err);
 /* call_revoke - its function was removed: it ends with EREVOKED, if it has not ended */
 void call_revoke(struct call *call);
+/* call_orphan - the node that it came from is dead for us: it ends as lost, if it has not ended */
+void call_orphan(struct call *call);
 void call_free(struct call *call);
 
 /* calls_local.c */

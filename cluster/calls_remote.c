@@ -279,9 +279,10 @@ void calls_on_wait(struct calls *calls, struct bus_request *request, const struc
 
 void calls_node_down(struct calls *calls, uint32_t node)
 {
-	/* what we had forwarded there has failed through the bus already */
+	/* What we had forwarded there has failed through the bus already. It may live, and only we
+	 * not hear it: then it learns that its calls are lost, and runs again those that it may. */
 	for (unsigned i = 0; i < CALLS_BUCKETS; i++)
 		list_for_each_safe (call, &calls->buckets[i], struct call, link)
 			if (call->origin == node)
-				(void)calls_cancel(calls, 0, call->id);
+				call_orphan(call);
 }

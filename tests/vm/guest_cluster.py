@@ -13,10 +13,10 @@ TRANSPORT = os.environ.get("RAMET_VM_TRANSPORT", "auto")
 
 
 def netem(*options, nodes=(1, 2)):
-    """What guests do to the packets that they send; nothing: no harm."""
+    """What guests do to the packets that they send; nothing: no harm. The queue is long enough for what RDMA sends at once."""
     for node in nodes:
         subprocess.run([*([ON, str(node)] if node > 1 else []), "tc", "qdisc", "replace", "dev", "eth0", "root", "netem",
-                        *options], check=True)
+                        "limit", "20000", *options], check=True)
 
 
 class Guests(cluster.ByHand):
