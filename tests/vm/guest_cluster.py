@@ -1,6 +1,7 @@
 """In guest 1: a daemon in each guest, for the cases of in_*.py there; they are driven from guest 1."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,11 @@ class Guests(cluster.ByHand):
         self.make([f"{address}:7870" for address in addresses], cluster.Scratch(below=HERE.parent.parent / "build/vm"),
                   directory=pathlib.Path("/run/ramet"), extra=f"transport: {transport}\n{extra}",
                   prefixes={node: [ON, str(node)] for node in range(2, len(addresses) + 1)})
+
+    def stood_still(self):
+        """Seconds in which daemons noticed that they had not run, all together."""
+        logs = "".join(path.read_text() for path in self.logs.values())
+        return sum(int(ms) for ms in re.findall(r"node\.stood_still ms=(\d+)", logs)) / 1000
 
     def __enter__(self):
         for prefix in self.prefixes.values():  # reading Python through 9p for the first time takes seconds

@@ -1,5 +1,6 @@
 """In guest 1 of two: chaos, as tests/netns/chaos.py has it, with what netem can do to packets; pages go by RDMA where they can.
-A guest is slow: what so many calls take undisturbed is measured first, and comes on top of the time limit."""
+A guest is slow: what so many calls take undisturbed is measured first, and comes on top of the time limit, and so does
+the time in which daemons stood still with their guests."""
 import signal
 import subprocess
 import time
@@ -24,11 +25,14 @@ class Guests(chaos.Chaos):
         begin = time.monotonic()
         for call in self.start_calls(first, "calm", [2] * self.at_once):
             call.communicate()
-        self.calm = time.monotonic() - begin
-        print(f"{self.at_once} calls take {self.calm:.2f} s undisturbed", flush=True)
+        self.undisturbed = time.monotonic() - begin
+        print(f"{self.at_once} calls take {self.undisturbed:.2f} s undisturbed", flush=True)
 
     def client_of(self, node):
         return self.cluster.nodes[node]
+
+    def slack(self):
+        return self.undisturbed + self.cluster.stood_still()
 
     def fetched(self, name, node):
         """A read by RDMA begins again where a packet was lost or overtaken, a round trip or a timeout later."""

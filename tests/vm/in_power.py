@@ -77,8 +77,7 @@ class Power(cluster.Case):
         self.assertEqual(calls["again"].returncode, cluster.OK, out + err)
         self.assertEqual((json.loads(out)["start"], json.loads(out)["output"]), ("cold", RESULT))
         print(f"{way}: lost after {lost:.2f} s, run again after {again:.2f} s", flush=True)
-        stood = sum(int(ms) for ms in re.findall(r"node\.stood_still ms=(\d+)", self.log())) / 1000
-        self.assertLess(max(lost, again), SECONDS + stood)
+        self.assertLess(max(lost, again), SECONDS + self.cluster.stood_still())
 
         cluster.eventually("it is seen to be down", lambda: self.cluster.states(1).get(2) == "down")
         cluster.eventually("nothing leads to it", lambda: self.queue_pairs_now() == self.queue_pairs and
