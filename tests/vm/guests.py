@@ -73,9 +73,10 @@ class Guest:
         agent, self.agent_socket = socket.socketpair()
         monitor, self.monitor_socket = socket.socketpair()
         wire, inherited = network.arguments(node)
+        # Without the two features kernels copy by words instead of "rep movsb", which QEMU does byte by byte: six times as fast.
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max",
+            "-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,erms=off,fsrm=off",
             "-m", str(options.mem), "-smp", str(options.smp), "-kernel", str(options.image.kernel),
             "-initrd", str(options.image.initramfs), "-append", KERNEL_ARGUMENTS,
             "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-monitor", "chardev:monitor",

@@ -49,8 +49,10 @@ static size_t request(const char *node, int argc, char **argv, char **ret_bytes)
 	fprintf(out, "%s%c%s%c%d%c", node, 0, directory, 0, argc, 0);
 	for (int i = 0; i < argc; i++)
 		fprintf(out, "%s%c", argv[i], 0);
+	/* which guest it is there, run adds; of two, getenv() would take ours */
 	for (char **variable = environ; *variable; variable++)
-		fprintf(out, "%s%c", *variable, 0);
+		if (strncmp(*variable, "RAMET_VM_NODE=", strlen("RAMET_VM_NODE=")) != 0)
+			fprintf(out, "%s%c", *variable, 0);
 	fclose(out);
 	free(directory);
 	*ret_bytes = bytes;
