@@ -6,6 +6,10 @@
 
 /* transport_done_reserve - the queue of completions has room for `more` operations more */
 int transport_done_reserve(struct transport *t, unsigned more);
+/* transport_spin_open - looks whether spinning makes sense on this thread */
+void transport_spin_open(struct transport *t);
+/* transport_spin_turn - the end of a turn: polls if somebody spins; true: the loop may not sleep */
+bool transport_spin_turn(struct transport *t);
 /* one operation of ours no longer touches the segment */
 void transport_segment_unuse(struct transport_segment *segment);
 void transport_segments_tell_drained(struct transport *t);

@@ -414,8 +414,9 @@ static void mem_tick(struct transport *t, uint64_t now)
 	}
 }
 
-static void mem_flush(struct transport *t)
+static void mem_flush(struct transport *t, bool sleeps)
 {
+	(void)sleeps;
 	struct mem_transport *mt = mem_transport(t);
 	if (!mt->refused_any)
 		return;
@@ -447,6 +448,7 @@ static void mem_segment_remove(struct transport_segment *segment)
 
 const struct transport_ops transport_mem = {
 	.name = "mem",
+	.spins = true,
 	.open = mem_open,
 	.close = mem_close,
 	.flush = mem_flush,

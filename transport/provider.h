@@ -14,7 +14,14 @@
 #include "base/loop.h"
 #include "transport/transport.h"
 
+#include <stdatomic.h>
+
 struct segment_table;
+
+/* written on the loop's thread, read by any */
+struct transport_spin_counters {
+	atomic_uint_fast64_t begun, ended, polls;
+};
 
 /* One operation. The provider copies it; it is complete when it is given back to
  * transport_complete(). */
@@ -37,6 +44,10 @@ struct transport_request {
 struct transport_ops {
 	const char *name;
 
+	/* answers come sooner than a sleeper wakes up, and poll() is cheap: see
+	 * transport_spin_begin() */
+	bool spins;
+
 	/*
 	 * open - make a transport: find the device, allocate, join event descriptors to the loop.
 	 * options hold no zeros any more. table is for those who check in software, and the core's.
@@ -54,11 +65,12 @@ struct transport_ops {
 
 	/*
 	 * flush - hand what was posted to the device. Called at the end of every turn of the loop,
-	 * before it sleeps, and from transport_poll(), never from within a handler: it may call
-	 * those marked H. A provider whose completions come by events arms them here, then polls
-	 * once more.
+	 * and from transport_poll(), never from within a handler: it may call those marked H.
+	 * sleeps: the loop may sleep now. Only then a provider whose completions come by events
+	 * arms them, and polls once more; until it has, it asks to be called again
+	 * (transport_kick()).
 	 */
-	void (*flush)(struct transport *t);
+	void (*flush)(struct transport *t, bool sleeps);
 
 	/* poll - take in what has arrived, without sleeping: for spinners. May call handlers by the
 	 * functions below. */
@@ -155,6 +167,10 @@ struct transport {
 	size_t done_cap, done_head, done_count, done_reserved;
 	struct loop_idle idle;
 	struct loop_timer kick, ticker;
+	bool may_spin;
+	unsigned spinners; /* transport_spin_begin() without an end */
+	uint64_t spin_until_ns; /* 0: the loop may sleep */
+	struct transport_spin_counters spins;
 	unsigned handlers; /* how many of the user's handlers we are in */
 	bool closing;
 };

@@ -23,8 +23,9 @@ static void tcp_close(struct transport *t)
 	free(tcp_transport(t));
 }
 
-static void tcp_flush(struct transport *t)
+static void tcp_flush(struct transport *t, bool sleeps)
 {
+	(void)sleeps;
 	struct tcp_transport *tt = tcp_transport(t);
 	while (!list_empty(&tt->dirty))
 		tcp_conn_flush(list_first(&tt->dirty, struct tcp_conn, dirty));

@@ -61,11 +61,13 @@ static int options_fill(
 static bool transport_on_idle(struct loop_idle *idle)
 {
 	struct transport *t = container_of(idle, struct transport, idle);
+	if (transport_spin_turn(t))
+		return true;
 	/* handlers post again: their work leaves in the same turn, but the loop must get on in the
 	 * end */
 	for (unsigned round = 0; round < 4; round++) {
 		loop_timer_cancel(&t->kick);
-		t->ops->flush(t);
+		t->ops->flush(t, true);
 		transport_dispatch(t);
 		if (t->kick.heap_pos == 0)
 			break;
@@ -133,6 +135,7 @@ int transport_open(const char *provider_name, struct loop *loop,
 	t->ops = ops;
 	t->loop = loop;
 	t->options = filled;
+	transport_spin_open(t);
 	t->table = table;
 	list_init(&t->conns);
 	list_init(&t->listeners);
@@ -187,7 +190,7 @@ unsigned transport_poll(struct transport *t)
 {
 	if (t->handlers > 0)
 		return 0;
-	t->ops->flush(t);
+	t->ops->flush(t, false);
 	t->ops->poll(t);
 	return transport_dispatch(t);
 }

@@ -74,6 +74,20 @@ const char *transport_device(const struct transport *t);
  * deaths need that to turn now and then. */
 unsigned transport_poll(struct transport *t);
 
+/* transport_spin_begin - the caller waits for an answer that may come sooner than a sleeper wakes
+ * up: until transport_spin_end() the loop polls instead of sleeping, between its other work, where
+ * the provider gains by that and there is another CPU for those who would run on this one. Nothing
+ * comes for TRANSPORT_SPIN_NS: it sleeps after all. Begins may be nested: each has its end. */
+#define TRANSPORT_SPIN_NS 1000000ull
+void transport_spin_begin(struct transport *t);
+void transport_spin_end(struct transport *t);
+/* transport_spins - how often the loop has begun and ended to poll instead of sleeping, and how
+ * often it did; from any thread */
+struct transport_spins {
+	uint64_t begun, ended, polls;
+};
+void transport_spins(const struct transport *t, struct transport_spins *ret);
+
 /* Domains: the protection domain of a tenant. Connections and segments belong to one; a peer
  * reaches only segments of the domain its connection was accepted into. */
 int transport_domain_create(

@@ -39,7 +39,7 @@ static const char *verbs_device_name(const struct transport *t)
 }
 
 /* Connections that flush() marks again wait for the next turn: the loop must get on. */
-static void verbs_flush(struct transport *t)
+static void verbs_flush(struct transport *t, bool sleeps)
 {
 	struct verbs_transport *vt = verbs_transport(t);
 	struct list now;
@@ -47,14 +47,13 @@ static void verbs_flush(struct transport *t)
 	while (!list_empty(&vt->dirty))
 		list_append(&now, list_pop(&vt->dirty));
 	while (!list_empty(&now))
-		verbs_conn_flush(list_first(&now, struct verbs_conn, dirty));
+		verbs_conn_flush(list_first(&now, struct verbs_conn, dirty), sleeps);
 }
 
 static void verbs_poll(struct transport *t)
 {
 	list_for_each (base, &t->conns, struct transport_conn, link) {
-		if (verbs_conn(base)->cq)
-			verbs_cq_poll(verbs_conn(base));
+		verbs_cq_poll(verbs_conn(base));
 	}
 }
 
@@ -66,6 +65,7 @@ static void verbs_tick(struct transport *t, uint64_t now)
 
 const struct transport_ops transport_verbs = {
 	.name = "verbs",
+	.spins = true,
 	.open = verbs_open,
 	.device = verbs_device_name,
 	.close = verbs_close,

@@ -24,6 +24,9 @@
 #define VERBS_WIRE_BYTES \
 	(4u << 20) /* handed to the device at once: bounds how long a revocation \
 		      waits for readers */
+#define VERBS_FLUSH_BYTES \
+	(256u << 10) /* then the loop looks at what has come before it hands more to the device: \
+			some do the work within the call */
 #define VERBS_WRS_MAX 256 /* work requests in a lane's send queue */
 #define VERBS_RETRIES 6 /* 7 would be for ever on some devices */
 #define VERBS_RNR_RETRIES 7 /* for ever: credits make it rare, and the heartbeat ends it */
@@ -55,6 +58,12 @@ struct verbs_transport {
 	struct list dirty; /* struct verbs_conn.dirty: to post, to say, to arm, or to end */
 	uint64_t bye_deadline_ns; /* transport_close() waits until then for goodbyes to leave */
 	struct log_limit drops;
+};
+
+struct verbs_cq {
+	struct verbs_conn *conn;
+	struct ibv_cq *cq;
+	bool armed; /* it will raise an event */
 };
 
 struct verbs_listener {
@@ -179,8 +188,8 @@ struct verbs_conn {
 	enum verbs_phase phase;
 	struct rdma_cm_id *id;
 	struct verbs_pd *pd;
-	struct ibv_cq *cq;
-	bool armed; /* the queue will raise an event */
+	struct verbs_cq cq; /* control messages and the peer's lane */
+	struct verbs_cq out_cq; /* our lane: armed only while something of it is in flight */
 	struct list dirty;
 	struct pulse pulse;
 	int begin_errno; /* connecting failed at once: flush() tells */
@@ -227,13 +236,17 @@ void verbs_conn_abort(struct transport_conn *base);
 /* everything in flight completes with code, the queue pairs go; the text tells why */
 void verbs_conn_fail(struct verbs_conn *conn, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void verbs_conn_mark(struct verbs_conn *conn); /* something to do: flush soon */
-void verbs_conn_flush(struct verbs_conn *conn); /* H */
+void verbs_conn_flush(struct verbs_conn *conn, bool sleeps); /* H */
 void verbs_conn_tick(struct verbs_conn *conn, uint64_t now); /* H */
 
 /* verbs_cq.c */
 int verbs_cq_open(struct verbs_transport *vt, struct loop *loop, struct ramet_err *err);
 void verbs_cq_close(struct verbs_transport *vt);
+/* both queues */
+int verbs_cq_init(struct verbs_conn *conn, struct ibv_comp_channel *channel, struct ramet_err *err);
+void verbs_cq_fini(struct verbs_conn *conn);
 unsigned verbs_cq_poll(struct verbs_conn *conn); /* H: how many completions it took in */
+bool verbs_cq_must_arm(const struct verbs_conn *conn); /* before anybody sleeps */
 void verbs_cq_arm(struct verbs_conn *conn); /* H: arms, then takes in what came before */
 
 /* verbs_control.c */

@@ -30,9 +30,7 @@ static void device_parts_free(struct verbs_conn *conn)
 	if (conn->id)
 		rdma_destroy_id(conn->id); /* tells the peer, if it was connected */
 	conn->id = NULL;
-	if (conn->cq)
-		ibv_destroy_cq(conn->cq);
-	conn->cq = NULL;
+	verbs_cq_fini(conn);
 	if (conn->slots.mr)
 		ibv_dereg_mr(conn->slots.mr);
 	conn->slots.mr = NULL;
@@ -78,13 +76,12 @@ int verbs_conn_prepare(struct verbs_conn *conn, struct transport_domain *domain,
 		return rc;
 	conn->out.wr_cap =
 		MIN(MIN(options->queue_depth, VERBS_WRS_MAX), vt->device.limits.max_send_wr);
-	int entries = (int)conn->out.wr_cap + VERBS_SLOTS + 2 * VERBS_WINDOW + 2;
-	conn->cq = ibv_create_cq(conn->id->verbs, entries, conn, vt->channel, 0);
-	if (!conn->cq)
-		return err_errno(err, RAMET_ELIMIT, "completion queue of %d entries", entries);
+	rc = verbs_cq_init(conn, vt->channel, err);
+	if (rc < 0)
+		return rc;
 	struct ibv_qp_init_attr attr = {
-		.send_cq = conn->cq,
-		.recv_cq = conn->cq,
+		.send_cq = conn->cq.cq,
+		.recv_cq = conn->cq.cq,
 		.cap = {.max_send_wr = VERBS_WINDOW,
 			.max_recv_wr = VERBS_WINDOW,
 			.max_send_sge = 1,
@@ -146,7 +143,7 @@ void verbs_conn_mark(struct verbs_conn *conn)
 	transport_kick(conn->base.transport);
 }
 
-void verbs_conn_flush(struct verbs_conn *conn)
+void verbs_conn_flush(struct verbs_conn *conn, bool sleeps)
 {
 	list_remove(&conn->dirty);
 	if (conn->begin_errno) {
@@ -158,8 +155,14 @@ void verbs_conn_flush(struct verbs_conn *conn)
 		verbs_out_pump(conn);
 	if (conn->phase == VERBS_OPEN)
 		verbs_control_flush(conn);
-	if (conn->phase != VERBS_ENDED)
+	if (conn->phase == VERBS_ENDED)
+		return;
+	if (!list_empty(&conn->dirty)) /* it goes on at once */
+		verbs_cq_poll(conn);
+	else if (sleeps)
 		verbs_cq_arm(conn);
+	else if (verbs_cq_must_arm(conn))
+		verbs_conn_mark(conn);
 }
 
 /* --- ends and time --- */

@@ -1,4 +1,7 @@
-/* Completions: one queue a connection, one event channel a transport. Handlers run from here. */
+/* Completions: two queues a connection, one event channel a transport. Handlers run from here.
+ *
+ * Our lane has a queue of its own, so that a READ whose answer is polled for raises no event: that
+ * queue is armed only when the loop goes to sleep with something in flight. */
 #include "base/clock.h"
 #include "transport/verbs.h"
 
@@ -29,12 +32,38 @@ static void wc_handle(struct verbs_conn *conn, const struct ibv_wc *wc)
 	}
 }
 
-unsigned verbs_cq_poll(struct verbs_conn *conn)
+static int cq_create(struct verbs_cq *cq, struct verbs_conn *conn, struct ibv_comp_channel *channel,
+	unsigned entries, struct ramet_err *err)
+{
+	cq->conn = conn;
+	cq->cq = ibv_create_cq(conn->id->verbs, (int)entries, cq, channel, 0);
+	return cq->cq ? 0 : err_errno(err, RAMET_ELIMIT, "completion queue of %u entries", entries);
+}
+
+int verbs_cq_init(struct verbs_conn *conn, struct ibv_comp_channel *channel, struct ramet_err *err)
+{
+	unsigned messages = VERBS_SLOTS + 2 * VERBS_WINDOW + 2;
+	int rc = cq_create(&conn->cq, conn, channel, messages, err);
+	if (rc == 0)
+		rc = cq_create(&conn->out_cq, conn, channel, conn->out.wr_cap + 2, err);
+	return rc;
+}
+
+void verbs_cq_fini(struct verbs_conn *conn)
+{
+	if (conn->cq.cq)
+		ibv_destroy_cq(conn->cq.cq);
+	if (conn->out_cq.cq)
+		ibv_destroy_cq(conn->out_cq.cq);
+	conn->cq.cq = conn->out_cq.cq = NULL;
+}
+
+static unsigned poll_queue(struct verbs_conn *conn, const struct verbs_cq *cq)
 {
 	unsigned taken = 0;
-	while (conn->cq && taken < WCS_PER_POLL) {
+	while (cq->cq && taken < WCS_PER_POLL) {
 		struct ibv_wc wcs[WCS_AT_ONCE];
-		int n = ibv_poll_cq(conn->cq, WCS_AT_ONCE, wcs);
+		int n = ibv_poll_cq(cq->cq, WCS_AT_ONCE, wcs);
 		if (n < 0)
 			verbs_conn_fail(conn, RAMET_EIO, "the completion queue is broken");
 		if (n <= 0)
@@ -43,23 +72,47 @@ unsigned verbs_cq_poll(struct verbs_conn *conn)
 			wc_handle(conn, &wcs[i]);
 		taken += (unsigned)n;
 	}
+	return taken;
+}
+
+/* our lane first: what has been read is told before a message says that the peer goes */
+unsigned verbs_cq_poll(struct verbs_conn *conn)
+{
+	unsigned taken = poll_queue(conn, &conn->out_cq);
+	taken += poll_queue(conn, &conn->cq);
 	if (taken > 0)
 		verbs_conn_mark(conn); /* room for more, something to answer */
 	return taken;
 }
 
-void verbs_cq_arm(struct verbs_conn *conn)
+static bool out_must_arm(const struct verbs_conn *conn)
 {
-	if (conn->armed || !conn->cq)
-		return;
-	int error = ibv_req_notify_cq(conn->cq, 0);
-	if (error) {
+	return conn->out_cq.cq && !conn->out_cq.armed && conn->out.wr_done != conn->out.wr_posted;
+}
+
+bool verbs_cq_must_arm(const struct verbs_conn *conn)
+{
+	return (conn->cq.cq && !conn->cq.armed) || out_must_arm(conn);
+}
+
+static void arm(struct verbs_conn *conn, struct verbs_cq *cq)
+{
+	int error = ibv_req_notify_cq(cq->cq, 0);
+	cq->armed = error == 0;
+	if (error)
 		verbs_conn_fail(
 			conn, RAMET_EIO, "arm the completion queue: %s", strerrordesc_np(error));
+}
+
+void verbs_cq_arm(struct verbs_conn *conn)
+{
+	if (!verbs_cq_must_arm(conn))
 		return;
-	}
-	conn->armed = true;
-	verbs_cq_poll(conn); /* what came before it was armed raises no event */
+	if (out_must_arm(conn))
+		arm(conn, &conn->out_cq);
+	if (conn->cq.cq && !conn->cq.armed)
+		arm(conn, &conn->cq);
+	verbs_cq_poll(conn); /* what came before they were armed raises no event */
 }
 
 static void channel_on_event(struct loop_watch *watch, uint32_t events)
@@ -68,11 +121,11 @@ static void channel_on_event(struct loop_watch *watch, uint32_t events)
 	struct ibv_cq *cq;
 	void *context;
 	while (ibv_get_cq_event(vt->channel, &cq, &context) == 0) {
-		struct verbs_conn *conn = context;
+		struct verbs_cq *from = context;
 		ibv_ack_cq_events(cq, 1); /* before it may be destroyed */
-		conn->armed = false;
-		verbs_cq_poll(conn);
-		verbs_conn_mark(conn);
+		from->armed = false;
+		verbs_cq_poll(from->conn);
+		verbs_conn_mark(from->conn);
 	}
 	transport_dispatch(&vt->base);
 }

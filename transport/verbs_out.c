@@ -153,14 +153,15 @@ static bool skip(struct verbs_out *out)
 	return true;
 }
 
-/* a chain of work requests; how many */
-static unsigned chain_build(
-	struct verbs_conn *conn, struct ibv_send_wr *wrs, struct ibv_sge *sges, unsigned max)
+/* a chain of work requests, until so many bytes are in flight; how many */
+static unsigned chain_build(struct verbs_conn *conn, struct ibv_send_wr *wrs, struct ibv_sge *sges,
+	unsigned max, size_t enough)
 {
 	struct verbs_out *out = &conn->out;
 	unsigned count = 0;
 	while (count < max && out->next != out->posted &&
-		out->wr_posted - out->wr_done < out->wr_cap && out->bytes < VERBS_WIRE_BYTES) {
+		out->wr_posted - out->wr_done < out->wr_cap && out->bytes < VERBS_WIRE_BYTES &&
+		out->bytes < enough) {
 		if (skip(out))
 			continue;
 		if (!wr_build(conn, &wrs[count], &sges[count]))
@@ -178,10 +179,15 @@ void verbs_out_pump(struct verbs_conn *conn)
 	verbs_out_end_finished(conn);
 	if (out->state == VERBS_LANE_DOWN && out->done != out->posted && verbs_lane_open(conn) < 0)
 		verbs_conn_fail(conn, RAMET_EPEER, "no queue pair for a lane");
+	const size_t enough = out->bytes + VERBS_FLUSH_BYTES;
 	while (out->state == VERBS_LANE_UP) {
 		struct ibv_send_wr wrs[POSTS_AT_ONCE], *bad;
 		struct ibv_sge sges[POSTS_AT_ONCE];
-		unsigned count = chain_build(conn, wrs, sges, POSTS_AT_ONCE);
+		if (out->bytes >= enough) {
+			verbs_conn_mark(conn); /* the rest soon */
+			break;
+		}
+		unsigned count = chain_build(conn, wrs, sges, POSTS_AT_ONCE, enough);
 		if (count == 0)
 			break;
 		if (ibv_post_send(out->qp, wrs, &bad)) {

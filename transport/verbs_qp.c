@@ -67,8 +67,8 @@ int verbs_qp_create(struct verbs_conn *conn, bool requester, struct ibv_qp **ret
 	struct verbs_lane_end *io_end)
 {
 	struct ibv_qp_init_attr attr = {
-		.send_cq = conn->cq,
-		.recv_cq = conn->cq,
+		.send_cq = requester ? conn->out_cq.cq : conn->cq.cq,
+		.recv_cq = requester ? conn->out_cq.cq : conn->cq.cq,
 		.cap = {.max_send_wr = requester ? conn->out.wr_cap : 1,
 			.max_recv_wr = requester ? 1 : VERBS_SLOTS,
 			.max_send_sge = 1,

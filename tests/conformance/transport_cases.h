@@ -10,6 +10,8 @@
 	X(test_a_thousand_reads_in_flight) \
 	X(test_poll_right_after_post) \
 	X(test_handlers_may_post_again) \
+	X(test_spinning_begins_and_ends) \
+	X(test_reads_complete_while_spinning) \
 	X(test_a_doorbell_rings_after_its_data) \
 	X(test_small_messages) \
 	X(test_both_directions_at_once) \
