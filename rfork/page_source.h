@@ -33,6 +33,7 @@ struct page_read {
 	struct list link;
 	unsigned posted; /* pages asked for so far */
 	unsigned pending; /* operations in flight */
+	bool spins; /* the transport polls for it */
 	int status; /* the first failure */
 	uint64_t deadline_ns;
 };

@@ -84,6 +84,23 @@ static unsigned next_run(const struct page_read *read, struct segment_ref *ret_r
 	return n;
 }
 
+/* somebody is stopped until the answer to an urgent read has come, and it comes soon */
+static void read_begin_spin(const struct page_peer *peer, struct page_read *read)
+{
+	if (!read->urgent || read->spins)
+		return;
+	read->spins = true;
+	transport_spin_begin(peer->domain->transport);
+}
+
+static void read_end(const struct page_peer *peer, struct page_read *read, int status)
+{
+	if (read->spins)
+		transport_spin_end(peer->domain->transport);
+	read->spins = false;
+	read->done(read, status);
+}
+
 /* 0: everything was asked for */
 static int read_post(struct page_peer *peer, struct page_read *read)
 {
@@ -97,6 +114,7 @@ static int read_post(struct page_peer *peer, struct page_read *read)
 			return rc;
 		read->posted += n;
 		read->pending++;
+		read_begin_spin(peer, read);
 	}
 	return 0;
 }
@@ -146,7 +164,7 @@ static void peer_on_complete(void *user, const struct transport_completion *comp
 	if (read->status < 0)
 		list_remove(&read->link); /* no more of it is asked for */
 	if (read->pending == 0 && (read->status < 0 || read->posted == read->count))
-		read->done(read, read->status);
+		read_end(peer, read, read->status);
 	if (!list_empty(&peer->waiting))
 		peer_pump(peer);
 }
@@ -171,7 +189,7 @@ static void peer_on_closed(void *user, struct transport_conn *conn, const struct
 	while (!list_empty(&peer->waiting)) {
 		struct page_read *read = list_first(&peer->waiting, struct page_read, link);
 		list_remove(&read->link);
-		read->done(read, peer->end);
+		read_end(peer, read, peer->end);
 	}
 	if (--peer->users == 0)
 		peer_free(peer);
@@ -363,6 +381,18 @@ void page_peers_destroy(struct page_peers *peers)
 	list_for_each_safe (domain, &peers->domains, struct peer_domain, link)
 		free(domain);
 	free(peers);
+}
+
+void page_peers_spins(const struct page_peers *peers, struct transport_spins *ret)
+{
+	*ret = (struct transport_spins){0};
+	for (unsigned i = 0; i < peers->nways; i++) {
+		struct transport_spins spins;
+		transport_spins(peers->ways[i].transport, &spins);
+		ret->begun += spins.begun;
+		ret->ended += spins.ended;
+		ret->polls += spins.polls;
+	}
 }
 
 void page_peers_poll(struct page_peers *peers)

@@ -34,6 +34,10 @@ DEFINE_CLEANUP(struct page_peers, page_peers_destroy)
  * reads is called from within */
 void page_peers_poll(struct page_peers *peers);
 
+/* page_peers_spins - how often it began and ended to poll for what is urgent, over all transports;
+ * from any thread */
+void page_peers_spins(const struct page_peers *peers, struct transport_spins *ret);
+
 /* What the control plane was told about a seed on a peer. */
 struct page_peer_spec {
 	uint32_t tenant;

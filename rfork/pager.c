@@ -60,6 +60,7 @@ static void pager_free(struct pager *pager)
 {
 	if (!pager)
 		return;
+	pager_store_close(pager);
 	if (pager->staging)
 		munmap(pager->staging, pager->staging_len);
 	free(pager->slots);
@@ -134,6 +135,8 @@ int pager_create(struct loop *loop, struct loop *control, const struct pager_opt
 	list_init(&pager->waiter_pool);
 	list_init(&pager->bulks);
 	int rc = pager_init_slots(pager, options, err);
+	if (rc == 0)
+		rc = pager_store_open(pager, err);
 	if (rc < 0)
 		return rc;
 	struct call call = {.fn = open_on_thread, .pager = pager, .options = options, .err = err};
@@ -153,10 +156,18 @@ static void pager_on_free(struct loop_task *task)
 	pager_free(pager);
 }
 
+/* the last task of its thread: what was being stored has posted others before */
+static void pager_on_last(struct loop_task *task)
+{
+	struct pager *pager = container_of(task, struct pager, last_task);
+	pager_post_control(pager, &pager->free_task, pager_on_free);
+}
+
 static void close_on_thread(struct call *call)
 {
 	struct pager *pager = call->pager;
 	pager->closing = true;
+	pager_store_close(pager);
 	loop_timer_cancel(&pager->sweep);
 	list_for_each (seed, &pager->seeds, struct pager_seed, link)
 		pager_seed_close(seed);
@@ -168,7 +179,7 @@ static void close_on_thread(struct call *call)
 	pager_bulks_finish(pager);
 	list_for_each_safe (waiter, &pager->waiter_pool, struct pager_waiter, link)
 		free(waiter);
-	pager_post_control(pager, &pager->free_task, pager_on_free);
+	pager_post(pager, &pager->last_task, pager_on_last);
 }
 
 void pager_destroy(struct pager *pager)
@@ -178,4 +189,11 @@ void pager_destroy(struct pager *pager)
 	pager->gone = true;
 	struct call call = {.fn = close_on_thread, .pager = pager};
 	call_and_wait(&call);
+}
+
+void pager_spins(const struct pager *pager, struct transport_spins *ret)
+{
+	*ret = (struct transport_spins){0};
+	if (pager->peers)
+		page_peers_spins(pager->peers, ret);
 }

@@ -46,7 +46,7 @@ int pager_create(struct loop *loop, struct loop *control, const struct pager_opt
 	struct pager **ret_pager, struct ramet_err *err);
 /* pager_destroy - ends all at once, seeds and children too; no callback comes any more. Blocks as
  * pager_create() does, so it is not called from the pager's own thread; comes before either loop
- * ends. NULL is fine. */
+ * ends, and the pager's ends first. NULL is fine. */
 void pager_destroy(struct pager *pager);
 DEFINE_CLEANUP(struct pager, pager_destroy)
 #define auto_pager AUTO(pager_destroy)
@@ -83,6 +83,10 @@ int pager_seed_add_peer(
 	struct pager_seed *seed, const struct page_peer_spec *spec, struct ramet_err *err);
 int pager_seed_add_source(
 	struct pager_seed *seed, struct page_source *source, struct ramet_err *err);
+
+/* pager_spins - how often the pager began, and ended, to poll for answers to faults instead of
+ * sleeping (over transports that gain by it), and how often it polled. From any thread. */
+void pager_spins(const struct pager *pager, struct transport_spins *ret);
 
 /* Children. All of these may be NULL. */
 struct pager_child_handler {

@@ -1,5 +1,5 @@
-/* Fetching pages: one read at a time from one source after the other, storing what comes and waking
- * who waited. The way of a fault is short on purpose: no allocation once the
+/* Fetching pages: one read at a time from one source after the other, having stored what comes and
+ * waking who waited. The way of a fault is short on purpose: no allocation once the
  * pool has grown, no turn of the loop between the message and the wake-up if the source is quick.
  */
 #include "base/fault.h"
@@ -79,29 +79,6 @@ static void slot_fail(struct pager_slot *slot, const struct ramet_err *err)
 		err_copy(&slot->bulk->err, err);
 	}
 	slot_end(slot);
-}
-
-/* writes what is new to the image, in runs as long as they are */
-static int slot_store(struct pager_slot *slot)
-{
-	struct pager_seed *seed = slot->seed;
-	const struct page_read *read = &slot->read;
-	uint64_t stored = 0;
-	for (unsigned i = 0, n; i < read->count; i += n) {
-		uint32_t page = read->pages[i];
-		n = 1;
-		if (image_has(seed->image, page))
-			continue;
-		while (i + n < read->count && read->pages[i + n] == page + n &&
-			!image_has(seed->image, page + n))
-			n++;
-		int rc = image_store(seed->image, page, n, read->dst + i * RFORK_PAGE);
-		if (rc < 0)
-			return rc;
-		stored += n;
-	}
-	pager_count(&seed->counters, slot->bulk ? STAT_AHEAD : STAT_FETCHED, stored);
-	return 0;
 }
 
 /* whether the same source may still do another read */
@@ -275,24 +252,31 @@ static void slot_on_sums(struct page_read *read, int status)
 static void slot_on_done(struct page_read *read, int status)
 {
 	struct pager_slot *slot = container_of(read, struct pager_slot, read);
+	if (slot_arrived(slot, status))
+		pager_store(slot);
+}
+
+void pager_slot_stored(struct pager_slot *slot)
+{
 	struct pager_seed *seed = slot->seed;
-	uint32_t page = 0;
-	if (!slot_arrived(slot, status))
-		return;
-	if (pager_verify_pages(slot, &page) < 0) {
-		slot_mismatched(slot, page);
+	const struct page_read *read = &slot->read;
+	if (!slot_arrived(slot, 0))
+		return; /* it took a while: the seed may have ended */
+	if (slot->store_status == RAMET_ECHECKSUM) {
+		slot_mismatched(slot, slot->bad_page);
 		return;
 	}
 	struct pager_source *source = slot->source;
 	source->proven = true;
 	slot->source = NULL;
 	pager_source_done(source);
-	if (slot_store(slot) < 0) {
+	if (slot->store_status < 0) {
 		struct ramet_err err = {0};
 		err_set(&err, RAMET_EIO, "no memory for page %u of the seed", read->pages[0]);
 		slot_fail(slot, &err);
 		return;
 	}
+	pager_count(&seed->counters, slot->bulk ? STAT_AHEAD : STAT_FETCHED, slot->stored);
 	pager_waiters_wake(seed, read->pages, read->count);
 	slot_end(slot);
 }

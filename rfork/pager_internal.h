@@ -50,6 +50,10 @@ struct pager_slot {
 	uint32_t tried; /* bits by index of sources: they have failed to do the read */
 	int failed; /* how the last of them did */
 	char failed_by[TRANSPORT_ADDR_MAX];
+	struct loop_task store_task;
+	int store_status; /* what storing it came to: 0, ECHECKSUM, EIO */
+	unsigned stored; /* pages that were new */
+	uint32_t bad_page; /* the first that differs from its checksum */
 	uint64_t owned; /* bits by index in read.pages: those whose `outstanding` it has set */
 };
 
@@ -63,6 +67,7 @@ struct pager {
 	unsigned nslots;
 	unsigned drain_left; /* bulk slots that drains may still take */
 	unsigned faults_inflight;
+	struct loop_thread *storer; /* NULL: there is no other CPU for it */
 	struct list seeds;
 	struct list pending; /* struct pager_waiter.pending: pages nobody fetches yet */
 	struct list waiter_pool;
@@ -72,7 +77,7 @@ struct pager {
 	bool unchecked;
 	bool closing;
 	bool gone; /* control: destroyed, no callback any more */
-	struct loop_task free_task;
+	struct loop_task last_task, free_task;
 };
 
 /* A fault that waits for a page. */
@@ -235,6 +240,18 @@ void pager_slot_init(struct pager_slot *slot);
 /* pager_slots_starved - the slots that no source is left for: are asked for once more, or fail
  * (give_up); if the seed is removed or revoked, they end */
 void pager_slots_starved(struct pager_seed *seed, bool give_up);
+
+/* pager_slot_stored - the end of pager_store() */
+void pager_slot_stored(struct pager_slot *slot);
+
+/* pager_store.c */
+/* pager_store - what a slot has read: pager_slot_stored() is called when it is in the image, from
+ * within or later */
+void pager_store(struct pager_slot *slot);
+int pager_store_open(struct pager *pager, struct ramet_err *err);
+/* pager_store_close - waits for what is being stored; its tasks come yet, and do nothing when the
+ * pager is closing */
+void pager_store_close(struct pager *pager);
 
 /* pager_verify.c */
 /* pager_verify_sums - describes in slot->sums the read of checksums that must come first; false:

@@ -2,6 +2,7 @@
 #include "tests/lib/suite.h"
 #include "tests/rfork/pager_world.h"
 
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,6 +53,41 @@ static void test_pages_over_tcp(void)
 	CHECK_INT(kid_run(&world, kid_read_all, NULL), 0);
 	CHECK_INT(world_stats(&world).fetched_pages, KID_PAGES);
 	CHECK_INT(world_stats(&world).failed_reads, 0);
+	world_fini(&world);
+}
+
+/* nobody is stopped by what is fetched ahead; for a fault the pager polls, once for each in a row
+ */
+static void test_polls_only_while_faults_are_outstanding(void)
+{
+	struct fixture fixture = fixture_simple(KID_PAGES);
+	struct ramet_err err = {0};
+	struct done done = {0};
+	struct transport_spins spins;
+	struct world world;
+	cpu_set_t cpus;
+	if (!world_can_fault())
+		return;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2) {
+		suite_skip("there is one processor");
+		return;
+	}
+	REQUIRE(world_init(&world, &fixture, NULL));
+	CHECK(world_add_peer(&world));
+	CHECK_INT(kid_run(&world, kid_read_all, NULL), 0);
+	pager_spins(world.pager, &spins);
+	CHECK_INT(spins.begun, world_stats(&world).faults);
+	CHECK_INT(spins.ended, spins.begun);
+	world_fini(&world);
+
+	REQUIRE(world_init(&world, &fixture, NULL));
+	CHECK(world_add_peer(&world));
+	CHECK_INT(pager_fetch_all(world.seed, done_fn, &done, &err), 0);
+	CHECK(world_until(&world, &done.count, 1));
+	pager_spins(world.pager, &spins);
+	CHECK_INT(world_stats(&world).ahead_pages, KID_PAGES);
+	CHECK_INT(spins.begun, 0);
+	CHECK_INT(spins.polls, 0);
 	world_fini(&world);
 }
 
@@ -247,8 +283,8 @@ static void test_more_faults_than_slots(void)
 }
 
 SUITE_MAIN("pager", TEST(test_child_sees_the_bytes_of_the_seed), TEST(test_stream_is_fetched_ahead),
-	TEST(test_pages_over_tcp), TEST(test_many_children_and_a_drain_at_once),
-	TEST(test_sibling_causes_no_events),
+	TEST(test_pages_over_tcp), TEST(test_polls_only_while_faults_are_outstanding),
+	TEST(test_many_children_and_a_drain_at_once), TEST(test_sibling_causes_no_events),
 	TEST(test_zero_pages_are_not_fetched_and_cost_siblings_nothing),
 	TEST(test_writes_stay_private), TEST(test_faults_inside_system_calls),
 	TEST(test_two_children_wait_for_one_read), TEST(test_more_faults_than_slots))
