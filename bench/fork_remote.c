@@ -96,7 +96,7 @@ static int remote_call(struct scene *s, bool prefetch, struct samples *result,
 	uint64_t begin = now_ns();
 	if (rc == 0 && prefetch)
 		rc = pager_prefetch(copy.pages, s->set,
-			peer_spec(s->remote.peer)->pack_pages == working_set_pages(s->set),
+			s->remote.offer->spec.pack_pages == working_set_pages(s->set),
 			on_prefetched, NULL, err);
 	if (rc == 0)
 		rc = copy_clone(&s->remote, &copy, &options, err);

@@ -2,6 +2,7 @@
 #include "bench/peer.h"
 
 #include "base/clock.h"
+#include "bench/guest.h"
 #include "transport/transport.h"
 
 #include <semaphore.h>
@@ -22,12 +23,18 @@ struct peer {
 	struct transport_domain *domain;
 	struct transport_listener *listener;
 	struct transport_segment *descriptor, *pages, *packed;
-	struct page_peer_spec spec;
-	struct segment_ref descriptor_ref;
+	struct peer_offer offer;
 	struct loop_task task, revoke_task;
 	sem_t done;
 	struct ramet_err err;
 };
+
+const struct transport_options *peer_options(const char *provider)
+{
+	static const struct transport_options patient = {
+		.peer_timeout_ms = 5000, .handshake_ms = 10000};
+	return strcmp(provider, "verbs") == 0 ? &patient : NULL;
+}
 
 static void conn_closed(void *user, struct transport_conn *conn, const struct ramet_err *err)
 {
@@ -63,19 +70,33 @@ static int add_segments(struct peer *peer, struct ramet_err *err)
 	return rc;
 }
 
+static int listen_address(const char *provider, char *address, size_t size, struct ramet_err *err)
+{
+	char guest[GUEST_ADDRESS_MAX] = "127.0.0.1";
+	int rc = 0;
+	if (strcmp(provider, "verbs") == 0)
+		rc = guest_address(guest_self(), guest, err);
+	snprintf(address, size, "%s:0", guest);
+	if (strcmp(provider, "mem") == 0)
+		snprintf(address, size, "mem:bench");
+	return rc;
+}
+
 static int serve(struct peer *peer, struct ramet_err *err)
 {
-	struct page_peer_spec *spec = &peer->spec;
-	int rc = transport_open(
-		peer->provider, loop_thread_loop(peer->thread), NULL, &peer->transport, err);
+	struct page_peer_spec *spec = &peer->offer.spec;
+	char address[TRANSPORT_ADDR_MAX];
+	int rc = transport_open(peer->provider, loop_thread_loop(peer->thread),
+		peer_options(peer->provider), &peer->transport, err);
 	if (rc == 0)
 		rc = transport_domain_create(peer->transport, &peer->domain, err);
 	if (rc == 0)
 		rc = add_segments(peer, err);
 	if (rc == 0)
-		rc = transport_listen(peer->transport,
-			strcmp(peer->provider, "mem") == 0 ? "mem:bench" : "127.0.0.1:0", on_accept,
-			peer, &peer->listener, err);
+		rc = listen_address(peer->provider, address, sizeof(address), err);
+	if (rc == 0)
+		rc = transport_listen(
+			peer->transport, address, on_accept, peer, &peer->listener, err);
 	if (rc < 0)
 		return rc;
 	spec->tenant = 1;
@@ -83,7 +104,8 @@ static int serve(struct peer *peer, struct ramet_err *err)
 	memcpy(spec->token, TOKEN, TRANSPORT_TOKEN_MAX);
 	spec->token_len = TRANSPORT_TOKEN_MAX;
 	spec->image = transport_segment_ref(peer->pages, 0);
-	peer->descriptor_ref = transport_segment_ref(peer->descriptor, 0);
+	peer->offer.descriptor = transport_segment_ref(peer->descriptor, 0);
+	peer->offer.descriptor_len = peer->image->desc.header->total_len;
 	if (peer->packed)
 		spec->pack = transport_segment_ref(peer->packed, 0);
 	spec->pack_pages = peer->packed ? peer->pack_pages : 0;
@@ -137,7 +159,7 @@ static void expose_task(struct loop_task *task)
 	struct peer *peer = container_of(task, struct peer, task);
 	if (transport_segment_add(peer->domain, peer->image->base, image_bytes(peer->image), 0,
 		    &peer->pages, &peer->err) == 0)
-		peer->spec.image = transport_segment_ref(peer->pages, 0);
+		peer->offer.spec.image = transport_segment_ref(peer->pages, 0);
 	sem_post(&peer->done);
 }
 
@@ -183,28 +205,21 @@ void peer_destroy(struct peer *peer)
 	free(peer);
 }
 
-const struct page_peer_spec *peer_spec(const struct peer *peer)
+const struct peer_offer *peer_offer(const struct peer *peer)
 {
-	return &peer->spec;
-}
-
-struct segment_ref peer_descriptor(const struct peer *peer, uint64_t *ret_len)
-{
-	*ret_len = peer->image->desc.header->total_len;
-	return peer->descriptor_ref;
+	return &peer->offer;
 }
 
 /* --- the other side's control connection --- */
 
 struct peer_link {
 	struct loop *loop;
-	const struct peer *peer;
+	const struct peer_offer *offer;
 	struct transport *transport;
 	struct transport_domain *domain;
 	struct transport_segment *segment;
 	struct transport_conn *conn;
 	void *bytes;
-	uint64_t len;
 	bool connected, complete;
 	int status;
 };
@@ -257,26 +272,26 @@ void peer_link_close(struct peer_link *link)
 	free(link);
 }
 
-int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link **ret_link,
-	struct ramet_err *err)
+int peer_link_open(struct loop *loop, const char *provider, const struct peer_offer *offer,
+	struct peer_link **ret_link, struct ramet_err *err)
 {
 	auto_peer_link struct peer_link *link = calloc(1, sizeof(*link));
 	if (!link)
 		return err_nomem(err);
 	link->loop = loop;
-	link->peer = peer;
-	(void)peer_descriptor(peer, &link->len);
-	link->bytes = aligned_alloc(RFORK_PAGE, (link->len + RFORK_PAGE - 1) & ~(RFORK_PAGE - 1));
+	link->offer = offer;
+	uint64_t len = offer->descriptor_len;
+	link->bytes = aligned_alloc(RFORK_PAGE, (len + RFORK_PAGE - 1) & ~(RFORK_PAGE - 1));
 	if (!link->bytes)
 		return err_nomem(err);
-	int rc = transport_open(peer->provider, loop, NULL, &link->transport, err);
+	int rc = transport_open(provider, loop, peer_options(provider), &link->transport, err);
 	if (rc == 0)
 		rc = transport_domain_create(link->transport, &link->domain, err);
 	if (rc == 0)
-		rc = transport_segment_add(link->domain, link->bytes, link->len,
-			TRANSPORT_SEGMENT_LOCAL, &link->segment, err);
+		rc = transport_segment_add(link->domain, link->bytes, len, TRANSPORT_SEGMENT_LOCAL,
+			&link->segment, err);
 	if (rc == 0)
-		rc = transport_connect(link->domain, peer->spec.addr, TOKEN, TRANSPORT_TOKEN_MAX,
+		rc = transport_connect(link->domain, offer->spec.addr, TOKEN, TRANSPORT_TOKEN_MAX,
 			&linking, link, &link->conn, err);
 	if (rc == 0)
 		rc = link_wait(link, &link->connected, err);
@@ -295,10 +310,10 @@ bool peer_link_lives(struct peer_link *link)
 int peer_link_read_descriptor(
 	struct peer_link *link, const void **ret_bytes, uint64_t *ret_len, struct ramet_err *err)
 {
-	uint64_t len;
-	struct segment_ref ref = peer_descriptor(link->peer, &len);
+	uint64_t len = link->offer->descriptor_len;
 	link->complete = false;
-	int rc = transport_read(link->conn, ref, link->segment, link->bytes, len, 0);
+	int rc = transport_read(
+		link->conn, link->offer->descriptor, link->segment, link->bytes, len, 0);
 	if (rc < 0)
 		return err_set(err, rc, "read the descriptor");
 	(void)transport_poll(link->transport);
@@ -308,4 +323,19 @@ int peer_link_read_descriptor(
 	*ret_bytes = link->bytes;
 	*ret_len = len;
 	return 0;
+}
+
+int peer_link_spin(struct peer_link *link, uint64_t *ret_ns, struct ramet_err *err)
+{
+	uint64_t len = MIN(link->offer->descriptor_len, RFORK_PAGE);
+	uint64_t begin = now_ns();
+	link->complete = false;
+	int rc = transport_read(
+		link->conn, link->offer->descriptor, link->segment, link->bytes, len, 0);
+	if (rc < 0)
+		return err_set(err, rc, "read from the peer");
+	while (!link->complete && now_ns() < begin + WAIT_NS)
+		(void)transport_poll(link->transport);
+	*ret_ns = now_ns() - begin;
+	return link_wait(link, &link->complete, err);
 }

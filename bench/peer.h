@@ -10,27 +10,36 @@
 
 struct peer;
 
-/* image outlives the peer; set may be NULL: no pack. Call after ramet-spawn was started. */
-/* provider: "tcp" or "mem" */
+/* what a node needs to fork the seed */
+struct peer_offer {
+	struct page_peer_spec spec; /* its pages */
+	struct segment_ref descriptor;
+	uint64_t descriptor_len;
+};
+
+/* image outlives the peer; set may be NULL: no pack. Call after ramet-spawn was started.
+ * provider: "tcp", "mem", or "verbs" in a guest */
 int peer_create(const char *provider, const struct image *image, const struct working_set *set,
 	struct peer **ret_peer, struct ramet_err *err);
 void peer_destroy(struct peer *peer);
 DEFINE_CLEANUP(struct peer, peer_destroy)
 #define auto_peer AUTO(peer_destroy)
 
-/* what a pager needs to read from it */
-const struct page_peer_spec *peer_spec(const struct peer *peer);
+/* for all transports of a benchmark; NULL: the defaults. In a guest everything stands still now and
+ * then for longer than a peer may be silent. */
+const struct transport_options *peer_options(const char *provider);
+
+const struct peer_offer *peer_offer(const struct peer *peer); /* as it is now */
 /* peer_revoke - the image may not be read any more: asked for when it returns */
 void peer_revoke(struct peer *peer);
 /* peer_expose - it may again, as another segment; waits */
 int peer_expose(struct peer *peer, struct ramet_err *err);
-/* the descriptor's own segment */
-struct segment_ref peer_descriptor(const struct peer *peer, uint64_t *ret_len);
 
 /* The control connection of a node to its peer: a blocking read that turns the node's loop. */
 struct peer_link;
-int peer_link_open(struct loop *loop, const struct peer *peer, struct peer_link **ret_link,
-	struct ramet_err *err);
+/* offer outlives it */
+int peer_link_open(struct loop *loop, const char *provider, const struct peer_offer *offer,
+	struct peer_link **ret_link, struct ramet_err *err);
 void peer_link_close(struct peer_link *link);
 DEFINE_CLEANUP(struct peer_link, peer_link_close)
 #define auto_peer_link AUTO(peer_link_close)
@@ -39,5 +48,7 @@ bool peer_link_lives(struct peer_link *link);
 /* *ret_bytes is the link's, until the next read */
 int peer_link_read_descriptor(
 	struct peer_link *link, const void **ret_bytes, uint64_t *ret_len, struct ramet_err *err);
+/* peer_link_spin - what one READ of 4 KiB takes whose completion is polled for */
+int peer_link_spin(struct peer_link *link, uint64_t *ret_ns, struct ramet_err *err);
 
 #endif

@@ -70,7 +70,7 @@ int copy_begin_with(struct remote *r, struct copy *copy, const struct pager_seed
 	if (rc == 0)
 		rc = pager_seed_add(r->pager, copy->image, handler, user, &copy->pages, err);
 	if (rc == 0)
-		rc = pager_seed_add_peer(copy->pages, peer_spec(r->peer), err);
+		rc = pager_seed_add_peer(copy->pages, &r->offer->spec, err);
 	if (rc == 0)
 		rc = node_template(r->node, copy->image, (struct tmpl_options){.uffd = true},
 			&copy->tmpl, NULL, err);
@@ -93,19 +93,30 @@ int copy_clone(struct remote *r, struct copy *copy, const struct clone_options *
 	return rc;
 }
 
-int remote_open(struct remote *r, const char *provider, struct node *node,
-	const struct image *image, const struct working_set *set, struct ramet_err *err)
+int remote_open_offer(struct remote *r, const char *provider, struct node *node,
+	const struct peer_offer *offer, struct ramet_err *err)
 {
 	r->node = node;
-	int rc = peer_create(provider, image, set, &r->peer, err);
-	if (rc == 0)
-		rc = peer_link_open(node->loop, r->peer, &r->link, err);
+	r->provider = provider;
+	r->offer = offer;
+	int rc = peer_link_open(node->loop, provider, offer, &r->link, err);
 	if (rc == 0)
 		rc = loop_thread_start("bench-pager", &r->thread, err);
 	if (rc == 0)
 		rc = pager_create(loop_thread_loop(r->thread), node->loop,
-			&(struct pager_options){.provider = provider}, &r->pager, err);
+			&(struct pager_options){
+				.provider = provider, .transport = peer_options(provider)},
+			&r->pager, err);
 	return rc;
+}
+
+int remote_open(struct remote *r, const char *provider, struct node *node,
+	const struct image *image, const struct working_set *set, struct ramet_err *err)
+{
+	int rc = peer_create(provider, image, set, &r->peer, err);
+	if (rc < 0)
+		return rc;
+	return remote_open_offer(r, provider, node, peer_offer(r->peer), err);
 }
 
 int remote_ready(struct remote *r, struct ramet_err *err)
@@ -114,7 +125,7 @@ int remote_ready(struct remote *r, struct ramet_err *err)
 		return 0;
 	peer_link_close(r->link);
 	r->link = NULL;
-	return peer_link_open(r->node->loop, r->peer, &r->link, err);
+	return peer_link_open(r->node->loop, r->provider, r->offer, &r->link, err);
 }
 
 void remote_fini(struct remote *r)

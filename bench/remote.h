@@ -8,7 +8,9 @@
 
 struct remote {
 	struct node *node;
-	struct peer *peer;
+	const char *provider;
+	struct peer *peer; /* NULL: it is elsewhere */
+	const struct peer_offer *offer;
 	struct peer_link *link;
 	struct loop_thread *thread;
 	struct pager *pager;
@@ -16,6 +18,9 @@ struct remote {
 /* image, and set if there is one, outlive the remote */
 int remote_open(struct remote *r, const char *provider, struct node *node,
 	const struct image *image, const struct working_set *set, struct ramet_err *err);
+/* remote_open_offer - of a peer that is not ours; offer outlives the remote */
+int remote_open_offer(struct remote *r, const char *provider, struct node *node,
+	const struct peer_offer *offer, struct ramet_err *err);
 /* remote_ready - before the time of a copy is taken: a call of the last one may have lasted longer
  * than a connection survives while nobody turns its loop */
 int remote_ready(struct remote *r, struct ramet_err *err);
