@@ -252,6 +252,8 @@ static int create_parts(struct node *node, struct ramet_err *err)
 {
 	int rc = workers_create(node->loop, WORKER_THREADS, &node->workers, err);
 	if (rc == 0)
+		rc = workers_create(node->loop, 1, &node->background, err);
+	if (rc == 0)
 		rc = logrings_create(node->loop, &node->logs, err);
 	if (rc == 0)
 		rc = versions_create(node, &node->versions, err);
@@ -313,6 +315,7 @@ void node_stop(struct node *node)
 	clients_stop(node->clients);
 	members_bye(node->members);
 	workers_hurry(node->workers);
+	workers_hurry(node->background);
 	if (node->on_stopped)
 		node->on_stopped(node->on_stopped_user);
 }
@@ -333,6 +336,8 @@ void node_destroy(struct node *node)
 		clients_stop(node->clients);
 	if (node->workers)
 		workers_hurry(node->workers);
+	if (node->background)
+		workers_hurry(node->background);
 	DESTROY(deploys, deploy_peers_destroy);
 	DESTROY(bursts, bursts_destroy);
 	DESTROY(calls, calls_destroy);
@@ -348,6 +353,7 @@ void node_destroy(struct node *node)
 	DESTROY(registry, registry_destroy);
 	DESTROY(versions, versions_destroy);
 	DESTROY(logs, logrings_destroy);
+	DESTROY(background, workers_destroy);
 	DESTROY(workers, workers_destroy);
 	DESTROY(clients, clients_destroy); /* last: by this clients see that all is gone */
 	free(node);

@@ -38,6 +38,7 @@ struct node {
 
 	struct loop *loop; /* control: this thread */
 	struct workers *workers;
+	struct workers *background; /* for what nobody waits for, and may take seconds */
 	struct spawn_client *spawn; /* ramet-spawn, started before any thread */
 	struct segments *segments; /* the data loop's thread, which serves memory to peers */
 

@@ -39,7 +39,8 @@ struct seed_manifest {
 	struct hashes_want *want;
 	struct list askers;
 	uint64_t bus_id;
-	struct loop_timer again;
+	struct loop_timer again, patience;
+	bool late; /* forks have waited long enough */
 	unsigned tries; /* after the first */
 	uint64_t begun_ns;
 	struct ramet_err err;

@@ -128,7 +128,7 @@ void seeds_on_files(struct seeds *seeds, struct bus_request *request, const stru
 		f->node = seeds->node;
 		f->work.run = hash_all;
 		f->work.done = hashed;
-		workers_submit(seeds->node->workers, &f->work);
+		workers_submit(seeds->node->background, &f->work);
 		f = NULL;
 	}
 	if (f)

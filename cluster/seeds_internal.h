@@ -245,9 +245,9 @@ int seed_answer_parse(
 int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ramet_err *err);
 void seed_manifest_collect(struct seed *seed); /* its image is there: what it maps, too */
 void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
-/* whether a seed with files at the same places as this one's was compared before, and all of them
- * were here */
-bool seed_software_seen(const struct seed *seed);
+/* while it is unknown: whether all is here, most likely. A seed with files at the same places was
+ * compared before, and lacked none; or it takes too long to find out. */
+bool seed_software_supposed(const struct seed *seed);
 void seed_manifest_destroy(struct seed_manifest *manifest); /* NULL is fine */
 const struct manifest *seed_manifest_view(const struct seed *seed); /* NULL: not there yet */
 /* the path here of a file of that hash that its manifest names, if it is known to be one */

@@ -1,9 +1,10 @@
 /* The manifest of a seed: collected where the seed was made, and compared with what is here on
  * every other node that forks the seed.
  *
- * The first forks on a node wait for that comparison, unless all files that the seed maps are there
- * and a seed whose files lay at the same places lacked none. Where the comparison says otherwise
- * after all, templates are made anew with a view (seeds_view.c). */
+ * The first forks on a node wait for that comparison. If all files that the seed maps are there
+ * they wait for two seconds at most, and not at all where a seed whose files lay at the same places
+ * lacked none. Where the comparison says otherwise after all, templates are made anew with a view
+ * (seeds_view.c). */
 #include "cluster/seeds_files.h"
 #include "cluster/seeds_internal.h"
 
@@ -20,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 3 /* after the first: forks may wait for it */
+#define FORKS_WAIT_NS (2 * NSEC_PER_SEC) /* at most, where all files that the seed maps are */
+#define TRIES_MAX 3 /* after the first */
 #define FIRST_PAUSE_NS (250 * NSEC_PER_MSEC) /* and twice as long each time */
 
 /* a peer that waits for it */
@@ -97,6 +99,7 @@ void seed_manifest_destroy(struct seed_manifest *m)
 		bus_forget(m->node->bus, m->bus_id);
 	seed_hashes_forget(m->want);
 	loop_timer_cancel(&m->again);
+	loop_timer_cancel(&m->patience);
 	m->seed = NULL;
 	seed_manifest_put(m);
 }
@@ -179,7 +182,7 @@ static void submit(struct seed_manifest *m, enum manifest_job job)
 	m->work.done = on_worked;
 	m->working = true;
 	m->refs++;
-	workers_submit(m->node->workers, &m->work);
+	workers_submit(job == JOB_COLLECT ? m->node->background : m->node->workers, &m->work);
 }
 
 /* --- where the seed was made --- */
@@ -310,13 +313,14 @@ static void decide(struct seed_manifest *m, enum seed_software software)
 {
 	struct seed *seed = m->seed;
 	seed->software = software;
+	loop_timer_cancel(&m->patience);
 	if (software == SOFTWARE_LACKING)
 		log_info("manifest.lacking", "version=%.12s files=%u of=%u", seed->app->id,
 			m->lacking.nlacking, m->manifest.header->nentries);
 	seed_software_known(seed);
 }
 
-bool seed_software_seen(const struct seed *seed)
+static bool seen(const struct seed *seed)
 {
 	const struct seeds_same *same = &seed->seeds->same;
 	for (unsigned i = 0; seed->software_key && i < SEEDS_SAME_MAX; i++)
@@ -325,11 +329,26 @@ bool seed_software_seen(const struct seed *seed)
 	return false;
 }
 
+bool seed_software_supposed(const struct seed *seed)
+{
+	return (seed->manifest && seed->manifest->late) || seen(seed);
+}
+
+/* The origin may be slow. */
+static void on_late(struct loop_timer *timer)
+{
+	struct seed_manifest *m = container_of(timer, struct seed_manifest, patience);
+	log_warn("manifest.late", "version=%.12s msg=\"forks go on, as if all were here\"",
+		m->seed->app->id);
+	m->late = true;
+	templates_go(m->seed);
+}
+
 static void all_is_here(struct seed_manifest *m)
 {
 	const struct seed *seed = m->seed;
 	struct seeds_same *same = &seed->seeds->same;
-	if (!seed_software_seen(seed))
+	if (!seen(seed))
 		same->keys[same->next++ % SEEDS_SAME_MAX] = seed->software_key;
 	log_debug("manifest.same", "version=%.12s files=%u ms=%llu", seed->app->id,
 		m->manifest.header->nentries,
@@ -457,6 +476,9 @@ void seed_manifest_fetch(struct seed *seed)
 		seed->software = SOFTWARE_HERE;
 	else if (ask(seed->manifest, &err) < 0)
 		failed(seed->manifest, &err);
+	else
+		(void)loop_timer_set(seed->seeds->node->loop, &seed->manifest->patience,
+			now_ns() + FORKS_WAIT_NS, on_late);
 }
 
 static void on_worked(struct work *work)

@@ -153,7 +153,7 @@ static void template_go(struct seed_template *tmpl)
 	struct ramet_err err = {0};
 	bool lacking = !seed->origin && seed->software == SOFTWARE_LACKING;
 	bool unknown = !seed->origin && seed->software == SOFTWARE_UNKNOWN &&
-		(tmpl->fetched || !seed_software_seen(seed));
+		(tmpl->fetched || !seed_software_supposed(seed));
 	tmpl->waits = unknown || (lacking && !seed_view_ready(seed));
 	if (!tmpl->waits) {
 		tmpl->view = lacking ? seed_view_ready(seed) : 0;

@@ -67,7 +67,10 @@ static const char *odd_pipes_check(void)
 	struct pollfd full = {.fd = full_pipe[1], .events = POLLOUT};
 	char bytes[8];
 	int waiting = 0;
-	STATE_EXPECT_INT(poll(&full, 1, 0), 0);
+	int ready;
+	while ((ready = poll(&full, 1, 0)) < 0 && errno == EINTR)
+		;
+	STATE_EXPECT_INT(ready, 0);
 	STATE_EXPECT_INT(ioctl(full_pipe[0], FIONREAD, &waiting), 0);
 	STATE_EXPECT_INT(waiting, 65536);
 	STATE_EXPECT_INT(read(ended_pipe, bytes, sizeof(bytes)), 3);
