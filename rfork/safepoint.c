@@ -6,7 +6,7 @@
 #include "rfork/safepoint_keep.h"
 #include "rfork/safepoint_limits.h"
 #include "rfork/safepoint_threads.h"
-#include "rfork/safepoint_threads_locks.h"
+#include "rfork/safepoint_threads_owners.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -89,8 +89,9 @@ static void shadow_describe(void)
 	state.complete = 1;
 }
 
-static void shadow_run(const int ready[2]) __attribute__((noreturn));
-static void shadow_run(const int ready[2])
+static void shadow_run(const int ready[2], struct safepoint_threads_captured *captured)
+	__attribute__((noreturn));
+static void shadow_run(const int ready[2], struct safepoint_threads_captured *captured)
 {
 	uint64_t all = ~0ull;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
@@ -98,6 +99,7 @@ static void shadow_run(const int ready[2])
 	syscall(SYS_close, ready[0]);
 	state.ready_fd = ready[1];
 	shadow_describe();
+	captured->owners = owners_find(captured->tid);
 	char byte = 1;
 	if (syscall(SYS_write, ready[1], &byte, 1) != 1)
 		syscall(SYS_exit_group, 1);
@@ -132,7 +134,6 @@ static bool describe_thread(int control_fd)
 void safepoint_begin(void)
 {
 	limits_begin();
-	locks_begin();
 }
 
 /* in a clone, on the stack of its parent; kept: it has more to get back than its threads */
@@ -161,8 +162,7 @@ static int leave_shadow(int control_fd, bool kept, struct safepoint_shadow *ret_
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return RAMET_EIO;
 
-	const struct safepoint_threads_captured captured = {
-		.tid_address = state.process.tid_address,
+	struct safepoint_threads_captured captured = {.tid_address = state.process.tid_address,
 		.robust_list = state.process.robust_list,
 		.tid = state.process.tid,
 		.others = safepoint_threads_any()};
@@ -176,7 +176,7 @@ static int leave_shadow(int control_fd, bool kept, struct safepoint_shadow *ret_
 	*ret_what = "capture: clone of the shadow";
 	long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
 	if (pid == 0)
-		shadow_run(ready);
+		shadow_run(ready, &captured);
 	int clone_errno = errno;
 	close(ready[1]);
 	if (pid < 0) {
