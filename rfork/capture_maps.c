@@ -1,11 +1,10 @@
-/* /proc/<pid>/smaps and pagemap. */
+/* /proc/<pid>/smaps and pagemap. Documented in Documentation/admin-guide/mm/pagemap.rst. */
 #include "rfork/capture_maps.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "rfork/descriptor.h"
-#include "rfork/pagemap.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +13,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#define PM_PRESENT (1ull << 63)
+#define PM_SWAPPED (1ull << 62)
+#define PM_FILE (1ull << 61)
 #define BATCH 4096
 #define REGIONS 256
 
@@ -118,14 +120,36 @@ int capture_runs_add(struct capture_runs *runs, uint64_t first, uint64_t end, st
 	return 0;
 }
 
+/* PAGEMAP_SCAN of Linux 6.7, which headers may lack: it skips what is not there, however large. */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+struct scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define SCAN_FILE (1u << 2)
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_SWAPPED (1u << 4)
+#define SCAN_PFNZERO (1u << 5)
+
 /* 1: this kernel has no such call */
 static int scan(int pagemap_fd, const struct capture_vma *vma, struct capture_runs *runs,
 	struct ramet_err *err)
 {
-	struct pagemap_region regions[REGIONS];
-	struct pagemap_scan arg = pagemap_scan_own(vma->start, vma->end, regions, REGIONS);
+	struct scan_region regions[REGIONS];
+	struct scan_arg arg = {.size = sizeof(arg),
+		.start = vma->start,
+		.end = vma->end,
+		.vec = (uint64_t)(uintptr_t)regions,
+		.vec_len = REGIONS,
+		.category_inverted = SCAN_FILE | SCAN_PFNZERO,
+		.category_mask = SCAN_FILE | SCAN_PFNZERO,
+		.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+		.return_mask = SCAN_PRESENT};
 	while (arg.start < vma->end) {
-		int n = ioctl(pagemap_fd, PAGEMAP_SCAN_IOCTL, &arg);
+		int n = ioctl(pagemap_fd, SCAN_IOCTL, &arg);
 		if (n < 0 && arg.start == vma->start && (errno == ENOTTY || errno == EINVAL))
 			return 1;
 		if (n < 0 && errno == EINTR)
@@ -156,9 +180,9 @@ static int read_entries(int pagemap_fd, const struct capture_vma *vma, struct ca
 		if (n <= 0)
 			return err_errno(err, RAMET_EIO, "read pagemap at %#" PRIx64, vma->start);
 		for (uint64_t i = 0; i < (uint64_t)n / 8; i++) {
-			int rc = pagemap_own(entries[i])
-				? capture_runs_add(runs, done + i, done + i + 1, err)
-				: 0;
+			bool own = entries[i] & PM_SWAPPED ||
+				(entries[i] & PM_PRESENT && !(entries[i] & PM_FILE));
+			int rc = own ? capture_runs_add(runs, done + i, done + i + 1, err) : 0;
 			if (rc < 0)
 				return rc;
 		}

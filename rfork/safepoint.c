@@ -6,7 +6,7 @@
 #include "rfork/safepoint_keep.h"
 #include "rfork/safepoint_limits.h"
 #include "rfork/safepoint_threads.h"
-#include "rfork/safepoint_threads_owners.h"
+#include "rfork/safepoint_threads_locks.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -89,9 +89,8 @@ static void shadow_describe(void)
 	state.complete = 1;
 }
 
-static void shadow_run(const int ready[2], struct safepoint_threads_captured *captured)
-	__attribute__((noreturn));
-static void shadow_run(const int ready[2], struct safepoint_threads_captured *captured)
+static void shadow_run(const int ready[2]) __attribute__((noreturn));
+static void shadow_run(const int ready[2])
 {
 	uint64_t all = ~0ull;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
@@ -99,7 +98,6 @@ static void shadow_run(const int ready[2], struct safepoint_threads_captured *ca
 	syscall(SYS_close, ready[0]);
 	state.ready_fd = ready[1];
 	shadow_describe();
-	captured->owners = owners_find(captured->tid);
 	char byte = 1;
 	if (syscall(SYS_write, ready[1], &byte, 1) != 1)
 		syscall(SYS_exit_group, 1);
@@ -134,6 +132,7 @@ static bool describe_thread(int control_fd)
 void safepoint_begin(void)
 {
 	limits_begin();
+	locks_begin();
 }
 
 /* in a clone, on the stack of its parent; kept: it has more to get back than its threads */
@@ -162,7 +161,8 @@ static int leave_shadow(int control_fd, bool kept, struct safepoint_shadow *ret_
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return RAMET_EIO;
 
-	struct safepoint_threads_captured captured = {.tid_address = state.process.tid_address,
+	const struct safepoint_threads_captured captured = {
+		.tid_address = state.process.tid_address,
 		.robust_list = state.process.robust_list,
 		.tid = state.process.tid,
 		.others = safepoint_threads_any()};
@@ -176,7 +176,7 @@ static int leave_shadow(int control_fd, bool kept, struct safepoint_shadow *ret_
 	*ret_what = "capture: clone of the shadow";
 	long pid = syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
 	if (pid == 0)
-		shadow_run(ready, &captured);
+		shadow_run(ready);
 	int clone_errno = errno;
 	close(ready[1]);
 	if (pid < 0) {

@@ -38,13 +38,12 @@ struct safepoint_threads_captured {
 	uint64_t tid_address, robust_list; /* of the captured thread */
 	pid_t tid;
 	bool others; /* safepoint_threads_any(), when it was captured */
-	volatile bool owners; /* owners_find(): the shadow's own word, on the stack it has copied */
 };
 bool safepoint_threads_any(void); /* whether threads are parked */
 
 /* safepoint_threads_make - in a clone, before any code but ours has run: makes the threads again,
  * and says so in ret_shadow. They wait for the release. Where the PID namespace is fresh each gets
- * the id that it had in the host; else locks that it holds are told of the new one.
+ * the id that it had in the host; else robust mutexes that it holds are told of the new one.
  * RAMET_ELIMIT: the clone must not run. */
 struct safepoint_shadow;
 int safepoint_threads_make(const struct safepoint_threads_captured *captured,

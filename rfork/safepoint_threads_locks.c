@@ -1,9 +1,14 @@
-/* Robust mutexes, which the kernel has a list of for each thread. */
+/* Robust mutexes, which the kernel has a list of for each thread; and the dynamic linker's, which
+ * are recursive: unlocked by a thread that is not their owner they stay locked for ever. */
 #include "rfork/safepoint_threads_locks.h"
 
 #include "rfork/safepoint_fault.h"
+#include "rfork/safepoint_threads.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -11,6 +16,7 @@
 /* glibc's pthread_mutex_t: the list's link, the futex 32 bytes before, the owner 8 behind that */
 #define GLIBC_FUTEX_OFFSET (-32)
 #define GLIBC_OWNER_OFFSET 8
+#define GLIBC_KIND_MASK 3 /* of a mutex's type */
 
 /* --- robust mutexes --- */
 
@@ -46,4 +52,46 @@ void locks_renumber_robust(uint64_t list, pid_t old_tid, pid_t new_tid)
 	if (head->pending)
 		renumber_mutex(
 			head->pending, head->futex_offset, (uint32_t)old_tid, (uint32_t)new_tid);
+}
+
+/* --- the dynamic linker's --- */
+
+/* as glibc has it, up to where we look */
+struct glibc_mutex {
+	int lock;
+	unsigned count;
+	int owner;
+	unsigned nusers;
+	int kind;
+};
+
+static struct {
+	char *begin;
+	uint64_t len;
+} loader;
+
+void locks_begin(void)
+{
+	Dl_info info;
+	const ElfW(Sym) *symbol = NULL;
+	char *globals = dlsym(RTLD_DEFAULT, "_rtld_global");
+	if (!globals || !dladdr1(globals, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol)
+		return;
+	loader.begin = globals;
+	loader.len = symbol->st_size;
+}
+
+void locks_renumber_loader(void)
+{
+	if (safepoint_fault_hit("threads.loader"))
+		return;
+	for (uint64_t at = 0; at + sizeof(pthread_mutex_t) <= loader.len; at += 8) {
+		struct glibc_mutex *m = (void *)(loader.begin + at);
+		if ((m->lock != 1 && m->lock != 2) || m->count == 0 || m->nusers != 1 ||
+			(m->kind & GLIBC_KIND_MASK) != PTHREAD_MUTEX_RECURSIVE || m->owner <= 0)
+			continue;
+		pid_t now = safepoint_threads_id(m->owner);
+		if (now)
+			m->owner = now;
+	}
 }

@@ -7,7 +7,6 @@
 #include "rfork/safepoint_fault.h"
 #include "rfork/safepoint_threads_internal.h"
 #include "rfork/safepoint_threads_locks.h"
-#include "rfork/safepoint_threads_owners.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -93,19 +92,6 @@ static int make_all(pid_t last, struct safepoint_shadow *ret_shadow, struct rame
 	return 0;
 }
 
-static int tell_locks(
-	const struct safepoint_threads_captured *captured, pid_t self, struct ramet_err *err)
-{
-	if (!captured->owners || owners_renumber(captured->tid, self))
-		return 0;
-	err->code = RAMET_ELIMIT;
-	err->sys = 0;
-	snprintf(err->msg, sizeof(err->msg),
-		"the captured process held more mutexes that know their owner's thread id than can "
-		"be told of another");
-	return RAMET_ELIMIT;
-}
-
 int safepoint_threads_make(const struct safepoint_threads_captured *captured,
 	struct safepoint_shadow *ret_shadow, struct ramet_err *err)
 {
@@ -116,12 +102,12 @@ int safepoint_threads_make(const struct safepoint_threads_captured *captured,
 		self = *(const pid_t *)(uintptr_t)captured->tid_address;
 	locks_renumber_robust(captured->robust_list, captured->tid, self);
 	if (!captured->others || safepoint_fault_hit("threads.make"))
-		return tell_locks(captured, self, err);
+		return 0;
 	/* A new thread has the mask of its maker until it leaves its handler. */
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(all));
 	int rc = make_all(self, ret_shadow, err);
-	if (rc == 0)
-		rc = tell_locks(captured, self, err);
+	if (rc == 0 && ret_shadow->renumbered)
+		locks_renumber_loader();
 	sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(all));
 	return rc;
 }

@@ -7,8 +7,8 @@
 #include <string.h>
 
 const struct state_case *const state_tables[] = {state_clocks, state_events, state_files,
-	state_growth, state_locks, state_mappings, state_memory, state_openmp, state_pipes,
-	state_process, state_registers, state_threads, state_threads_fds, state_threads_kept,
+	state_growth, state_mappings, state_memory, state_openmp, state_pipes, state_process,
+	state_registers, state_threads, state_threads_fds, state_threads_kept,
 	state_threads_refused, state_timers, NULL};
 
 const struct state_case *state_find(const char *name)

@@ -39,7 +39,6 @@ extern const struct state_case state_clocks[];
 extern const struct state_case state_events[];
 extern const struct state_case state_files[];
 extern const struct state_case state_growth[];
-extern const struct state_case state_locks[];
 extern const struct state_case state_mappings[];
 extern const struct state_case state_memory[];
 extern const struct state_case state_openmp[];
