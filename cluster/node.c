@@ -334,10 +334,8 @@ void node_destroy(struct node *node)
 	node->stopping = true;
 	if (node->clients)
 		clients_stop(node->clients);
-	if (node->workers)
-		workers_hurry(node->workers);
-	if (node->background)
-		workers_hurry(node->background);
+	workers_hurry(node->workers);
+	workers_hurry(node->background);
 	DESTROY(deploys, deploy_peers_destroy);
 	DESTROY(bursts, bursts_destroy);
 	DESTROY(calls, calls_destroy);

@@ -334,7 +334,7 @@ static int check_modes(
 static int check_silence(
 	const struct reading *reading, const struct raw *raw, struct node_config *config)
 {
-	uint64_t ms;
+	uint64_t ms = 0;
 	int rc = duration(reading, "limits.silence", raw->limits.silence, MEMBER_SILENCE_MS, &ms);
 	if (rc == 0 && (ms < SILENCE_MIN_MS || ms > SILENCE_MAX_MS))
 		rc = bad(reading, "limits.silence", "%s: from %u ms to %u s", raw->limits.silence,

@@ -129,7 +129,8 @@ int workers_create(
 
 void workers_hurry(struct workers *workers)
 {
-	atomic_store(&workers->hurry, true);
+	if (workers)
+		atomic_store(&workers->hurry, true);
 }
 
 void workers_destroy(struct workers *workers)

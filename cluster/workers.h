@@ -20,7 +20,7 @@ struct work {
 
 int workers_create(
 	struct loop *loop, unsigned threads, struct workers **ret_workers, struct ramet_err *err);
-/* workers_hurry - from now on work is asked to give up. Loop thread. */
+/* workers_hurry - from now on work is asked to give up. Loop thread; NULL is fine. */
 void workers_hurry(struct workers *workers);
 /* workers_destroy - hurries; work that was submitted is run all the same, and its done is called
  * from within; NULL is fine. Loop thread. Owners of work that may be gone by then must say so in
