@@ -327,6 +327,16 @@ void node_stop(struct node *node)
 		node->part = NULL; \
 	} while (0)
 
+static void destroy_what_runs(struct node *node)
+{
+	DESTROY(deploys, deploy_peers_destroy);
+	DESTROY(bursts, bursts_destroy);
+	DESTROY(calls, calls_destroy);
+	DESTROY(seeds, seeds_destroy);
+	DESTROY(instances, instances_destroy);
+	DESTROY(spawn, spawn_client_stop); /* now nobody uses files any more */
+}
+
 void node_destroy(struct node *node)
 {
 	if (!node)
@@ -336,12 +346,7 @@ void node_destroy(struct node *node)
 		clients_stop(node->clients);
 	workers_hurry(node->workers);
 	workers_hurry(node->background);
-	DESTROY(deploys, deploy_peers_destroy);
-	DESTROY(bursts, bursts_destroy);
-	DESTROY(calls, calls_destroy);
-	DESTROY(seeds, seeds_destroy);
-	DESTROY(instances, instances_destroy);
-	DESTROY(spawn, spawn_client_stop); /* now nobody uses the files below any more */
+	destroy_what_runs(node);
 	DESTROY(files, file_transfer_destroy);
 	DESTROY(bundles, bundles_destroy);
 	DESTROY(follows, follows_destroy);
