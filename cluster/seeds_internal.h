@@ -245,8 +245,8 @@ int seed_answer_parse(
 int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ramet_err *err);
 void seed_manifest_collect(struct seed *seed); /* its image is there: what it maps, too */
 void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
-/* while it is unknown: whether all is here, most likely. A seed with files at the same places was
- * compared before, and lacked none; or it takes too long to find out. */
+/* while it is unknown: whether all is here, most likely. A seed of the same node with files at the
+ * same places was compared before, and lacked none; or it takes too long to find out. */
 bool seed_software_supposed(const struct seed *seed);
 void seed_manifest_destroy(struct seed_manifest *manifest); /* NULL is fine */
 const struct manifest *seed_manifest_view(const struct seed *seed); /* NULL: not there yet */

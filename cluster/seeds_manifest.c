@@ -2,9 +2,9 @@
  * every other node that forks the seed.
  *
  * The first forks on a node wait for that comparison. If all files that the seed maps are there
- * they wait for two seconds at most, and not at all where a seed whose files lay at the same places
- * lacked none. Where the comparison says otherwise after all, templates are made anew with a view
- * (seeds_view.c). */
+ * they wait for two seconds at most, and not at all where another seed of that node, whose files
+ * lay at the same places, lacked none. Where the comparison says otherwise after all, templates are
+ * made anew with a view (seeds_view.c). */
 #include "cluster/seeds_files.h"
 #include "cluster/seeds_internal.h"
 
@@ -241,11 +241,12 @@ static int add_mapped(struct seed_manifest *m, const struct descriptor_view *des
 	return 0;
 }
 
-/* Of where its software lies, in whatever order; an app's own files come with it. */
+/* Of where its software lies, and on which node, in whatever order; an app's own files come with
+ * it. */
 static uint64_t key_of(const struct seed_manifest *m)
 {
 	static const char apps[] = BUNDLE_SANDBOX_DIR "/";
-	uint64_t key = 0;
+	uint64_t key = m->node->config.node;
 	for (unsigned i = 0; i < m->nroots; i++)
 		if (strncmp(m->roots[i], apps, sizeof(apps) - 1) != 0)
 			key += hash64(m->roots[i], strlen(m->roots[i]));
@@ -348,7 +349,7 @@ static void all_is_here(struct seed_manifest *m)
 {
 	const struct seed *seed = m->seed;
 	struct seeds_same *same = &seed->seeds->same;
-	if (!seen(seed))
+	if (seed->software_key && !seen(seed))
 		same->keys[same->next++ % SEEDS_SAME_MAX] = seed->software_key;
 	log_debug("manifest.same", "version=%.12s files=%u ms=%llu", seed->app->id,
 		m->manifest.header->nentries,
@@ -471,14 +472,12 @@ void seed_manifest_fetch(struct seed *seed)
 	struct ramet_err err = {0};
 	if (seed->manifest || seed->software != SOFTWARE_UNKNOWN)
 		return;
-	seed->manifest = manifest_new(seed);
-	if (!seed->manifest || !spawn_client_caps(seed->seeds->node->spawn)->sandbox)
+	struct seed_manifest *m = seed->manifest = manifest_new(seed);
+	if (!m || !spawn_client_caps(seed->seeds->node->spawn)->sandbox ||
+		loop_timer_set(m->node->loop, &m->patience, now_ns() + FORKS_WAIT_NS, on_late) < 0)
 		seed->software = SOFTWARE_HERE;
-	else if (ask(seed->manifest, &err) < 0)
-		failed(seed->manifest, &err);
-	else
-		(void)loop_timer_set(seed->seeds->node->loop, &seed->manifest->patience,
-			now_ns() + FORKS_WAIT_NS, on_late);
+	else if (ask(m, &err) < 0)
+		failed(m, &err);
 }
 
 static void on_worked(struct work *work)
