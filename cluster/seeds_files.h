@@ -1,5 +1,6 @@
 /* The files of a seed beyond those it maps: its manifest, their hashes, and the view of a node that
- * lacks some. Shared by seeds_manifest.c, seeds_hashes.c and seeds_view.c only. */
+ * lacks some. Shared by seeds_manifest.c, seeds_software.c,
+ * seeds_hashes.c and seeds_view.c only. */
 #ifndef CLUSTER_SEEDS_FILES_H
 #define CLUSTER_SEEDS_FILES_H
 
@@ -11,8 +12,6 @@
 
 #define SEED_HASHES_MAX 256u /* asked for at once */
 
-enum manifest_job { JOB_COLLECT, JOB_COMPARE, JOB_COMPARE_HASHED };
-
 struct hashes_want;
 
 /* Counted: jobs of workers read bytes, which do not change once they are there. */
@@ -21,8 +20,7 @@ struct seed_manifest {
 	struct work work;
 	struct seed *seed; /* NULL: it was dropped */
 	struct node *node;
-	enum manifest_job job;
-	bool working;
+	bool working; /* one job at a time */
 	uid_t uid;
 	gid_t gid;
 	char **roots; /* to collect; of one allocation each */
@@ -45,6 +43,11 @@ struct seed_manifest {
 	uint64_t begun_ns;
 	struct ramet_err err;
 };
+/* seeds_manifest.c */
+struct seed_manifest *seed_manifest_new(struct seed *seed); /* NULL: no memory */
+/* seed_manifest_submit - a job of these workers; done puts the reference that it holds */
+void seed_manifest_submit(struct seed_manifest *manifest, struct workers *workers,
+	void (*run)(struct work *work), void (*done)(struct work *work));
 struct seed_manifest *seed_manifest_get(struct seed_manifest *manifest);
 void seed_manifest_put(struct seed_manifest *manifest);
 

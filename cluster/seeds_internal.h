@@ -244,14 +244,15 @@ int seed_answer_parse(
 /* seeds_manifest.c: the files that its app may need later */
 int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ramet_err *err);
 void seed_manifest_collect(struct seed *seed); /* its image is there: what it maps, too */
-void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
-/* while it is unknown: whether all is here, most likely. A seed of the same node with files at the
- * same places was compared before, and lacked none; or it takes too long to find out. */
-bool seed_software_supposed(const struct seed *seed);
 void seed_manifest_destroy(struct seed_manifest *manifest); /* NULL is fine */
 const struct manifest *seed_manifest_view(const struct seed *seed); /* NULL: not there yet */
 /* the path here of a file of that hash that its manifest names, if it is known to be one */
 bool seed_manifest_names(const struct seed *seed, const uint8_t sha256[32], char *path, size_t cap);
+/* seeds_software.c: whether they are here */
+void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
+/* while it is unknown: whether all is here, most likely. A seed of the same node with files at the
+ * same places was compared before, and lacked none; or it takes too long to find out. */
+bool seed_software_supposed(const struct seed *seed);
 /* seeds_view.c: on nodes that lack some of them */
 int seed_view_begin(struct seed *seed, struct ramet_err *err); /* templates_go() later */
 uint64_t seed_view_ready(const struct seed *seed); /* its number, or 0: not yet */

@@ -1,14 +1,8 @@
-/* The manifest of a seed: collected where the seed was made, and compared with what is here on
- * every other node that forks the seed.
- *
- * The first forks on a node wait for that comparison. If all files that the seed maps are there
- * they wait for two seconds at most, and not at all where another seed of that node, whose files
- * lay at the same places, lacked none. Where the comparison says otherwise after all, templates are
- * made anew with a view (seeds_view.c). */
+/* The manifest of a seed: its life, how it is collected where the seed was made, and how it is told
+ * to peers. What other nodes conclude from it: seeds_software.c. */
 #include "cluster/seeds_files.h"
 #include "cluster/seeds_internal.h"
 
-#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -21,21 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORKS_WAIT_NS (2 * NSEC_PER_SEC) /* at most, where all files that the seed maps are */
-#define TRIES_MAX 3 /* after the first */
-#define FIRST_PAUSE_NS (250 * NSEC_PER_MSEC) /* and twice as long each time */
-
 /* a peer that waits for it */
 struct asker {
 	struct list link;
 	struct bus_request *request;
 };
 
-static void on_worked(struct work *work);
-
 /* --- its life --- */
 
-static struct seed_manifest *manifest_new(struct seed *seed)
+struct seed_manifest *seed_manifest_new(struct seed *seed)
 {
 	struct seed_manifest *m = calloc(1, sizeof(*m));
 	if (!m)
@@ -134,55 +122,19 @@ static void collect(struct seed_manifest *m)
 		(void)manifest_open(m->bytes, m->len, &m->manifest, &m->err);
 }
 
-static void compare(struct seed_manifest *m)
+static void run_collect(struct work *work)
 {
-	uint32_t n = m->manifest.header->nentries;
-	m->lacking.lacking = calloc(n, 1);
-	m->lacking.unsure = calloc(n, 1);
-	if (m->lacking.lacking && m->lacking.unsure)
-		manifest_compare(&m->manifest, m->uid, m->gid, &m->lacking);
-	else
-		err_nomem(&m->err);
+	collect(container_of(work, struct seed_manifest, work));
 }
 
-/* nobody asks for hashes of this manifest meanwhile: there is no view yet */
-static void compare_hashed(struct seed_manifest *m)
+void seed_manifest_submit(struct seed_manifest *m, struct workers *workers,
+	void (*run)(struct work *work), void (*done)(struct work *work))
 {
-	for (uint32_t i = 0; i < m->manifest.header->nentries && !cancel_asked(); i++) {
-		if (!m->lacking.unsure[i])
-			continue;
-		auto_close int fd = m->hashed[i]
-			? manifest_open_same(&m->manifest, i, m->uid, m->gid, &m->hashes[i])
-			: -1;
-		m->lacking.lacking[i] = fd < 0;
-		m->lacking.nlacking += fd < 0;
-	}
-}
-
-static void run(struct work *work)
-{
-	struct seed_manifest *m = container_of(work, struct seed_manifest, work);
-	switch (m->job) {
-	case JOB_COLLECT:
-		collect(m);
-		break;
-	case JOB_COMPARE:
-		compare(m);
-		break;
-	case JOB_COMPARE_HASHED:
-		compare_hashed(m);
-		break;
-	}
-}
-
-static void submit(struct seed_manifest *m, enum manifest_job job)
-{
-	m->job = job;
 	m->work.run = run;
-	m->work.done = on_worked;
+	m->work.done = done;
 	m->working = true;
 	m->refs++;
-	workers_submit(job == JOB_COLLECT ? m->node->background : m->node->workers, &m->work);
+	workers_submit(workers, &m->work);
 }
 
 /* --- where the seed was made --- */
@@ -196,7 +148,7 @@ int seed_take_roots(struct seed *seed, const struct wire_value *body, struct ram
 	int rc = wire_get_array(body, "roots", &array, &count, err);
 	if (rc < 0)
 		return rc;
-	seed->manifest = manifest_new(seed);
+	seed->manifest = seed_manifest_new(seed);
 	struct seed_manifest *m = seed->manifest;
 	count = MIN(count, (uint32_t)COLLECT_MAX_ROOTS);
 	if (m)
@@ -253,19 +205,6 @@ static uint64_t key_of(const struct seed_manifest *m)
 	return key;
 }
 
-void seed_manifest_collect(struct seed *seed)
-{
-	struct seed_manifest *m = seed->manifest;
-	if (!m)
-		m = seed->manifest = manifest_new(seed);
-	if (!m || m->working || m->bytes)
-		return;
-	if (add_mapped(m, &seed->image->desc) < 0)
-		return;
-	seed->software_key = key_of(m);
-	submit(m, JOB_COLLECT);
-}
-
 static void answer(const struct seed_manifest *m, struct bus_request *request)
 {
 	struct buf b = {0};
@@ -308,191 +247,26 @@ static void collected(struct seed_manifest *m)
 	answer_askers(m);
 }
 
-/* --- on other nodes --- */
-
-static void decide(struct seed_manifest *m, enum seed_software software)
-{
-	struct seed *seed = m->seed;
-	seed->software = software;
-	loop_timer_cancel(&m->patience);
-	if (software == SOFTWARE_LACKING)
-		log_info("manifest.lacking", "version=%.12s files=%u of=%u", seed->app->id,
-			m->lacking.nlacking, m->manifest.header->nentries);
-	seed_software_known(seed);
-}
-
-static bool seen(const struct seed *seed)
-{
-	const struct seeds_same *same = &seed->seeds->same;
-	for (unsigned i = 0; seed->software_key && i < SEEDS_SAME_MAX; i++)
-		if (same->keys[i] == seed->software_key)
-			return true;
-	return false;
-}
-
-bool seed_software_supposed(const struct seed *seed)
-{
-	return (seed->manifest && seed->manifest->late) || seen(seed);
-}
-
-/* The origin may be slow. */
-static void on_late(struct loop_timer *timer)
-{
-	struct seed_manifest *m = container_of(timer, struct seed_manifest, patience);
-	log_warn("manifest.late", "version=%.12s msg=\"forks go on, as if all were here\"",
-		m->seed->app->id);
-	m->late = true;
-	templates_go(m->seed);
-}
-
-static void all_is_here(struct seed_manifest *m)
-{
-	const struct seed *seed = m->seed;
-	struct seeds_same *same = &seed->seeds->same;
-	if (seed->software_key && !seen(seed))
-		same->keys[same->next++ % SEEDS_SAME_MAX] = seed->software_key;
-	log_debug("manifest.same", "version=%.12s files=%u ms=%llu", seed->app->id,
-		m->manifest.header->nentries,
-		(unsigned long long)((now_ns() - m->begun_ns) / NSEC_PER_MSEC));
-	decide(m, SOFTWARE_HERE);
-}
-
-static void ask_again(struct loop_timer *timer);
-
-/* A node that is slow, or lost for a moment, is asked again; one that says no is not. In the end
- * forks go on without: what a clone does not find then is the application's error. */
-static void failed(struct seed_manifest *m, const struct ramet_err *err)
-{
-	bool passes = err->code == RAMET_ETIMEOUT || err->code == RAMET_ELOST ||
-		err->code == RAMET_ECANCELED || err->code == RAMET_EAGAIN;
-	bool again = passes && m->tries < TRIES_MAX &&
-		loop_timer_set(m->node->loop, &m->again, now_ns() + (FIRST_PAUSE_NS << m->tries),
-			ask_again) == 0;
-	log_warn("manifest.fetch", "version=%.12s err=%s msg=\"%s\" again=%s", m->seed->app->id,
-		err_name(err->code), err->msg, again ? "yes" : "no");
-	if (again)
-		m->tries++;
-	else
-		decide(m, SOFTWARE_HERE);
-}
-
-static int take_bytes(struct seed_manifest *m, const struct wire_value *body, struct ramet_err *err)
-{
-	const void *bytes = NULL;
-	size_t len = 0;
-	int rc = wire_get_bin(body, "manifest", &bytes, &len, err);
-	if (rc < 0)
-		return rc;
-	auto_free void *copy = malloc(len ? len : 1);
-	if (!copy)
-		return err_nomem(err);
-	memcpy(copy, bytes, len);
-	rc = manifest_open(copy, len, &m->manifest, err);
-	if (rc == 0)
-		rc = seed_hashes_init(m, err);
-	if (rc < 0)
-		return rc;
-	m->bytes = steal_ptr(&copy);
-	m->len = len;
-	return 0;
-}
-
-static void on_manifest(void *user, const struct wire_value *body, const struct ramet_err *error)
-{
-	struct seed_manifest *m = user;
-	struct ramet_err err = {0};
-	m->bus_id = 0;
-	if (error || take_bytes(m, body, &err) < 0)
-		failed(m, error ? error : &err);
-	else
-		submit(m, JOB_COMPARE);
-}
-
-static int ask(struct seed_manifest *m, struct ramet_err *err)
-{
-	struct buf b = {0};
-	seed_key_request(m->seed, 0, &b);
-	return bus_call(m->node->bus, m->seed->source_node, "seed.manifest", &b,
-		SEEDS_PEER_MS * NSEC_PER_MSEC, on_manifest, m, &m->bus_id, err);
-}
-
-/* The hashes of the next files that are not sure to be the same; when all are there, they tell. */
-static void on_hashes(void *user, const struct ramet_err *error)
-{
-	struct seed_manifest *m = user;
-	struct ramet_err err = {0};
-	uint32_t entries[SEED_HASHES_MAX];
-	uint32_t n = 0;
-	m->want = NULL;
-	if (error) {
-		failed(m, error);
-		return;
-	}
-	for (; m->asked < m->manifest.header->nentries && n < SEED_HASHES_MAX; m->asked++)
-		if (m->lacking.unsure[m->asked] && !m->hashed[m->asked])
-			entries[n++] = m->asked;
-	if (n == 0)
-		submit(m, JOB_COMPARE_HASHED);
-	else if (seed_hashes_want(m->seed, entries, n, on_hashes, m, &m->want, &err) < 0)
-		failed(m, &err);
-}
-
-static void ask_again(struct loop_timer *timer)
-{
-	struct seed_manifest *m = container_of(timer, struct seed_manifest, again);
-	struct ramet_err err = {0};
-	if (m->bytes) {
-		m->asked = 0;
-		on_hashes(m, NULL);
-	} else if (ask(m, &err) < 0) {
-		failed(m, &err);
-	}
-}
-
-/* A view shows all: what is not sure to be the same is then not asked about. */
-static void compared(struct seed_manifest *m)
-{
-	uint32_t n = m->manifest.header->nentries;
-	if (m->err.code < 0) {
-		failed(m, &m->err);
-	} else if (m->lacking.nlacking > 0) {
-		for (uint32_t i = 0; i < n; i++)
-			m->lacking.lacking[i] |= m->lacking.unsure[i];
-		m->lacking.nlacking += m->lacking.nunsure;
-		decide(m, SOFTWARE_LACKING);
-	} else if (m->lacking.nunsure > 0) {
-		on_hashes(m, NULL);
-	} else {
-		all_is_here(m);
-	}
-}
-
-void seed_manifest_fetch(struct seed *seed)
-{
-	struct ramet_err err = {0};
-	if (seed->manifest || seed->software != SOFTWARE_UNKNOWN)
-		return;
-	struct seed_manifest *m = seed->manifest = manifest_new(seed);
-	if (!m || !spawn_client_caps(seed->seeds->node->spawn)->sandbox ||
-		loop_timer_set(m->node->loop, &m->patience, now_ns() + FORKS_WAIT_NS, on_late) < 0)
-		seed->software = SOFTWARE_HERE;
-	else if (ask(m, &err) < 0)
-		failed(m, &err);
-}
-
-static void on_worked(struct work *work)
+static void on_collected(struct work *work)
 {
 	struct seed_manifest *m = container_of(work, struct seed_manifest, work);
 	m->working = false;
-	if (m->seed && m->job == JOB_COLLECT)
+	if (m->seed)
 		collected(m);
-	else if (m->seed && m->job == JOB_COMPARE)
-		compared(m);
-	else if (m->seed && m->lacking.nlacking)
-		decide(m, SOFTWARE_LACKING);
-	else if (m->seed)
-		all_is_here(m);
 	seed_manifest_put(m);
+}
+
+void seed_manifest_collect(struct seed *seed)
+{
+	struct seed_manifest *m = seed->manifest;
+	if (!m)
+		m = seed->manifest = seed_manifest_new(seed);
+	if (!m || m->working || m->bytes)
+		return;
+	if (add_mapped(m, &seed->image->desc) < 0)
+		return;
+	seed->software_key = key_of(m);
+	seed_manifest_submit(m, m->node->background, run_collect, on_collected);
 }
 
 /* --- asked by a peer --- */
