@@ -79,8 +79,12 @@ ssize_t fdpass_recv(int sock, void *data, size_t cap, int *fds, unsigned *ret_nf
 	return n;
 }
 
+/* A peer's socket may be set to linger: then closing it would wait for as long as the peer likes. */
 void fdpass_close(int *fds, unsigned nfds)
 {
-	for (unsigned i = 0; i < nfds; i++)
+	const struct linger at_once = {0};
+	for (unsigned i = 0; i < nfds; i++) {
+		(void)setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 		close_reset(&fds[i]);
+	}
 }

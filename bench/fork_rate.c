@@ -3,48 +3,23 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "bench/children.h"
 #include "bench/report.h"
 
 #include <stdio.h>
 
 #define SANDBOXES 64 /* as rametd keeps by default */
-#define BURST 48 /* children at once: what the pool gives before it is refilled in haste */
 #define BURSTS 16
-#define ROW (20 * BURST) /* children in a row, pool refilled as it goes */
-
-static int one_burst(
-	struct node *node, uint64_t tmpl, unsigned count, double *ret_rate, struct ramet_err *err)
-{
-	struct proc *procs[BURST] = {0};
-	const struct clone_options options = {.exit = true};
-	uint64_t begin = now_ns();
-	int rc = 0;
-	for (unsigned done = 0; rc == 0 && done < count; done += BURST) {
-		for (unsigned i = 0; rc == 0 && i < BURST; i++)
-			rc = node_clone(node, tmpl, &options, &procs[i], err);
-		for (unsigned i = 0; rc == 0 && i < BURST; i++) {
-			rc = proc_wait_made(procs[i], err);
-			if (rc == 0)
-				rc = proc_wait_ended(procs[i], err);
-			if (rc == 0 && procs[i]->how.status != 0)
-				rc = err_set(err, RAMET_ELOST, "a clone ended with status %d",
-					procs[i]->how.status);
-		}
-		for (unsigned i = 0; i < BURST; i++)
-			proc_free(procs[i]);
-	}
-	*ret_rate = count / ((double)(now_ns() - begin) / 1e9);
-	return rc;
-}
+#define ROW (20 * CHILDREN_BURST) /* children in a row, pool refilled as it goes */
 
 static int fork_burst(struct python_seed *seed, double *ret_rate, struct ramet_err *err)
 {
 	auto_free char *json = NULL;
 	char arg[32];
-	snprintf(arg, sizeof(arg), "{\"n\":%d}", BURST);
+	snprintf(arg, sizeof(arg), "{\"n\":%d}", CHILDREN_BURST);
 	uint64_t begin = now_ns();
 	int rc = proc_call(seed->host, "fork_first", arg, &json, err);
-	*ret_rate = BURST / ((double)(now_ns() - begin) / 1e9);
+	*ret_rate = CHILDREN_BURST / ((double)(now_ns() - begin) / 1e9);
 	return rc;
 }
 
@@ -55,7 +30,7 @@ static int rates(struct node *node, struct python_seed *seed, struct ramet_err *
 	for (int i = -1; i < BURSTS; i++) {
 		int rc = node_settle(node, SANDBOXES, err);
 		if (rc == 0)
-			rc = one_burst(node, seed->tmpl, BURST, &rate, err);
+			rc = children_rate(node, seed->tmpl, CHILDREN_BURST, &rate, err);
 		if (rc < 0)
 			return rc;
 		if (i >= 0)
@@ -66,7 +41,7 @@ static int rates(struct node *node, struct python_seed *seed, struct ramet_err *
 		if (i >= 0)
 			samples_add(&theirs, rate);
 	}
-	int rc = one_burst(node, seed->tmpl, ROW, &rate, err);
+	int rc = children_rate(node, seed->tmpl, ROW, &rate, err);
 	if (rc < 0)
 		return rc;
 	samples_add(&row, rate);

@@ -64,7 +64,24 @@ void app_version_put(struct app_version *version)
 		free(version->samples[i].data);
 	free(version->samples);
 	free(version->functions);
+	app_list_fini(&version->modules);
+	app_list_fini(&version->path);
+	app_list_fini(&version->requirements);
+	app_list_fini(&version->data);
+	app_list_fini(&version->secrets);
 	free(version);
+}
+
+/* Python's objects are counted, so their names can be given back. In native code nobody knows who
+ * uses memory that a variable pointed to. */
+bool app_version_resets(const struct app_version *version)
+{
+	return version->fresh == FRESH_RESET && strcmp(version->lang, "python") == 0;
+}
+
+bool app_version_once(const struct app_version *version)
+{
+	return version->fresh != FRESH_REUSE && !app_version_resets(version);
 }
 
 const struct app_function *app_version_function(const struct app_version *version, const char *name)
@@ -73,6 +90,13 @@ const struct app_function *app_version_function(const struct app_version *versio
 		if (strcmp(version->functions[i].name, name) == 0)
 			return &version->functions[i];
 	return NULL;
+}
+
+struct spawn_limits app_version_limits(const struct app_version *version)
+{
+	const struct app_limits *limits = &version->limits;
+	return (struct spawn_limits){
+		.mem = limits->mem, .pids = (uint32_t)limits->pids, .cpu = (uint32_t)limits->cpu};
 }
 
 static void pack_env(const struct app_version *version, struct buf *b)
@@ -87,7 +111,7 @@ static void pack_env(const struct app_version *version, struct buf *b)
 
 void app_version_pack(const struct app_version *version, struct buf *b)
 {
-	wire_map(b, 13 + (version->close_on_fork != 0)); /* else ids stay as they were */
+	wire_map(b, 20 + (version->close_on_fork != 0));
 	wire_kstr(b, "app", version->app);
 	wire_kstr(b, "lang", version->lang);
 	wire_kstr(b, "python", version->python);
@@ -99,13 +123,20 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 	wire_map(b, 5);
 	wire_kuint(b, "mem", version->limits.mem);
 	wire_kuint(b, "pids", version->limits.pids);
-	wire_kuint(b, "cpu_ms", version->limits.cpu_ms);
+	wire_kuint(b, "cpu", version->limits.cpu);
 	wire_kuint(b, "deadline_ms", version->limits.deadline_ms);
 	wire_kuint(b, "output", version->limits.output);
 	wire_kstr(b, "fresh", app_fresh_name(version->fresh));
 	wire_kbool(b, "idempotent", version->idempotent);
 	if (version->close_on_fork)
 		wire_kuint(b, "close_on_fork", version->close_on_fork);
+	wire_kstr(b, "init", version->init);
+	app_list_pack(&version->modules, "modules", b);
+	app_list_pack(&version->path, "path", b);
+	app_list_pack(&version->data, "data", b);
+	app_list_pack(&version->secrets, "secrets", b);
+	app_list_pack(&version->requirements, "requirements", b);
+	wire_kstr(b, "requirements_file", version->requirements_file);
 	wire_key(b, "functions");
 	wire_array(b, version->nfunctions);
 	for (uint32_t i = 0; i < version->nfunctions; i++) {
@@ -189,18 +220,24 @@ static int parse_limits(
 	if (rc == 0)
 		rc = wire_get_uint_or(from, "pids", UINT32_MAX, 0, &limits->pids, err);
 	if (rc == 0)
-		rc = wire_get_uint_or(from, "cpu_ms", UINT32_MAX, 0, &limits->cpu_ms, err);
+		rc = wire_get_uint_or(from, "cpu", CLIENT_MAX_CPU, 0, &limits->cpu, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(
 			from, "deadline_ms", UINT32_MAX, 0, &limits->deadline_ms, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(from, "output", CLIENT_MAX_PAYLOAD, CLIENT_MAX_PAYLOAD,
 			&limits->output, err);
-	if (rc == 0 && limits->cpu_ms > 0)
-		rc = err_set(err, RAMET_ENOTSUP,
-			"limits.cpu_ms: this version does not limit the CPU time of a call; set a "
-			"deadline");
+	if (rc == 0 && limits->cpu > 0 && limits->cpu < CLIENT_MIN_CPU)
+		rc = err_set(err, RAMET_EINVAL, "limits.cpu: at least %u thousandths of a core",
+			CLIENT_MIN_CPU);
 	return rc;
+}
+
+/* "FILE:SYMBOL" */
+static bool names_symbol(const char *handler)
+{
+	const char *colon = strrchr(handler, ':');
+	return colon && colon != handler && colon[1];
 }
 
 static int parse_function(
@@ -221,8 +258,7 @@ static int parse_function(
 			function->name);
 	if (app_version_function(version, function->name))
 		return err_set(err, RAMET_EINVAL, "function %s is there twice", function->name);
-	const char *colon = strrchr(function->handler, ':');
-	if (!colon || colon == function->handler || !colon[1])
+	if (!names_symbol(function->handler))
 		return err_set(err, RAMET_EINVAL,
 			"handler of %s is \"%s\": FILE:SYMBOL was expected", function->name,
 			function->handler);
@@ -317,6 +353,48 @@ static int parse_names(
 	return rc;
 }
 
+/* what is done before the capture, and what instances see */
+static int parse_setup(
+	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
+{
+	static const struct app_list_rule modules = {
+		"modules", CLIENT_MAX_MODULES, app_check_module};
+	static const struct app_list_rule requirements = {
+		"requirements", CLIENT_MAX_REQUIREMENTS, app_check_requirement};
+	static const struct app_list_rule secrets = {
+		"secrets", CLIENT_MAX_SECRETS, app_check_secret};
+	static const struct app_list_rule path = {"path", CLIENT_MAX_PATH, app_check_path};
+	static const struct app_list_rule data = {"data", CLIENT_MAX_DATA, app_check_data};
+	int rc = wire_get_str_or(map, "init", "", version->init, sizeof(version->init), err);
+	if (rc == 0 && version->init[0] && !names_symbol(version->init))
+		rc = err_set(err, RAMET_EINVAL, "init is \"%s\": FILE:SYMBOL was expected",
+			version->init);
+	if (rc == 0)
+		rc = app_list_parse(map, &modules, &version->modules, err);
+	if (rc == 0)
+		rc = app_list_parse(map, &path, &version->path, err);
+	if (rc == 0)
+		rc = app_list_parse(map, &data, &version->data, err);
+	if (rc == 0)
+		rc = app_list_parse(map, &secrets, &version->secrets, err);
+	if (rc == 0)
+		rc = app_list_parse(map, &requirements, &version->requirements, err);
+	if (rc == 0)
+		rc = wire_get_str_or(map, "requirements_file", "", version->requirements_file,
+			sizeof(version->requirements_file), err);
+	if (rc < 0 || strcmp(version->lang, "python") == 0)
+		return rc;
+	bool requires = version->requirements.count || version->requirements_file[0];
+	const char *only = version->modules.count ? "modules"
+		: version->path.count		  ? "path"
+		: requires			  ? "requirements"
+						  : NULL;
+	if (only)
+		return err_set(err, RAMET_EINVAL, "%s: only Python has that, and this app is %s",
+			only, version->lang);
+	return 0;
+}
+
 static int parse_owner(
 	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
 {
@@ -353,6 +431,8 @@ int app_version_parse(const struct wire_value *map, const char *id,
 		rc = parse_limits(map, &version->limits, err);
 	if (rc == 0)
 		rc = parse_functions(map, version, err);
+	if (rc == 0)
+		rc = parse_setup(map, version, err);
 	if (rc == 0)
 		rc = parse_samples(map, version, err);
 	if (rc < 0)

@@ -6,7 +6,9 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/wire.h"
+#include "cluster/app_list.h"
 #include "cluster/client_proto.h"
+#include "runtime/spawn_proto.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,7 +30,8 @@ struct app_function {
 };
 
 struct app_limits { /* 0: none */
-	uint64_t mem, pids, cpu_ms, deadline_ms, output;
+	uint64_t mem, pids, deadline_ms, output;
+	uint64_t cpu; /* thousandths of a core */
 };
 
 struct app_sample { /* a JSON value that every function is called with before the capture */
@@ -52,6 +55,15 @@ struct app_version {
 	enum app_fresh fresh;
 	bool idempotent;
 	unsigned close_on_fork; /* CLIENT_CLOSE_* */
+	char init[APP_HANDLER_MAX +
+		1]; /* "app.py:setup", called once before the capture; "": none */
+	struct app_list modules; /* imported before it */
+	/* of the environment that it is initialised in: lines, or a file among those deployed */
+	struct app_list requirements;
+	char requirements_file[CLIENT_PATH_MAX + 1];
+	struct app_list path; /* of sys.path, behind the app's own files */
+	struct app_list secrets; /* names of those that its functions get */
+	struct app_list data; /* paths of nodes that instances see */
 	struct app_function *functions;
 	uint32_t nfunctions;
 	struct app_sample *samples;
@@ -66,6 +78,12 @@ DEFINE_CLEANUP(struct app_version, app_version_put)
 /* the function of that name in a version, or NULL */
 const struct app_function *app_version_function(
 	const struct app_version *version, const char *name);
+/* app_version_resets - its instances are brought back to what they were between calls; otherwise
+ * those with fresh: reset have one call each, as those with fresh: fresh */
+bool app_version_resets(const struct app_version *version);
+bool app_version_once(const struct app_version *version); /* an instance has one call */
+/* what its processes may use, as ramet-spawn is told */
+struct spawn_limits app_version_limits(const struct app_version *version);
 /* as one wire map, without id; and back. The reader checks every field, the id too. */
 void app_version_pack(const struct app_version *version, struct buf *b);
 int app_version_parse(const struct wire_value *map, const char *id,

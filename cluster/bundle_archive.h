@@ -18,6 +18,11 @@
  * its version, whose only reference is the caller's. The files' data is copied. */
 int bundle_pack_deploy(const struct wire_value *deploy, uid_t uid, gid_t gid,
 	struct buf *ret_archive, struct app_version **ret_version, struct ramet_err *err);
+/* bundle_pack_merged - the same of what an app has together with what is deployed: the archive at
+ * base_path, which is that of the version base. RAMET_EEXIST names what is in conflict. */
+int bundle_pack_merged(const struct wire_value *deploy, uid_t uid, gid_t gid, const char *base,
+	const char *base_path, struct buf *ret_archive, struct app_version **ret_version,
+	struct ramet_err *err);
 /* bundle_path_check - relative, no "", "." or "..", no NUL or control characters, not too long or
  * deep */
 int bundle_path_check(const char *path, size_t len, struct ramet_err *err);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/bus.h"
+#include "cluster/calls.h"
 #include "cluster/node.h"
 
 #include <stdio.h>
@@ -161,9 +162,10 @@ void bursts_on_result(
 	struct burst *burst = bursts_find(bursts, id);
 	struct rank *rank = burst && result.rank < burst->count ? &burst->ranks[result.rank] : NULL;
 	if (rank && rank->state == RANK_AWAY && rank->node == node) {
-		bool again = result.error.err.code == RAMET_ELOST && burst->app->idempotent &&
-			!burst->cancelled;
-		if (again)
+		bool again = result.error.err.code == RAMET_ELOST && burst->app->idempotent;
+		if (call_result_unfit(&result, burst->app))
+			again = calls_note_unfit(bursts->node->calls, burst->app, node);
+		if (again && !burst->cancelled)
 			rank_call(rank, 0);
 		else
 			rank_over(rank, &result);

@@ -37,6 +37,7 @@ struct bus_request {
 	struct bus *bus; /* NULL: the bus has gone */
 	uint32_t node;
 	uint64_t req; /* 0: a notice */
+	bool incomplete; /* a part could not be sent: the answer is an error */
 	zmq_msg_t id;
 };
 
@@ -135,6 +136,11 @@ int bus_call(struct bus *bus, uint32_t node, const char *type, struct buf *body,
 	return 0;
 }
 
+void bus_want_parts(struct bus *bus, uint64_t id, bus_part_fn *fn)
+{
+	bus_pending_want_parts(&bus->pending, id, fn);
+}
+
 void bus_forget(struct bus *bus, uint64_t id)
 {
 	bus_pending_drop(&bus->pending, id);
@@ -178,10 +184,14 @@ void bus_reply(struct bus_request *request, struct buf *body)
 		own = *body;
 		*body = (struct buf){0};
 	}
-	if (own.oom) {
+	if (own.oom || request->incomplete) {
 		struct ramet_err error = {0};
+		if (own.oom)
+			err_nomem(&error);
+		else
+			err_set(&error, RAMET_EIO, "node %u could not send a part of its answer",
+				bus ? bus->options.node : 0);
 		buf_fini(&own);
-		err_nomem(&error);
 		bus_reply_err(request, &error);
 		return;
 	}
@@ -191,6 +201,20 @@ void bus_reply(struct bus_request *request, struct buf *body)
 	else
 		buf_fini(&own);
 	request_free(request);
+}
+
+void bus_part(struct bus_request *request, struct buf *body)
+{
+	struct bus *bus = request->bus;
+	struct buf own = *body;
+	*body = (struct buf){0};
+	if (own.oom)
+		request->incomplete = true;
+	if (!bus || !request->req || request->incomplete)
+		buf_fini(&own);
+	else if (send_message(bus, &bus->router, &request->id, "part", request->req, true, &own) <
+		0)
+		request->incomplete = true;
 }
 
 void bus_reply_err(struct bus_request *request, const struct ramet_err *error)
@@ -256,6 +280,10 @@ static void on_answer(
 {
 	if (strcmp(header->type, "answer") == 0) {
 		bus_pending_answer(&bus->pending, header->req, node, body, NULL);
+		return;
+	}
+	if (strcmp(header->type, "part") == 0) {
+		bus_pending_part(&bus->pending, header->req, node, body);
 		return;
 	}
 	struct ramet_err error = {0}, parse = {0};

@@ -66,12 +66,20 @@ typedef void bus_answer_fn(
 int bus_call(struct bus *bus, uint32_t node, const char *type, struct buf *body,
 	uint64_t timeout_ns, bus_answer_fn *fn, void *user, uint64_t *ret_id,
 	struct ramet_err *err);
+/* Before the answer there may be parts of it, in the order in which they were sent: for requests
+ * whose asker wants them. bus_want_parts - of a request that was just made; fn has the user of
+ * bus_call(). */
+typedef void bus_part_fn(void *user, const struct wire_value *body);
+void bus_want_parts(struct bus *bus, uint64_t id, bus_part_fn *fn);
 void bus_forget(struct bus *bus,
 	uint64_t id); /* the answer is not wanted any more: fn will not be called */
 /* bus_notify - a message without an answer; lost silently if the peer is not there */
 void bus_notify(struct bus *bus, uint32_t node, const char *type, struct buf *body);
 
 uint32_t bus_request_node(const struct bus_request *request); /* who asks */
+/* bus_part - a part of the answer, which is still due; takes body's memory. One that cannot be sent
+ * makes the answer an error (RAMET_EIO) */
+void bus_part(struct bus_request *request, struct buf *body);
 void bus_reply(struct bus_request *request,
 	struct buf *body); /* takes body's memory; NULL: an empty map */
 void bus_reply_err(struct bus_request *request, const struct ramet_err *error);

@@ -17,6 +17,7 @@ struct pending {
 	uint64_t id; /* sequence << SLOT_BITS | slot */
 	uint32_t node;
 	bus_answer_fn *fn;
+	bus_part_fn *on_part; /* or NULL */
 	void *user;
 	struct loop_timer timer;
 	char type[BUS_TYPE_MAX + 1];
@@ -116,6 +117,21 @@ void bus_pending_answer(struct bus_pending *table, uint64_t id, uint32_t node,
 	struct pending *pending = find(table, id);
 	if (pending && pending->node == node)
 		pending_end(pending, body, error);
+}
+
+void bus_pending_want_parts(struct bus_pending *table, uint64_t id, bus_part_fn *fn)
+{
+	struct pending *pending = find(table, id);
+	if (pending)
+		pending->on_part = fn;
+}
+
+void bus_pending_part(
+	struct bus_pending *table, uint64_t id, uint32_t node, const struct wire_value *body)
+{
+	struct pending *pending = find(table, id);
+	if (pending && pending->node == node && pending->on_part)
+		pending->on_part(pending->user, body);
 }
 
 void bus_pending_fail(struct bus_pending *table, uint32_t node, const struct ramet_err *error)

@@ -28,6 +28,10 @@ void bus_pending_drop(
  * does nothing */
 void bus_pending_answer(struct bus_pending *table, uint64_t id, uint32_t node,
 	const struct wire_value *body, const struct ramet_err *error);
+void bus_pending_want_parts(struct bus_pending *table, uint64_t id, bus_part_fn *fn);
+/* a part of the answer; without somebody who wants it nothing happens */
+void bus_pending_part(
+	struct bus_pending *table, uint64_t id, uint32_t node, const struct wire_value *body);
 /* ends all that were sent to a node before now; node 0: to any */
 void bus_pending_fail(struct bus_pending *table, uint32_t node, const struct ramet_err *error);
 

@@ -3,7 +3,7 @@
  *
  * header  {t: str, from: uint (node), req: uint, load?: map}
  *         t: the type of a request (req > 0, chosen by the asker) or notice (req 0, no answer); or, in what
- *         comes back, "answer" or "error" with the req of the request.
+ *         comes back, "answer" or "error" with the req of the request, before which there may be any number of "part".
  * body    fields of the type, below; of "error": {error: wire_err map}
  * load    {instances, busy, queued, capacity, templates, seeds, cache, calls, registry}: of the sender, in
  *         answers and notices
@@ -21,8 +21,12 @@
  *   bye        {}                                                           notice: I end now
  *
  * Registry (registry.c)
- *   registry   {entries: [{name, uid, generation, node, version: str ("" removed)}], versions: {id: map}}
+ *   registry   {entries: [{name, uid, generation, node, version: str ("" removed), latest?: str}], versions: {id: map}}
  *              notice: on change, and all of it to a node that was just met or whose digest differs
+ *
+ * Secrets (secrets.c)
+ *   secrets    {entries: [{uid, app, name, generation, node, time: uint ms, value?: bin (else removed)}]}
+ *              on change; as a notice all of them, to a node that was just met or whose digest differs
  *
  * Files (bundle.c, file_transfer.c)
  *   bundle.read  {version: str, offset: uint, len: uint ≤ BUNDLE_CHUNK}     → {total: uint, data: bin}
@@ -41,7 +45,7 @@
  *   unfollow   {id: uint}                                                 → {sent: uint (notices log), lost: uint}
  *   doctor     {}                                                           → {count: uint, rows: bin}, checks as in client_proto.h
  *
- * Seeds, calls and bursts have messages of their own: see seeds_peer.c, calls_remote.c, bursts.c. */
+ * Seeds, calls, leases and bursts have messages of their own: see seeds_peer.c, calls_remote.c, leases_remote.h, bursts.c. */
 /* clang-format on */
 #ifndef CLUSTER_BUS_PROTO_H
 #define CLUSTER_BUS_PROTO_H

@@ -92,6 +92,8 @@ int calls_admit(struct calls *calls, const struct call_request *request, struct 
 	call_done_fn *done, void *user, struct call **ret_call, struct ramet_err *err)
 {
 	int rc = check_request(calls, request, err);
+	if (rc == 0)
+		rc = tenant_admit(calls, app->uid, err);
 	if (rc < 0)
 		return rc;
 	struct call *call = calloc(1, sizeof(*call));
@@ -113,6 +115,7 @@ int calls_admit(struct calls *calls, const struct call_request *request, struct 
 	call->rank = request->rank;
 	call->size = MAX(request->size, 1u);
 	call->done = done;
+	call->on_event = request->on_event;
 	call->user = user;
 	rc = copy_input(call, request, err);
 	if (rc < 0) {
@@ -169,53 +172,6 @@ void call_free(struct call *call)
 
 /* --- the end --- */
 
-static struct function_counter *counter_of(
-	struct calls *calls, uint32_t tenant, const char *function)
-{
-	list_for_each (c, &calls->counters, struct function_counter, link)
-		if (c->tenant == tenant && strcmp(c->function, function) == 0)
-			return c;
-	return NULL;
-}
-
-static void count_start(struct calls_function_stats *stats, enum start_kind kind)
-{
-	stats->warm += kind == START_WARM;
-	stats->local_fork += kind == START_LOCAL_FORK;
-	stats->remote_fork += kind == START_REMOTE_FORK;
-	stats->cold += kind == START_COLD;
-}
-
-/* each call once in the cluster: by the node on which it ran, or which could not place it */
-static void count(struct call *call, const struct call_result *result)
-{
-	struct calls *calls = call->calls;
-	bool failed = result->error.err.code < 0;
-	if (result->node != 0 && result->node != calls->node->config.node)
-		return;
-	calls->total++;
-	calls->failed += failed;
-	struct function_counter *c = counter_of(calls, call->app->uid, call->function);
-	if (!c) {
-		c = calloc(1, sizeof(*c));
-		if (!c)
-			return;
-		c->tenant = call->app->uid;
-		snprintf(c->function, sizeof(c->function), "%s", call->function);
-		list_append(&calls->counters, &c->link);
-	}
-	c->stats.calls++;
-	c->stats.failed += failed;
-	count_start(&c->stats, result->start);
-}
-
-void calls_get_function_stats(const struct calls *calls, uint32_t tenant, const char *function,
-	struct calls_function_stats *ret_stats)
-{
-	struct function_counter *c = counter_of((struct calls *)calls, tenant, function);
-	*ret_stats = c ? c->stats : (struct calls_function_stats){0};
-}
-
 void call_finish(struct call *call, struct call_result *result)
 {
 	struct calls *calls = call->calls;
@@ -228,7 +184,7 @@ void call_finish(struct call *call, struct call_result *result)
 	result->ns.total = now_ns() - call->arrival_ns;
 	if (result->error.err.code < 0 && result->error.node == 0)
 		result->error.node = calls->node->config.node;
-	count(call, result);
+	calls_count(call, result);
 	calls_touch(calls);
 	call_done_fn *done = call->done;
 	void *user = call->user;
@@ -293,8 +249,23 @@ static void call_stop(struct call *call)
 {
 	if (call->state == CALL_FORWARDED)
 		call_unforward(call, true);
+	else if (call->state == CALL_PAUSED)
+		list_remove(&call->queue_link);
 	else if (call->state == CALL_WAITING || call->state == CALL_RUNNING)
 		call_leave(call);
+}
+
+/* Its death ends the call, and tells more: what else its process had run into. false: that did not
+ * come in time, or it runs elsewhere. */
+static bool kill_running(struct call *call, const struct ramet_err *why)
+{
+	if (call->state != CALL_RUNNING || call->killed ||
+		loop_timer_set(call->calls->node->loop, &call->timer,
+			now_ns() + CALLS_KILL_MS * NSEC_PER_MSEC, on_deadline) < 0)
+		return false;
+	call->killed = true;
+	instance_fail(call->servant->inst, why);
+	return true;
 }
 
 static void expire(struct call *call)
@@ -305,8 +276,11 @@ static void expire(struct call *call)
 		call->function,
 		(unsigned long long)((call->deadline_ns - call->arrival_ns + NSEC_PER_MSEC - 1) /
 			NSEC_PER_MSEC),
-		call->state == CALL_WAITING ? "before it had an instance"
-					    : "and it did not stop: its process was killed");
+		call->state == CALL_WAITING || call->state == CALL_PAUSED
+			? "before it had an instance"
+			: "and it did not stop: its process was killed");
+	if (kill_running(call, &error.err))
+		return;
 	if (call->state == CALL_RUNNING) {
 		const struct instance_result ended = {
 			.error = &error, .run_ns = now_ns() - call->ready_ns};
@@ -393,8 +367,20 @@ void calls_forget(struct calls *calls, const char *id)
 	if (!call)
 		return;
 	call->done = NULL;
+	call->on_event = NULL;
 	if (call->state != CALL_KEPT && call->state != CALL_FAILING)
 		cancel(call);
+}
+
+void calls_taken(struct calls *calls, const char *id, uint64_t weight)
+{
+	struct call *call = calls_find(calls, id);
+	if (!call || !call->on_event)
+		return;
+	if (call->state == CALL_RUNNING)
+		instance_taken(call->servant->inst, weight);
+	else if (call->state == CALL_FORWARDED)
+		call_tell_taken(call, weight);
 }
 
 /* --- what others see --- */
@@ -447,7 +433,8 @@ int calls_create(struct node *node, struct calls **ret_calls, struct ramet_err *
 	for (unsigned i = 0; i < CALLS_BUCKETS; i++)
 		list_init(&calls->buckets[i]);
 	struct list *lists[] = {&calls->pools, &calls->servants, &calls->idle, &calls->kept,
-		&calls->waits, &calls->counters, &calls->failing};
+		&calls->waits, &calls->counters, &calls->failing, &calls->paused, &calls->leases,
+		&calls->unfit, &calls->tenants};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	calls->touched = true;
@@ -472,7 +459,10 @@ void calls_destroy(struct calls *calls)
 	loop_timer_cancel(&calls->idle_timer);
 	loop_timer_cancel(&calls->kept_timer);
 	loop_timer_cancel(&calls->fail_timer);
+	loop_timer_cancel(&calls->pause_timer);
 	calls_destroy_waits(calls);
+	leases_destroy(calls);
+	calls_destroy_unfit(calls);
 	servants_destroy(calls);
 	for (unsigned i = 0; i < CALLS_BUCKETS; i++)
 		list_for_each_safe (call, &calls->buckets[i], struct call, link)
@@ -481,6 +471,7 @@ void calls_destroy(struct calls *calls)
 		app_version_put(pool->app);
 		free(pool);
 	}
+	tenants_destroy_all(calls);
 	list_for_each_safe (c, &calls->counters, struct function_counter, link)
 		free(c);
 	free(calls);

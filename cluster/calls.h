@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/wire.h"
+#include "cluster/call_event.h"
 #include "cluster/calls_result.h"
 #include "cluster/registry.h"
 
@@ -17,6 +18,13 @@
 
 struct calls;
 struct node;
+
+/* result is valid during the call */
+typedef void call_done_fn(void *user, const struct call_result *result);
+/* event is valid during the call, which may end the call that emits. Of what comes, calls_taken()
+ * is due for its weight (call_event_weight()), at once or later: the call waits when too much is
+ * not taken. */
+typedef void call_event_fn(void *user, const struct call_event *event);
 
 struct call_request {
 	uint32_t tenant; /* uid */
@@ -35,10 +43,8 @@ struct call_request {
 		*app; /* this very version, of which function is one; NULL: what the registry has */
 	uint32_t origin; /* node that forwarded it, and then it runs here or fails; 0: it came from
 			    a client here */
+	call_event_fn *on_event; /* with the user of done; NULL: nobody listens */
 };
-
-/* result is valid during the call */
-typedef void call_done_fn(void *user, const struct call_result *result);
 
 /* limits are those of node->config: max_instances, max_queue, idle_ms, deadline_ms */
 int calls_create(struct node *node, struct calls **ret_calls, struct ramet_err *err);
@@ -54,6 +60,9 @@ int calls_submit(struct calls *calls, const struct call_request *request, call_d
 /* calls_cancel - what is queued is dropped, what runs is killed; done comes with RAMET_ECANCELED.
  * RAMET_ENOTFOUND: over, unknown, or of another tenant. Tenant 0 may cancel any. */
 int calls_cancel(struct calls *calls, uint32_t tenant, const char *id);
+/* calls_taken - of the events of a call of its own, so much has gone to who listens. Of a call that
+ * is over it means nothing. */
+void calls_taken(struct calls *calls, const char *id, uint64_t weight);
 /* calls_forget - as cancel, but done is not called any more: its owner has gone */
 void calls_forget(struct calls *calls, const char *id);
 
@@ -66,7 +75,8 @@ int calls_wait(struct calls *calls, uint32_t tenant, const char *id, uint64_t ti
 void calls_wait_cancel(struct call_wait *wait);
 
 /* calls_drop_version - a version is gone: end its idle instances; `running`: its calls end with
- * EREVOKED, and their instances end too. Returns how many instances it ended. Seeds are dropped by seeds_drop(). */
+ * EREVOKED, and their instances end too. Returns how many instances it ended. Seeds are dropped by
+ * seeds_drop(). */
 unsigned calls_drop_version(
 	struct calls *calls, uint32_t tenant, const char *version, bool running);
 /* calls_node_down - a member is gone: calls forwarded to it are retried (idempotent) or LOST, those
@@ -77,11 +87,15 @@ void calls_node_down(struct calls *calls, uint32_t node);
  *   call.run     {id, uid: uint (of the caller), function, version, meta?: map, data: bin, binary:
  * bool, deadline: uint (ns that are left; 0 none), rank, size, own: bool}     → the result; it runs
  * there or fails Error ENOTFOUND when the version is not known there yet: asked again with meta
- * (app_version_pack). call.cancel  {id, uid}                                          notice
+ * (app_version_pack). With events?: bool, its events come as parts of the answer (call_event.h).
+ *   call.cancel  {id, uid}                                          notice
+ *   call.taken   {id, uid, weight: uint}    of its events                  notice
  *   call.wait    {id, uid, timeout: uint ns}                        → the result of a detached call
  */
 struct bus_request;
 void calls_on_run(struct calls *calls, struct bus_request *request, const struct wire_value *body);
+void calls_on_taken(
+	struct calls *calls, struct bus_request *request, const struct wire_value *body);
 void calls_on_cancel(
 	struct calls *calls, struct bus_request *request, const struct wire_value *body);
 void calls_on_wait(struct calls *calls, struct bus_request *request, const struct wire_value *body);
@@ -119,6 +133,12 @@ struct calls_stats {
 	uint32_t running, queued, forwarded, kept;
 	uint64_t total, failed;
 };
+/* calls_get_pinched - tenants that have something here, those of them that have as many instances
+ * as they may have, and their calls that wait */
+struct calls_pinched {
+	unsigned tenants, full, waiting;
+};
+void calls_get_pinched(const struct calls *calls, struct calls_pinched *ret);
 void calls_get_stats(const struct calls *calls, struct calls_stats *ret_stats);
 
 /* counters of one function on this node, all its versions, since the node started */
@@ -129,5 +149,17 @@ void calls_get_function_stats(const struct calls *calls, uint32_t tenant, const 
 	struct calls_function_stats *ret_stats);
 /* an id for a call or a burst of this node */
 void calls_make_id(struct calls *calls, char ret_id[CALL_ID_MAX]);
+
+/* calls_unfit.c: nodes that lack what an app's instances must see there (`data`) */
+/* whether a start that failed says so */
+bool call_error_unfit(const struct call_error *error, const struct app_version *app);
+bool call_result_unfit(const struct call_result *result, const struct app_version *app);
+/* calls_note_unfit - its calls go elsewhere for a while; false: no other node is left */
+bool calls_note_unfit(struct calls *calls, const struct app_version *app, uint32_t node);
+bool calls_unfit(const struct calls *calls, const struct app_version *app, uint32_t node);
+
+/* leases_close_secret - a secret has changed: calls of functions that name it come through us again
+ */
+void leases_close_secret(struct calls *calls, uint32_t tenant, const char *app, const char *secret);
 
 #endif

@@ -34,8 +34,8 @@ static bool lacks_engine(const struct app_version *app, const struct member_info
 	return !info->python;
 }
 
-static void view_peer(
-	const struct member *member, const struct app_version *app, struct place_node *ret)
+static void view_peer(const struct calls *calls, const struct member *member,
+	const struct app_version *app, struct place_node *ret)
 {
 	const struct holding *holding = member_holds(member, app->id);
 	*ret = (struct place_node){
@@ -47,7 +47,18 @@ static void view_peer(
 		.capacity = member->load.capacity,
 		.class_id = member->info.class_id,
 		.no_cold = member->known && lacks_engine(app, &member->info, false),
+		.unfit = calls_unfit(calls, app, member->info.node),
 	};
+}
+
+/* where none is fit, one of them says why */
+static void give_another_chance(struct place_node *nodes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (nodes[i].alive && !nodes[i].unfit)
+			return;
+	for (unsigned i = 0; i < count; i++)
+		nodes[i].unfit = false;
 }
 
 int calls_view(struct calls *calls, const struct app_version *app, const char *function,
@@ -67,9 +78,11 @@ int calls_view(struct calls *calls, const struct app_version *app, const char *f
 		.capacity = node->config.capacity,
 		.class_id = node->self.class_id,
 		.no_cold = lacks_engine(app, &node->self, true),
+		.unfit = calls_unfit(calls, app, node->config.node),
 	};
 	for (unsigned i = 0; i < peers; i++)
-		view_peer(members_at(node->members, i), app, &nodes[i + 1]);
+		view_peer(calls, members_at(node->members, i), app, &nodes[i + 1]);
+	give_another_chance(nodes, peers + 1);
 	*ret_nodes = nodes;
 	*ret_count = peers + 1;
 	return 0;

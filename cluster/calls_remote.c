@@ -20,7 +20,7 @@ static void pack_run(const struct call *call, struct buf *b)
 	uint64_t left = call->deadline_ns == 0 ? 0
 		: call->deadline_ns > now      ? call->deadline_ns - now
 					       : 1;
-	wire_map(b, call->with_meta ? 11 : 10);
+	wire_map(b, 10 + call->with_meta + (call->on_event != NULL));
 	wire_kstr(b, "id", call->id);
 	wire_kuint(b, "uid", call->tenant);
 	wire_kstr(b, "function", call->function);
@@ -31,6 +31,8 @@ static void pack_run(const struct call *call, struct buf *b)
 	wire_kuint(b, "rank", call->rank);
 	wire_kuint(b, "size", call->size);
 	wire_kbool(b, "own", call->own);
+	if (call->on_event)
+		wire_kbool(b, "events", true);
 	if (call->with_meta) {
 		wire_key(b, "meta");
 		app_version_pack(call->app, b);
@@ -80,9 +82,18 @@ static void on_answer(void *user, const struct wire_value *body, const struct ra
 		return;
 	}
 	bool lost = result.error.err.code == RAMET_ELOST;
-	if (!lost || !call_retry(call, &result.error, true))
+	bool refused = call_result_unfit(&result, call->app);
+	if ((!lost && !refused) || !call_retry(call, &result.error, lost))
 		call_finish(call, &result);
 	call_result_fini(&result);
+}
+
+static void on_part(void *user, const struct wire_value *body)
+{
+	struct call *call = user;
+	struct call_event event;
+	if (call->on_event && call_event_parse(body, &event, NULL) == 0)
+		call->on_event(call->user, &event);
 }
 
 void call_forward(struct call *call, uint32_t peer)
@@ -100,6 +111,8 @@ void call_forward(struct call *call, uint32_t peer)
 		call_fail_err(call, &err);
 		return;
 	}
+	if (call->on_event)
+		bus_want_parts(node->bus, call->bus_id, on_part);
 	call->state = CALL_FORWARDED;
 	call->calls->nforwarded++;
 }
@@ -117,7 +130,26 @@ void call_unforward(struct call *call, bool tell)
 		bus_notify(node->bus, call->peer, "call.cancel", &b);
 }
 
+void call_tell_taken(struct call *call, uint64_t weight)
+{
+	CLEANUP(buf_fini) struct buf b = {0};
+	wire_map(&b, 3);
+	wire_kstr(&b, "id", call->id);
+	wire_kuint(&b, "uid", call->tenant);
+	wire_kuint(&b, "weight", weight);
+	if (wire_end(&b, NULL) == 0)
+		bus_notify(call->calls->node->bus, call->peer, "call.taken", &b);
+}
+
 /* --- serving --- */
+
+static void served_event(void *user, const struct call_event *event)
+{
+	struct buf b = {0};
+	wire_map(&b, CALL_EVENT_PAIRS);
+	call_event_pack_pairs(event, &b);
+	bus_part(user, &b);
+}
 
 static void served_done(void *user, const struct call_result *result)
 {
@@ -231,7 +263,14 @@ void calls_on_run(struct calls *calls, struct bus_request *request, const struct
 	struct call_order order;
 	struct ramet_err err = {0};
 	int rc = calls_parse_order(calls, body, &order, &err);
+	bool events = false;
 	if (rc == 0) {
+		rc = wire_get_bool_or(body, "events", false, &events, &err);
+		if (rc < 0)
+			app_version_put(order.app);
+	}
+	if (rc == 0) {
+		order.request.on_event = events ? served_event : NULL;
 		order.request.origin = bus_request_node(request);
 		rc = calls_submit(calls, &order.request, served_done, request, NULL, &err);
 		app_version_put(order.app);
@@ -257,6 +296,19 @@ void calls_on_cancel(
 		bus_reply_err(request, &err);
 	else
 		bus_reply(request, NULL);
+}
+
+void calls_on_taken(struct calls *calls, struct bus_request *request, const struct wire_value *body)
+{
+	char id[CALL_ID_MAX];
+	uint64_t weight = 0;
+	const struct call *call = NULL;
+	if (wire_get_str(body, "id", id, sizeof(id), NULL) == 0 &&
+		wire_get_uint(body, "weight", UINT64_MAX, &weight, NULL) == 0)
+		call = calls_find(calls, id);
+	if (call && call->origin == bus_request_node(request))
+		calls_taken(calls, id, weight);
+	bus_reply(request, NULL);
 }
 
 void calls_on_wait(struct calls *calls, struct bus_request *request, const struct wire_value *body)

@@ -15,6 +15,12 @@ static struct servant *servant_new(struct calls *calls, struct app_version *app)
 	struct servant *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
+	s->use = tenant_use(calls, app->uid);
+	if (!s->use) {
+		free(s);
+		return NULL;
+	}
+	s->use->servants++;
 	s->calls = calls;
 	s->app = app_version_get(app);
 	s->begun_ns = now_ns();
@@ -39,6 +45,8 @@ static void servant_free(struct servant *s)
 	leave_idle(s);
 	list_remove(&s->link);
 	calls->nservants--;
+	s->use->servants--;
+	tenant_release(s->use);
 	if (s->pool) {
 		s->pool->servants--;
 		pool_release(s->pool);
@@ -53,10 +61,14 @@ static void servant_failed(struct servant *s, const struct call_error *error)
 {
 	struct call *call = steal_ptr(&s->call);
 	struct calls *calls = s->calls;
+	struct lease *lease = steal_ptr(&s->lease);
 	if (call) {
 		call->servant = NULL;
 		call_leave(call);
 	}
+	s->state = SERVANT_STARTING;
+	if (lease)
+		lease_on_gone(lease, s, error);
 	servant_free(s);
 	if (call && !call_retry(call, error, false))
 		call_fail(call, error);
@@ -65,15 +77,21 @@ static void servant_failed(struct servant *s, const struct call_error *error)
 
 static void on_started(void *user, struct instance *inst)
 {
+	struct servant *s = user;
 	(void)inst;
-	servant_next(user);
+	if (!s->lease) {
+		servant_next(s);
+		return;
+	}
+	s->state = SERVANT_LEASED;
+	lease_line_started(s->lease, s);
 }
 
 static bool reusable(const struct servant *s)
 {
 	struct instance_info info;
 	instance_get_info(s->inst, &info);
-	return info.state == INSTANCE_IDLE && !s->retired && s->app->fresh == FRESH_REUSE;
+	return info.state == INSTANCE_IDLE && !s->retired && !app_version_once(s->app);
 }
 
 void servant_fill_result(const struct servant *s, const struct call *call,
@@ -127,11 +145,35 @@ static void on_result(void *user, struct instance *inst, const struct instance_r
 		servant_end(s);
 }
 
+static void on_event(void *user, struct instance *inst, const struct call_event *event)
+{
+	struct servant *s = user;
+	(void)inst;
+	if (s->call && s->call->on_event)
+		s->call->on_event(s->call->user, event);
+}
+
+static void on_unleased(void *user, struct instance *inst)
+{
+	struct servant *s = user;
+	(void)inst;
+	lease_on_unleased(steal_ptr(&s->lease));
+	if (s->state != SERVANT_LEASED)
+		return; /* it is being ended */
+	s->state = SERVANT_RUNNING; /* as after a call */
+	if (reusable(s))
+		servant_next(s);
+	else
+		servant_end(s);
+}
+
 static void on_gone(void *user, struct instance *inst, const struct call_error *cause)
 {
 	struct servant *s = user;
 	struct calls *calls = s->calls;
 	(void)inst;
+	if (s->lease && s->state != SERVANT_STARTING)
+		lease_on_gone(steal_ptr(&s->lease), s, cause);
 	if (s->state == SERVANT_STARTING) {
 		servant_failed(s, cause);
 		return;
@@ -143,6 +185,8 @@ static void on_gone(void *user, struct instance *inst, const struct call_error *
 static const struct instance_handler servant_handler = {
 	.on_started = on_started,
 	.on_result = on_result,
+	.on_event = on_event,
+	.on_unleased = on_unleased,
 	.on_gone = on_gone,
 };
 
@@ -159,16 +203,21 @@ static void on_grant(void *user, const struct seed_grant *grant, const struct ca
 	if (grant->host) {
 		s->inst = grant->host;
 		instance_own(s->inst, &servant_handler, s);
-		servant_next(s);
+		on_started(s, s->inst);
 		return;
 	}
 	struct call_error failed = {0};
-	if (instance_start_clone(s->calls->node->instances, &grant->clone, &servant_handler, s,
-		    &s->inst, &failed.err) < 0)
+	struct instance_clone clone = grant->clone;
+	if (s->lease && clone.npopulate == 0) { /* it waits in line, not its caller */
+		clone.populate = grant->writes;
+		clone.npopulate = grant->nwrites;
+	}
+	if (instance_start_clone(s->calls->node->instances, &clone, &servant_handler, s, &s->inst,
+		    &failed.err) < 0)
 		servant_failed(s, &failed);
 }
 
-int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
+static int obtain(struct pool *pool, struct servant **ret_servant, struct ramet_err *err)
 {
 	struct calls *calls = pool->calls;
 	struct servant *s = servant_new(calls, pool->app);
@@ -183,8 +232,38 @@ int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
 		servant_free(s);
 		return rc;
 	}
+	*ret_servant = s;
+	return 0;
+}
+
+int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
+{
+	struct servant *s = NULL;
+	int rc = obtain(pool, &s, err);
+	if (rc < 0)
+		return rc;
 	s->call = call;
 	call->servant = s;
+	return 0;
+}
+
+int servant_start_leased(struct lease *lease, unsigned slot, struct ramet_err *err)
+{
+	struct servant *s = NULL;
+	struct pool *pool = calls_pool(lease->calls, lease->app->id, lease->function);
+	if (!pool)
+		pool = pool_new(lease->calls, lease->app, lease->function);
+	if (!pool)
+		return err_nomem(err);
+	int rc = obtain(pool, &s, err);
+	if (rc < 0) {
+		pool_release(pool);
+		return rc;
+	}
+	s->lease = lease;
+	s->slot = slot;
+	lease->servants[slot] = s;
+	lease->nservants++;
 	return 0;
 }
 
@@ -194,6 +273,10 @@ void servant_end(struct servant *s)
 		return;
 	if (s->state == SERVANT_OBTAINING) {
 		seeds_want_cancel(s->want);
+		if (s->lease) {
+			s->lease->servants[s->slot] = NULL;
+			s->lease->nservants--;
+		}
 		servant_free(s);
 		return;
 	}
@@ -250,6 +333,8 @@ void servant_became_idle(struct servant *s)
 	calls_touch(calls);
 	if (calls->nidle > CALLS_MAX_IDLE || calls->starved)
 		servant_end(list_first(&calls->idle, struct servant, idle_link));
+	else if (calls->pinched && s->use->queued > 0 && tenant_full(calls, s->use->uid))
+		servant_end(s); /* for one of another function */
 	arm_idle(calls);
 }
 
@@ -273,12 +358,47 @@ struct servant *servant_take_idle(struct calls *calls, const struct pool *pool)
 	return host;
 }
 
-bool servants_room(struct calls *calls)
+int servant_lend(struct calls *calls, struct lease *lease, struct ramet_err *err)
 {
+	struct pool *pool = calls_pool(calls, lease->app->id, lease->function);
+	struct servant *s =
+		pool && list_empty(&pool->waiting) ? servant_take_idle(calls, pool) : NULL;
+	if (!s)
+		return err_set(err, RAMET_EAGAIN, "no instance of %s is idle", lease->function);
+	s->state = SERVANT_LEASED;
+	s->lease = lease;
+	s->slot = 0;
+	lease->servants[0] = s;
+	lease->nservants = 1;
+	return 0;
+}
+
+/* what it has may be needed for another of its functions */
+static void pinch(struct calls *calls, uint32_t uid)
+{
+	calls->pinched = true;
+	list_for_each (s, &calls->idle, struct servant, idle_link) {
+		if (s->app->uid != uid)
+			continue;
+		servant_end(s);
+		return;
+	}
+	(void)leases_reclaim(calls, uid);
+}
+
+bool servants_room(struct calls *calls, uint32_t uid)
+{
+	if (tenant_full(calls, uid)) {
+		pinch(calls, uid);
+		return false;
+	}
 	if (calls->nservants < calls->node->config.max_instances)
 		return true;
+	calls->starved = true;
 	if (!list_empty(&calls->idle))
 		servant_end(list_first(&calls->idle, struct servant, idle_link));
+	else
+		(void)leases_reclaim(calls, UINT32_MAX);
 	return false;
 }
 
@@ -314,6 +434,7 @@ unsigned calls_drop_version(struct calls *calls, uint32_t tenant, const char *ve
 				if (strcmp(call->app->id, version) == 0)
 					call_revoke(call);
 	}
+	leases_drop_version(calls, tenant, version, running);
 	list_for_each_safe (s, &calls->servants, struct servant, link) {
 		if (s->app->uid != tenant || strcmp(s->app->id, version) != 0)
 			continue;

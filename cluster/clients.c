@@ -28,12 +28,20 @@ static const struct {
 	{"deploy", clients_on_deploy},
 	{"remove", clients_on_remove},
 	{"call", clients_on_call},
+	{"taken", clients_on_taken},
 	{"burst", clients_on_burst},
+	{"lease", clients_on_lease},
+	{"lease.cancel", clients_on_lease_cancel},
+	{"lease.broken", clients_on_lease_broken},
 	{"cancel", clients_on_cancel},
 	{"wait", clients_on_wait},
 	{"list", clients_on_list},
 	{"logs", clients_on_logs},
 	{"doctor", clients_on_doctor},
+	{"rollback", clients_on_rollback},
+	{"secret.set", clients_on_secret_set},
+	{"secret.remove", clients_on_secret_remove},
+	{"secret.list", clients_on_secret_list},
 	{"shutdown", clients_on_shutdown},
 };
 
@@ -77,7 +85,12 @@ void client_close(struct client *client)
 
 bool client_send(struct client *client, struct buf *b)
 {
-	int rc = b->oom ? RAMET_ENOMEM : frame_send(client->conn, b->data, b->len, NULL, 0);
+	return client_send_fds(client, b, NULL, 0);
+}
+
+bool client_send_fds(struct client *client, struct buf *b, const int *fds, unsigned nfds)
+{
+	int rc = b->oom ? RAMET_ENOMEM : frame_send(client->conn, b->data, b->len, fds, nfds);
 	buf_fini(b);
 	if (rc == 0)
 		return true;
@@ -155,6 +168,8 @@ static void on_frame(void *user, const unsigned char *data, size_t len, int *fds
 	bool broken = rc < 0;
 	client->clients->frame = data;
 	client->clients->frame_len = len;
+	client->clients->frame_fds = fds;
+	client->clients->frame_nfds = nfds;
 	if (!broken && client->greeted) {
 		rc = dispatch(client, type, req, wire_root(msg), &err);
 	} else if (!broken) {

@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 
+#include <stdint.h>
+
 struct clients;
 struct node;
 
@@ -20,6 +22,10 @@ void clients_destroy(
 /* a member came, went, or was told that it sees us: for those who wait until the cluster is ready
  */
 void clients_members_changed(struct clients *clients);
+/* a node is dead for us: leases of our clients there are over */
+void clients_leases_node_down(struct clients *clients, uint32_t node);
+/* a version is gone, or is not the current one any more: the same */
+void clients_leases_drop_version(struct clients *clients, const char *version);
 
 /* messages of the bus: questions that peers ask on behalf of their clients */
 struct bus_request;

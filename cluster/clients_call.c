@@ -1,4 +1,4 @@
-/* The request call: one run of a function, awaited, followed or detached. */
+/* The request call: one run of a function, awaited, followed, listened to or detached. */
 #include "cluster/clients_internal.h"
 
 #include "base/cleanup.h"
@@ -10,6 +10,9 @@
 
 #include <stdio.h>
 #include <string.h>
+
+_Static_assert(CLIENT_EVENT_WEIGHT == HOST_EVENT_WEIGHT && CLIENT_EVENT_WINDOW == HOST_EVENT_WINDOW,
+	"what clients weigh is what instances weigh");
 
 struct call {
 	struct client_request request; /* first */
@@ -61,6 +64,36 @@ static void on_output_end(void *user, uint64_t lost)
 	client_request_answer(&call->request, &call->last);
 }
 
+static void on_event(void *user, const struct call_event *event)
+{
+	struct call *call = user;
+	struct buf b = {0};
+	client_message(&b, "event", call->request.req, CALL_EVENT_PAIRS);
+	call_event_pack_pairs(event, &b);
+	client_request_tell(&call->request, &b); /* which may forget the call */
+}
+
+int clients_on_taken(
+	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
+{
+	uint64_t of = 0;
+	uint64_t weight = 0;
+	int rc = wire_get_uint(body, "of", UINT64_MAX, &of, err);
+	if (rc == 0)
+		rc = wire_get_uint(body, "weight", UINT64_MAX, &weight, err);
+	if (rc < 0)
+		return rc;
+	struct client_request *request = client_find_request(client, of);
+	if (request && request->ops == &call_ops) {
+		const struct call *call = container_of(request, struct call, request);
+		calls_taken(client->clients->node->calls, call->id, weight);
+	}
+	struct buf b = {0};
+	client_message(&b, "taken", req, 0);
+	client_send(client, &b);
+	return 0;
+}
+
 static void on_call_done(void *user, const struct call_result *result)
 {
 	struct call *call = user;
@@ -79,7 +112,7 @@ static void on_call_done(void *user, const struct call_result *result)
 struct call_fields {
 	char name[CALL_NAME_MAX];
 	struct call_request request;
-	bool follow;
+	bool follow, events;
 };
 
 static int parse_call(struct client *client, const struct wire_value *body, struct call_fields *ret,
@@ -100,6 +133,10 @@ static int parse_call(struct client *client, const struct wire_value *body, stru
 		rc = wire_get_bool_or(body, "detach", false, &request->detach, err);
 	if (rc == 0)
 		rc = wire_get_bool_or(body, "follow", false, &ret->follow, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(body, "events", false, &ret->events, err);
+	if (rc == 0 && ret->events && request->detach)
+		rc = err_set(err, RAMET_EINVAL, "nobody listens to a detached call");
 	if (rc == 0)
 		rc = wire_get_uint_or(body, "rank", UINT32_MAX, 0, &rank, err);
 	if (rc == 0)
@@ -170,6 +207,7 @@ int clients_on_call(
 	/* the id first, so that nothing it prints is missed */
 	calls_make_id(client->clients->node->calls, call->id);
 	fields.request.id = call->id;
+	fields.request.on_event = fields.events ? on_event : NULL;
 	if (fields.follow)
 		rc = begin_follow(call, err);
 	if (rc == 0)

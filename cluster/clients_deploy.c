@@ -1,8 +1,8 @@
-/* Requests that change what is deployed: deploy, remove.
+/* Requests that change what is deployed: deploy, rollback.
  *
  * deploy: check and pack (on a worker) → install the bundle → initialise and capture, here or on
  * the node asked for → publish in the registry, here and at all peers → answer. It goes on when its
- * client leaves. */
+ * client leaves. rollback begins with the bundle of a version that was there before. */
 #include "cluster/clients_internal.h"
 
 #include "base/cleanup.h"
@@ -29,6 +29,8 @@ struct deploy {
 	gid_t gid;
 	struct buf message; /* the client's, copied: packing takes a while */
 	struct buf archive;
+	struct app_version *base; /* what the app has, to be merged with; NULL: nothing */
+	char base_path[NODE_PATH_MAX + 128]; /* of its archive */
 	struct app_version *version;
 	struct ramet_err error; /* of the worker */
 	struct seed_making *making;
@@ -36,6 +38,7 @@ struct deploy {
 	struct bundle_fetch *install;
 	struct gather *publish;
 	struct seed_made made; /* without its error */
+	bool rollback;
 	bool working; /* a worker has it */
 	bool gone; /* the daemon ends: only the worker's job is left */
 };
@@ -51,6 +54,7 @@ static void deploy_free(struct client_request *request)
 	bundle_fetch_forget(deploy->install);
 	gather_cancel(deploy->publish);
 	app_version_put(deploy->version);
+	app_version_put(deploy->base);
 	buf_fini(&deploy->message);
 	buf_fini(&deploy->archive);
 	free(deploy);
@@ -155,7 +159,7 @@ static const struct gather_handler publish_handler = {
 /* small bundles go to everybody at once; the others are fetched by who needs them */
 static void push(struct node *node, const struct deploy *deploy)
 {
-	if (deploy->archive.len > BUNDLE_PUSH_MAX)
+	if (deploy->archive.len > BUNDLE_PUSH_MAX || deploy->rollback)
 		return;
 	for (unsigned i = 0; i < members_count(node->members); i++) {
 		const struct member *member = members_at(node->members, i);
@@ -163,6 +167,30 @@ static void push(struct node *node, const struct deploy *deploy)
 			bundles_push(node->bundles, member->info.node, deploy->version->id,
 				&deploy->archive);
 	}
+}
+
+/* the version of an app that has functions: one, however many there are */
+static struct app_version *version_of_app(struct node *node, uid_t uid, const char *app)
+{
+	struct registry_entry *newest = NULL;
+	for (struct registry_entry *entry = NULL; (entry = registry_next(node->registry, entry));)
+		if (entry->uid == uid && strcmp(entry->version->app, app) == 0 &&
+			(!newest || entry->generation > newest->generation))
+			newest = entry;
+	return newest ? newest->version : NULL;
+}
+
+/* two deployments into one app at once: the second would undo the first */
+static int check_base(const struct deploy *deploy, struct ramet_err *err)
+{
+	if (!deploy->base)
+		return 0;
+	const struct app_version *now = version_of_app(
+		deploy->request.clients->node, deploy->request.uid, deploy->version->app);
+	if (now && strcmp(now->id, deploy->base->id) == 0)
+		return 0;
+	return err_set(err, RAMET_EAGAIN, "app %s was changed meanwhile: deploy again",
+		deploy->version->app);
 }
 
 static void on_made(void *user, const struct seed_made *made)
@@ -186,7 +214,11 @@ static void on_made(void *user, const struct seed_made *made)
 	seeds_publish(node->seeds);
 	members_flush(node->members);
 	/* who asks another node right after the answer finds the function there */
-	int rc = registry_deploy(node->registry, deploy->version, &news, &err);
+	int rc = check_base(deploy, &err);
+	if (rc == 0 && deploy->rollback)
+		rc = registry_rollback(node->registry, deploy->version, &news, &err);
+	else if (rc == 0)
+		rc = registry_deploy(node->registry, deploy->version, &news, &err);
 	if (rc == 0)
 		rc = gather_start(node, 0, "registry", &news, &publish_handler, deploy,
 			&deploy->publish, &err);
@@ -202,7 +234,7 @@ static void on_stage(void *user, const char *stage, const char *text)
 	static const struct {
 		const char *stage;
 		double fraction;
-	} fractions[] = {{"start", 0.2}, {"load", 0.4}, {"capture", 0.8}};
+	} fractions[] = {{"install", 0.15}, {"start", 0.2}, {"load", 0.4}, {"capture", 0.8}};
 	double fraction = 0.2;
 	for (unsigned i = 0; i < ARRAY_LEN(fractions); i++)
 		if (strcmp(fractions[i].stage, stage) == 0)
@@ -244,8 +276,9 @@ static void run_pack(struct work *work)
 	struct wire_msg *msg = NULL;
 	if (wire_parse(deploy->message.data, deploy->message.len, limits, &msg, &deploy->error) ==
 		0)
-		bundle_pack_deploy(wire_root(msg), deploy->request.uid, deploy->gid,
-			&deploy->archive, &deploy->version, &deploy->error);
+		bundle_pack_merged(wire_root(msg), deploy->request.uid, deploy->gid,
+			deploy->base ? deploy->base->id : NULL, deploy->base_path, &deploy->archive,
+			&deploy->version, &deploy->error);
 	wire_free(msg);
 	buf_fini(&deploy->message);
 }
@@ -285,6 +318,62 @@ static void pack_done(struct work *work)
 	}
 }
 
+static void start_pack(struct deploy *deploy)
+{
+	deploy->work.run = run_pack;
+	deploy->work.done = pack_done;
+	deploy->working = true;
+	workers_submit(deploy->request.clients->node->workers, &deploy->work);
+}
+
+static void on_base(void *user, const struct ramet_err *error)
+{
+	struct deploy *deploy = user;
+	deploy->install = NULL;
+	if (error)
+		fail_plain(deploy, error);
+	else
+		start_pack(deploy);
+}
+
+static int fetch_files(struct node *node, const struct app_version *version, bundle_done_fn *done,
+	struct deploy *deploy, struct ramet_err *err)
+{
+	uint32_t peers[NODE_MAX_PEERS];
+	unsigned npeers = 0;
+	for (unsigned i = 0; i < members_count(node->members); i++) {
+		const struct member *m = members_at(node->members, i);
+		if (m->alive)
+			peers[npeers++] = m->info.node;
+	}
+	return bundles_fetch(
+		node->bundles, version->id, peers, npeers, done, deploy, &deploy->install, err);
+}
+
+/* what is deployed into an app comes to what it has: its files must be here */
+static int find_base(struct deploy *deploy, const struct wire_value *body, struct ramet_err *err)
+{
+	struct node *node = deploy->request.clients->node;
+	char app[CLIENT_NAME_MAX + 1], dir[NODE_PATH_MAX + 96];
+	bool merge = false;
+	int rc = wire_get_bool_or(body, "merge", false, &merge, err);
+	if (rc == 0)
+		rc = wire_get_str(body, "app", app, sizeof(app), err);
+	if (rc < 0)
+		return rc;
+	struct app_version *base = merge ? version_of_app(node, deploy->request.uid, app) : NULL;
+	if (!base) {
+		start_pack(deploy);
+		return 0;
+	}
+	rc = bundles_path(node->bundles, base->id, dir, sizeof(dir));
+	if (rc < 0)
+		return err_set(err, rc, "path of version %.12s", base->id);
+	deploy->base = app_version_get(base);
+	snprintf(deploy->base_path, sizeof(deploy->base_path), "%s.bundle", dir);
+	return fetch_files(node, base, on_base, deploy, err);
+}
+
 int clients_on_deploy(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
 {
@@ -306,78 +395,51 @@ int clients_on_deploy(
 		return err_nomem(err);
 	}
 	tell_progress(deploy, "receive", "checking what is deployed", 0.1);
-	deploy->work.run = run_pack;
-	deploy->work.done = pack_done;
-	deploy->working = true;
-	workers_submit(client->clients->node->workers, &deploy->work);
+	if (find_base(deploy, body, err) < 0) {
+		client_request_end(request);
+		return err->code;
+	}
 	return 0;
 }
 
-/* --- remove --- */
+/* --- going back --- */
 
-struct removal {
-	struct client_request request; /* first */
-	struct gather *gather;
-	uint64_t ended; /* instances */
-};
-
-static void removal_free(struct client_request *request)
+/* the one that the function had before; its files are here, or where it was used */
+static int begin_rollback(struct deploy *deploy, struct app_version *version, struct ramet_err *err)
 {
-	struct removal *removal = container_of(request, struct removal, request);
-	gather_cancel(removal->gather);
-	free(removal);
+	struct node *node = deploy->request.clients->node;
+	deploy->version = app_version_get(version);
+	deploy->rollback = true;
+	return fetch_files(node, version, on_installed, deploy, err);
 }
 
-static const struct client_request_ops removal_ops = {
-	.abandon = client_request_end, .free = removal_free};
-
-static int on_removed_there(void *user, uint32_t node, const struct wire_value *body)
-{
-	struct removal *removal = user;
-	uint64_t ended;
-	int rc = wire_get_uint_or(body, "ended", UINT32_MAX, 0, &ended, NULL);
-	if (rc == 0)
-		removal->ended += ended;
-	return rc;
-}
-
-static void on_removed_everywhere(void *user, const uint32_t *silent, unsigned nsilent)
-{
-	struct removal *removal = user;
-	struct buf b = {0};
-	removal->gather = NULL;
-	client_message(&b, "removed", removal->request.req, 1);
-	wire_kuint(&b, "instances", removal->ended);
-	client_request_answer(&removal->request, &b);
-}
-
-static const struct gather_handler removal_handler = {
-	.on_answer = on_removed_there,
-	.on_done = on_removed_everywhere,
-};
-
-int clients_on_remove(
+int clients_on_rollback(
 	struct client *client, uint64_t req, const struct wire_value *body, struct ramet_err *err)
 {
-	struct node *node = client->clients->node;
+	struct node *own = client->clients->node;
 	struct client_request *request;
 	struct registry_entry *entry = NULL;
-	char name[CALL_NAME_MAX];
+	struct app_version *version = NULL;
+	char name[CALL_NAME_MAX], which[VERSION_HEX + 1];
+	uint32_t node = 0;
 	int rc = client_get_name(body, name, err);
 	if (rc == 0)
-		rc = registry_find(node->registry, client->uid, name, &entry, err);
+		rc = wire_get_str_or(body, "version", "", which, sizeof(which), err);
+	if (rc == 0)
+		rc = client_get_node(client, body, &node, err);
+	if (rc == 0)
+		rc = registry_find(own->registry, client->uid, name, &entry, err);
+	if (rc == 0)
+		rc = registry_find_past(entry, which, &version, err);
 	if (rc == 0)
 		rc = client_request_begin(
-			client, req, sizeof(struct removal), &removal_ops, &request, err);
+			client, req, sizeof(struct deploy), &deploy_ops, &request, err);
 	if (rc != 0)
 		return rc;
-	struct removal *removal = container_of(request, struct removal, request);
-	struct buf news = {0};
-	rc = versions_remove(node, entry, &news, &removal->ended, err);
-	if (rc == 0)
-		rc = gather_start(node, 0, "registry", &news, &removal_handler, removal,
-			&removal->gather, err);
-	buf_fini(&news);
+	struct deploy *deploy = container_of(request, struct deploy, request);
+	deploy->begin_ns = now_ns();
+	deploy->node = node ? node : own->config.node;
+	rc = begin_rollback(deploy, version, err);
 	if (rc < 0)
 		client_request_end(request);
 	return rc;

@@ -35,6 +35,8 @@ struct clients {
 	bool stopping;
 	const unsigned char *frame; /* the one being handled */
 	size_t frame_len;
+	const int *frame_fds; /* closed afterwards */
+	unsigned frame_nfds;
 };
 
 struct client {
@@ -43,6 +45,7 @@ struct client {
 	struct frame_conn *conn;
 	struct list requests;
 	unsigned nrequests;
+	unsigned nleases;
 	uid_t uid;
 	gid_t gid;
 	bool greeted, closing;
@@ -78,6 +81,7 @@ typedef int client_type_fn(
 
 /* client_send - one message; b is emptied. False: the client does not read, and is closed. */
 bool client_send(struct client *client, struct buf *b);
+bool client_send_fds(struct client *client, struct buf *b, const int *fds, unsigned nfds);
 /* client_close - its requests are abandoned; the memory stays until the loop's next turn */
 void client_close(struct client *client);
 /* client_request_begin - allocates size bytes, zeroed, beginning with struct client_request */
@@ -103,8 +107,13 @@ struct client_request *client_find_request(struct client *client, uint64_t req);
 
 /* the types */
 client_type_fn clients_on_ready, clients_on_deploy, clients_on_remove, clients_on_call,
-	clients_on_burst, clients_on_cancel, clients_on_wait, clients_on_list, clients_on_logs,
-	clients_on_doctor, clients_on_shutdown;
+	clients_on_taken, clients_on_burst, clients_on_lease, clients_on_lease_cancel,
+	clients_on_lease_broken, clients_on_cancel, clients_on_wait, clients_on_list,
+	clients_on_logs, clients_on_doctor, clients_on_shutdown, clients_on_rollback,
+	clients_on_secret_set, clients_on_secret_remove, clients_on_secret_list;
+/* clients_lease_far - a lease on another node; the answer comes later */
+int clients_lease_far(struct client *client, uint64_t req, const char *function, uint32_t node,
+	struct ramet_err *err);
 void clients_ready_check(struct client_request *request);
 extern const struct client_request_ops clients_ready_ops;
 

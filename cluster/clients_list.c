@@ -78,6 +78,11 @@ static int begin(struct list_request *list, uint32_t only, struct ramet_err *err
 		answer(list, NULL, 0);
 		return 0;
 	}
+	if (list->kind == ROWS_VERSIONS) {
+		rows_versions(node, uid, &list->rows, &list->count);
+		answer(list, NULL, 0);
+		return 0;
+	}
 	if (list->kind == ROWS_FUNCTIONS) {
 		int rc = rows_totals_create(&list->totals, err);
 		if (rc < 0)
@@ -108,7 +113,7 @@ int clients_on_list(
 	int rc = wire_get_str(body, "what", what, sizeof(what), err);
 	if (rc == 0 && rows_kind_from_name(what, &kind) < 0)
 		rc = err_set(err, RAMET_EINVAL,
-			"what: \"%s\" is none of ps, nodes, functions, seeds", what);
+			"what: \"%s\" is none of ps, nodes, functions, seeds, versions", what);
 	if (rc == 0)
 		rc = client_get_node(client, body, &node, err);
 	if (rc == 0)

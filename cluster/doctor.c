@@ -2,6 +2,7 @@
 #include "cluster/doctor.h"
 
 #include "base/cleanup.h"
+#include "cluster/calls.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/segments.h"
@@ -91,6 +92,35 @@ static void check_limits(const struct node *node, struct check *check)
 		lacks(check, "warn", "control groups cannot be written",
 			"run rametd as root, or delegate a group to it (systemd: Delegate=yes)",
 			"memory and process limits are not enforced by the kernel");
+}
+
+/* what one tenant may have, and who has that much */
+static void check_tenants(const struct node *node, struct check *check)
+{
+	const struct tenant_quota *quota = &node->config.quota;
+	struct calls_pinched pinched;
+	char detail[320];
+	calls_get_pinched(node->calls, &pinched);
+	if (!quota->memory && !quota->cache && !quota->pids && !quota->instances) {
+		ok(check, "no quotas (limits.tenant): any user may take all of this node");
+		return;
+	}
+	snprintf(detail, sizeof(detail),
+		"each may have, 0 is no limit: memory %llu MiB, cache %llu MiB, pids %u, instances "
+		"%u, queue %u; %u of %u have all their instances, %u calls wait",
+		(unsigned long long)quota->memory >> 20, (unsigned long long)quota->cache >> 20,
+		quota->pids, quota->instances, quota->queue, pinched.full, pinched.tenants,
+		pinched.waiting);
+	if ((quota->memory || quota->pids) &&
+		strcmp(spawn_client_caps(node->spawn)->cgroup, "none") == 0)
+		lacks(check, "missing", detail,
+			"run rametd as root, or delegate a control group to it",
+			"limits.tenant.memory and limits.tenant.pids are not enforced");
+	else if (pinched.waiting > 0)
+		lacks(check, "warn", detail, "limits.tenant of this node's configuration",
+			"calls wait for instances of their own user to end");
+	else
+		ok(check, detail);
 }
 
 static void check_transport(const struct node *node, struct check *check)
@@ -212,6 +242,7 @@ static const struct {
 	{"seccomp", check_seccomp},
 	{"clocks", check_clocks},
 	{"limits", check_limits},
+	{"tenants", check_tenants},
 	{"transport", check_transport},
 	{"rdma", check_rdma},
 	{"python", check_python},

@@ -19,22 +19,33 @@
 
 /* --- frames --- */
 
+static void misbehaved(struct instance *inst, struct ramet_err *err)
+{
+	if (inst->cause.err.code != 0)
+		return; /* it is ending for something else */
+	err_prefix(err, "%s sent what it must not",
+		inst->tag.function[0] ? inst->tag.function : inst->app->app);
+	instance_kill(inst, err);
+	snprintf(inst->cause.kind, sizeof(inst->cause.kind), "user");
+}
+
 static void on_frame(void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds)
 {
 	struct instance *inst = user;
 	struct ramet_err err = {0};
 	if (inst->state == INSTANCE_ENDING)
 		return;
-	if (instance_check_frame(inst, data, len, fds, nfds, &err) == 0)
-		return;
-	err_prefix(&err, "%s", inst->tag.function[0] ? inst->tag.function : inst->app->app);
-	instance_kill(inst, &err);
+	if (instance_check_frame(inst, data, len, fds, nfds, &err) < 0)
+		misbehaved(inst, &err);
 }
 
 static void on_closed(void *user, const struct ramet_err *err)
 {
 	struct instance *inst = user;
-	if (err->code != RAMET_EPEER)
+	struct ramet_err why = *err;
+	if (err->code == RAMET_EPROTO)
+		misbehaved(inst, &why);
+	else if (err->code != RAMET_EPEER)
 		instance_kill(inst, err);
 	instance_on_hangup(inst);
 }
@@ -147,6 +158,7 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 	if (!inst)
 		return err_nomem(err);
 	inst->kind = clone->kind;
+	inst->initialises = clone->host;
 	inst->source_node = clone->source_node;
 	inst->mono_offset_ns = clone->mono_offset_ns;
 	inst->populated = clone->npopulate > 0;
@@ -180,10 +192,22 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 	return 0;
 }
 
-/* a cgroup's name: letters, digits, '.', '_', '-' */
-static void host_group(const struct app_version *app, char *dst, size_t cap)
+/* letters, digits, '.', '_', '-' */
+void instance_host_group(const struct app_version *app, char *dst, size_t cap)
 {
 	snprintf(dst, cap, "%u.%s.%.12s", (unsigned)app->uid, app->app, app->id);
+}
+
+struct spawn_tenant instance_tenant(
+	const struct node *node, const struct app_version *app, char name[INSTANCE_TENANT_MAX])
+{
+	snprintf(name, INSTANCE_TENANT_MAX, "%u", (unsigned)app->uid);
+	return (struct spawn_tenant){
+		.uid = app->uid,
+		.gid = app->gid,
+		.name = name,
+		.limits = {.mem = node->config.quota.memory, .pids = node->config.quota.pids},
+	};
 }
 
 int instance_start_host(struct instances *instances, const struct instance_host *host,
@@ -192,8 +216,8 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 {
 	struct node *node = instances->node;
 	struct app_version *app = host->app;
-	char group[128];
-	char tenant[16];
+	char group[SPAWN_NAME_MAX];
+	char name[INSTANCE_TENANT_MAX];
 	AUTO(instance_discard) struct instance *inst = instance_new(instances, app, handler, user);
 	if (!inst)
 		return err_nomem(err);
@@ -204,16 +228,17 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 	int rc = make_channels(inst, &control, &log, err);
 	if (rc < 0)
 		return rc;
-	host_group(app, group, sizeof(group));
-	snprintf(tenant, sizeof(tenant), "%u", (unsigned)app->uid);
+	instance_host_group(app, group, sizeof(group));
 	struct spawn_host request = {
 		.inst = inst->id,
 		.argv = host->argv,
 		.env = host->env,
 		.dir = host->dir,
-		.tenant = {.uid = app->uid, .gid = app->gid, .name = tenant},
-		.group = group,
-		.limits = {.mem = app->limits.mem, .pids = (uint32_t)app->limits.pids},
+		.view = host->view,
+		.bare = host->bare,
+		.tenant = instance_tenant(node, app, name),
+		.group = host->bare ? NULL : group,
+		.limits = app_version_limits(app),
 		.control_fd = control,
 		.log_fd = log,
 	};
@@ -256,7 +281,7 @@ int instance_send(struct instance *inst, const struct buf *message, struct ramet
 	return rc < 0 ? err_set(err, rc, "send to instance %llu", (unsigned long long)inst->id) : 0;
 }
 
-static void tag_call(struct instance *inst, const char *id, uint32_t rank)
+void instance_tag(struct instance *inst, const char *id, uint32_t rank)
 {
 	snprintf(inst->tag.call, sizeof(inst->tag.call), "%s", id);
 	inst->tag.rank = rank;
@@ -271,6 +296,8 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 			err, RAMET_ELOST, "instance %llu has ended", (unsigned long long)inst->id);
 	inst->call = ++inst->calls;
 	int rc = instance_pack_call(inst, call, &b, err);
+	if (rc == 0 && call->secrets)
+		rc = instance_give_secrets(inst, err);
 	if (rc == 0 && b.len > HOST_MAX_FRAME)
 		rc = err_set(err, RAMET_ELIMIT, "the input of %s is too large", call->function);
 	if (rc == 0) {
@@ -278,19 +305,21 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 		if (strcmp(inst->tag.function, call->function) != 0)
 			snprintf(inst->tag.function, sizeof(inst->tag.function), "%s",
 				call->function);
-		tag_call(inst, call->id, call->rank);
+		instance_tag(inst, call->id, call->rank);
 		rc = frame_send(inst->conn, b.data, b.len, NULL, 0);
 		if (rc < 0)
 			err_set(err, rc, "instance %llu does not take the call",
 				(unsigned long long)inst->id);
 	}
 	if (rc < 0) {
-		tag_call(inst, "", 0);
+		instance_tag(inst, "", 0);
 		inst->call = 0;
 		return rc;
 	}
 	inst->state = INSTANCE_BUSY;
 	inst->max_output = call->max_output;
+	inst->events = call->events;
+	inst->emitted = inst->untaken = 0;
 	inst->call_began_ns = now_ns();
 	return 0;
 }
@@ -298,7 +327,7 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 void instance_finish_call(struct instance *inst, const struct instance_result *result)
 {
 	inst->call = 0;
-	tag_call(inst, "", 0);
+	instance_tag(inst, "", 0);
 	if (inst->state == INSTANCE_BUSY)
 		inst->state = INSTANCE_IDLE;
 	inst->handler->on_result(inst->user, inst, result);
@@ -318,7 +347,7 @@ void instances_on_exited(struct instances *instances, uint64_t id, const struct 
 {
 	struct instance *inst = find(instances, id);
 	if (inst)
-		instance_on_exited(inst, how->status, how->signal);
+		instance_on_exited(inst, how);
 }
 
 int instances_create(struct node *node, struct instances **ret_instances, struct ramet_err *err)
@@ -354,7 +383,7 @@ void instance_get_info(const struct instance *inst, struct instance_info *ret_in
 		.id = inst->id,
 		.pid = inst->pid,
 		.state = inst->state,
-		.host = inst->host,
+		.host = inst->host || inst->initialises,
 		.kind = inst->kind,
 		.source_node = inst->source_node,
 		.created_ns = inst->created_ns,
@@ -401,7 +430,7 @@ uint64_t instance_rss(const struct instance_info *info)
 
 const char *instance_state_name(const struct instance_info *info)
 {
-	static const char *const names[] = {"starting", "idle", "busy", "ending"};
+	static const char *const names[] = {"starting", "idle", "busy", "leased", "ending"};
 	if (info->host && info->calls == 0 && info->state != INSTANCE_ENDING)
 		return "host";
 	return names[info->state];

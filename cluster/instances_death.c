@@ -9,9 +9,11 @@
 #include "runtime/spawn/spawn_client.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define PROCESS_EXITING 0x4 /* PF_EXITING, in /proc/<pid>/stat */
 #define HANGUP_NS \
 	(200 * NSEC_PER_MSEC) /* a process that forked may leave its socket open in a child */
 
@@ -26,17 +28,71 @@ void instance_add_log_tail(struct instance *inst, struct call_error *error)
 	error->log_tail = tail;
 }
 
+static const char *name_of(const struct instance *inst)
+{
+	return inst->tag.function[0] ? inst->tag.function : inst->app->app;
+}
+
+static bool is_tenants(const struct instance *inst)
+{
+	return inst->exit_limit == SPAWN_LIMIT_TENANT_MEMORY ||
+		inst->exit_limit == SPAWN_LIMIT_TENANT_PIDS;
+}
+
+static bool is_memory(const struct instance *inst)
+{
+	return inst->exit_limit == SPAWN_LIMIT_MEMORY ||
+		inst->exit_limit == SPAWN_LIMIT_TENANT_MEMORY;
+}
+
+static bool is_pids(const struct instance *inst)
+{
+	return inst->exit_limit == SPAWN_LIMIT_PIDS || inst->exit_limit == SPAWN_LIMIT_TENANT_PIDS;
+}
+
+static void judge_memory(const struct instance *inst, struct call_error *error)
+{
+	const struct node *node = inst->owner->node;
+	unsigned long long mem = inst->app->limits.mem;
+	if (is_tenants(inst))
+		err_set(&error->err, RAMET_ELIMIT,
+			"the functions of user %u used more memory than one user's may on node %u "
+			"(limits.tenant.memory of its configuration: %llu bytes), and the process "
+			"of %s was killed",
+			inst->app->uid, node->config.node,
+			(unsigned long long)node->config.quota.memory, name_of(inst));
+	else if (mem > 0)
+		err_set(&error->err, RAMET_ELIMIT,
+			"%s used more memory than its limit (limits.mem: %llu bytes), and its "
+			"process was killed",
+			name_of(inst), mem);
+	else
+		err_set(&error->err, RAMET_ELIMIT,
+			"%s used more memory than node %u has for it, and its process was killed",
+			name_of(inst), node->config.node);
+}
+
 /* nobody asked for the end: say what the process died of */
 static void judge(struct instance *inst, struct call_error *error)
 {
-	const char *what = inst->tag.function[0] ? inst->tag.function : inst->app->app;
+	const char *what = name_of(inst);
 	int sig = inst->crashed ? inst->crash_signal : inst->exit_signal;
 	error->node = inst->owner->node->config.node;
 	error->signal = sig;
 	if (inst->crashed) {
 		error->fault_address = inst->crash_address;
-		err_set(&error->err, RAMET_ECRASH, "%s crashed: signal %d (%s) at address 0x%llx",
-			what, sig, strsignal(sig), (unsigned long long)inst->crash_address);
+		err_set(&error->err, RAMET_ECRASH, "%s crashed: signal %d (%s) at address 0x%llx%s",
+			what, sig, strsignal(sig), (unsigned long long)inst->crash_address,
+			inst->crash_stack ? ": its stack is full, as after endless recursion" : "");
+	} else if (sig == SIGKILL && inst->hung_up) {
+		err_set(&error->err, RAMET_ECRASH,
+			"%s closed the descriptor by which it is called, and its process was "
+			"killed",
+			what);
+	} else if (sig == SIGKILL && is_pids(inst)) {
+		err_set(&error->err, RAMET_ECRASH, "its process was killed"); /* see below */
+	} else if (sig == SIGKILL && is_memory(inst)) {
+		judge_memory(inst, error);
 	} else if (sig == SIGKILL) {
 		err_set(&error->err, RAMET_ELOST,
 			"the process of %s was killed (out of memory, or by somebody)", what);
@@ -51,9 +107,31 @@ static void judge(struct instance *inst, struct call_error *error)
 	}
 }
 
+/* What it was killed for may be but what follows from having no process left to make: a fork bomb
+ * neither ends nor lets itself be ended. */
+static void blame_processes(struct instance *inst)
+{
+	struct call_error *cause = &inst->cause;
+	if (!is_pids(inst) || inst->ended_by_owner ||
+		(cause->err.code != RAMET_EDEADLINE && cause->err.code != RAMET_ECRASH))
+		return;
+	const struct node *node = inst->owner->node;
+	cause->err.code = RAMET_ELIMIT;
+	if (is_tenants(inst))
+		err_prefix(&cause->err,
+			"user %u has as many processes as one may have on node %u "
+			"(limits.tenant.pids of its configuration: %u)",
+			inst->app->uid, node->config.node, node->config.quota.pids);
+	else
+		err_prefix(&cause->err,
+			"%s has as many processes as its limit allows (limits.pids: %u)",
+			name_of(inst), (unsigned)inst->app->limits.pids);
+}
+
 static void finish_call_by_death(struct instance *inst)
 {
-	struct instance_result result = {.error = &inst->cause};
+	struct instance_result result = {
+		.error = &inst->cause, .run_ns = now_ns() - inst->call_began_ns};
 	instance_finish_call(inst, &result);
 }
 
@@ -66,9 +144,13 @@ static void gone(struct instance *inst)
 		else
 			judge(inst, &inst->cause);
 	}
+	blame_processes(inst);
 	if (!inst->ended_by_owner)
 		instance_add_log_tail(inst, &inst->cause);
 	inst->state = INSTANCE_ENDING;
+	if (inst->log)
+		logring_ask(
+			inst->log, NULL, NULL); /* whoever it was lent to may be gone after this */
 	if (inst->call != 0)
 		finish_call_by_death(inst);
 	if (inst->parent)
@@ -95,11 +177,12 @@ static void waited_for_hangup(struct loop_timer *timer)
 	instance_maybe_gone(inst);
 }
 
-void instance_on_exited(struct instance *inst, int status, int signal)
+void instance_on_exited(struct instance *inst, const struct spawn_exit *how)
 {
 	inst->reaped = true;
-	inst->exit_status = status;
-	inst->exit_signal = signal;
+	inst->exit_status = how->status;
+	inst->exit_signal = how->signal;
+	inst->exit_limit = how->limit;
 	if (inst->conn &&
 		loop_timer_set(inst->owner->node->loop, &inst->timer, now_ns() + HANGUP_NS,
 			waited_for_hangup) < 0)
@@ -162,19 +245,46 @@ static void did_not_exit(struct loop_timer *timer)
 	kill_now(container_of(timer, struct instance, timer));
 }
 
-/* whoever said that it crashed may still be dying, and its own signal is what is told; but it may
- * also have lied */
+/* Its sockets are closed by the kernel while it dies, or by itself. */
+static bool is_dying(const struct instance *inst)
+{
+	char path[64], text[512];
+	unsigned flags = 0;
+	char state = 'X';
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)inst->pid);
+	auto_fclose FILE *f = fopen(path, "re");
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	text[n] = '\0';
+	const char *after_name = strrchr(text, ')');
+	if (!after_name || sscanf(after_name, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+		return true;
+	return state == 'Z' || state == 'X' || flags & PROCESS_EXITING;
+}
+
+/* whoever dies does so of its own signal, which is what is told; but that it said that it crashed
+ * may be a lie */
 void instance_on_hangup(struct instance *inst)
 {
 	frame_conn_close(steal_ptr(&inst->conn));
 	if (!inst->reaped && inst->request == 0 && !inst->failed) {
+		bool ending = inst->state == INSTANCE_ENDING;
+		bool dying = inst->crashed || is_dying(inst);
 		inst->state = INSTANCE_ENDING;
-		if (!inst->crashed ||
+		inst->hung_up = !ending && !dying;
+		if (!dying ||
 			loop_timer_set(inst->owner->node->loop, &inst->timer,
 				now_ns() + INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit) < 0)
 			kill_now(inst);
 	}
 	instance_maybe_gone(inst);
+}
+
+void instance_leaves(struct instance *inst)
+{
+	inst->state = INSTANCE_ENDING;
+	if (loop_timer_set(inst->owner->node->loop, &inst->timer,
+		    now_ns() + INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit) < 0)
+		kill_now(inst);
 }
 
 void instance_end(struct instance *inst)

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "cluster/instances.h"
 #include "cluster/logring.h"
+#include "runtime/spawn/spawn_client.h"
 
 struct instances {
 	struct node *node;
@@ -19,7 +20,7 @@ struct instance {
 	struct instances *owner;
 	uint64_t id;
 	enum instance_state state;
-	bool host;
+	bool host; /* started by exec */
 	enum start_kind kind;
 	uint32_t source_node;
 	int64_t mono_offset_ns;
@@ -39,17 +40,26 @@ struct instance {
 	bool running; /* it said started or ready */
 	bool reaped, failed; /* failed: it never came to be */
 	bool ended_by_owner;
+	bool initialises; /* a clone of a base, to be a host all the same */
+	bool hung_up; /* it closed its control socket and went on running */
 	int exit_status, exit_signal;
+	enum spawn_limit exit_limit; /* that it died of, or had reached when it was killed */
 
 	uint64_t created_ns, ready_ns, begin_ns, first_ns;
 	uint64_t calls;
 	bool populated;
+	uint64_t secrets; /* secrets_generation() when it was told them last; 0: never */
+	bool unleasing; /* LEASED, and told to let go */
+	bool events; /* the call that runs may emit */
 
 	uint64_t call; /* number of the one that runs; 0: none */
 	uint64_t call_began_ns, max_output;
+	uint64_t emitted,
+		untaken; /* bytes of its chunks; weight of its events that were not taken */
 	bool crashed; /* it told so */
 	int crash_signal;
 	uint64_t crash_address;
+	bool crash_stack; /* its stack was used up */
 	struct call_error cause; /* why it ends */
 };
 
@@ -59,6 +69,16 @@ int instance_check_frame(struct instance *inst, const unsigned char *data, size_
 int instance_pack_call(const struct instance *inst, const struct instance_call *call, struct buf *b,
 	struct ramet_err *err);
 
+/* instances_secrets.c: those that its app names, if they have changed since; RAMET_EREFUSED: one is
+ * not set */
+int instance_give_secrets(struct instance *inst, struct ramet_err *err);
+
+/* instances_events.c */
+int instance_on_event(struct instance *inst, const struct wire_value *body, struct ramet_err *err);
+
+/* instances_lease.c */
+int instance_on_unleased(struct instance *inst, struct ramet_err *err);
+
 /* instances.c */
 void instance_became_idle(struct instance *inst);
 void instance_finish_call(struct instance *inst, const struct instance_result *result);
@@ -66,8 +86,9 @@ void instance_finish_call(struct instance *inst, const struct instance_result *r
 /* instances_death.c */
 void instance_kill(struct instance *inst,
 	const struct ramet_err *why); /* it must end: why goes into its cause */
-void instance_on_exited(struct instance *inst, int status, int signal);
+void instance_on_exited(struct instance *inst, const struct spawn_exit *how);
 void instance_on_hangup(struct instance *inst);
 void instance_maybe_gone(struct instance *inst);
+void instance_leaves(struct instance *inst); /* it ends by itself after what it has said */
 
 #endif

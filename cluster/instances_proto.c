@@ -96,10 +96,13 @@ static int check_output(struct instance *inst, const struct wire_value *body,
 	if (rc < 0)
 		return rc;
 	result->output = output;
-	if (result->output_len <= inst->max_output)
+	uint64_t len = result->output_len + inst->emitted;
+	if (len <= inst->max_output)
 		return 0;
-	err_set(&error->err, RAMET_ELIMIT, "the output of %s has %zu bytes, its limit is %llu",
-		inst->tag.function, result->output_len, (unsigned long long)inst->max_output);
+	err_set(&error->err, RAMET_ELIMIT, "the output of %s has %llu bytes%s, its limit is %llu",
+		inst->tag.function, (unsigned long long)len,
+		inst->emitted > 0 ? " with what it emitted" : "",
+		(unsigned long long)inst->max_output);
 	error->node = inst->owner->node->config.node;
 	result->output_len = 0;
 	return 0;
@@ -111,11 +114,14 @@ static int on_result(struct instance *inst, const struct wire_value *body, struc
 	uint64_t begin = 0;
 	uint64_t end = 0;
 	bool ok = false;
+	bool last = false;
 	int rc = wire_get_uint(body, "id", UINT64_MAX, &id, err);
 	if (rc == 0 && (inst->state != INSTANCE_BUSY || id != inst->call))
 		rc = err_set(err, RAMET_EPROTO, "result of a call that it does not run");
 	if (rc == 0)
 		rc = wire_get_bool_or(body, "ok", false, &ok, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(body, "last", false, &last, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(body, "begin", UINT64_MAX, 0, &begin, err);
 	if (rc == 0)
@@ -128,6 +134,8 @@ static int on_result(struct instance *inst, const struct wire_value *body, struc
 	result.run_ns = our_time(inst, end, begin) - begin;
 	rc = ok ? check_output(inst, body, &result, &error, err)
 		: instance_take_error(inst, body, &error, err);
+	if (rc == 0 && last)
+		instance_leaves(inst);
 	if (rc == 0)
 		instance_finish_call(inst, &result);
 	call_error_fini(&error);
@@ -147,7 +155,7 @@ static int on_crash(struct instance *inst, const struct wire_value *body, struct
 	inst->crashed = true;
 	inst->crash_signal = (int)signal;
 	inst->crash_address = address;
-	return 0;
+	return wire_get_bool_or(body, "stack", false, &inst->crash_stack, err);
 }
 
 static int dispatch(struct instance *inst, const struct wire_value *body, int *fds, unsigned nfds,
@@ -159,15 +167,20 @@ static int dispatch(struct instance *inst, const struct wire_value *body, int *f
 		return rc;
 	if (strcmp(type, "result") == 0)
 		return on_result(inst, body, err);
+	if (strcmp(type, "event") == 0)
+		return instance_on_event(inst, body, err);
+	if (strcmp(type, "unleased") == 0)
+		return instance_on_unleased(inst, err);
 	if (strcmp(type, "crash") == 0)
 		return on_crash(inst, body, err);
 	if (strcmp(type, "started") == 0)
 		return on_started(inst, body, err);
-	if (strcmp(type, "failed") == 0 && !inst->host)
+	if (strcmp(type, "failed") == 0 && !inst->host && !inst->running)
 		return on_failed(inst, body, err);
 	if (strcmp(type, "ready") == 0)
 		return on_ready(inst, err);
-	if (inst->host && inst->handler->on_message && inst->state == INSTANCE_IDLE)
+	if ((inst->host || inst->initialises) && inst->handler->on_message &&
+		inst->state == INSTANCE_IDLE)
 		return inst->handler->on_message(inst->user, inst, type, body, fds, nfds, err);
 	return err_set(err, RAMET_EPROTO, "unexpected message %s", type);
 }
@@ -191,8 +204,12 @@ int instance_pack_call(const struct instance *inst, const struct instance_call *
 		return err_errno(err, RAMET_EIO, "random bytes for a call");
 	uint64_t deadline =
 		call->deadline_ns ? call->deadline_ns + (uint64_t)inst->mono_offset_ns : 0;
-	wire_map(b, 7);
+	wire_map(b, 7u + call->events + call->reset);
 	wire_kstr(b, "t", "call");
+	if (call->reset)
+		wire_kbool(b, "reset", true);
+	if (call->events)
+		wire_kbool(b, "events", true);
 	wire_kuint(b, "id", inst->call);
 	wire_kstr(b, "fn", call->function);
 	wire_kbin(b, "data", call->len ? call->data : "", call->len);

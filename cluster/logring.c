@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,12 +37,15 @@ struct logring {
 	struct loop_watch watch;
 	int fd; /* -1: the instance has ended */
 	struct tag_ref *tag;
-	char data[LOGRING_BYTES];
 	uint64_t written;
-	struct chunk chunks[MAX_CHUNKS]; /* a queue */
 	unsigned first, count;
 	uint64_t lost;
 	uint64_t rate_window_ns, rate_bytes;
+	void (*whose)(void *user, struct log_tag *tag); /* or NULL */
+	void *whose_user;
+	/* not zeroed: most instances print nothing, and then its pages are never touched */
+	struct chunk chunks[MAX_CHUNKS]; /* a queue */
+	char data[LOGRING_BYTES];
 };
 
 struct log_follow {
@@ -208,6 +212,35 @@ static size_t within_rate(struct logring *ring, size_t len)
 	return kept;
 }
 
+static void tell_end(struct logring *ring);
+
+static void retag(struct logring *ring, const struct log_tag *tag)
+{
+	if (strcmp(ring->tag->tag.call, tag->call) != 0)
+		tell_end(ring);
+	struct tag_ref *ref = tag_new(tag);
+	if (!ref)
+		return; /* the text keeps the old tag */
+	tag_put(&ring->tag->tag);
+	ring->tag = ref;
+}
+
+static void ask_whose(struct logring *ring)
+{
+	struct log_tag tag = ring->tag->tag;
+	if (!ring->whose)
+		return;
+	ring->whose(ring->whose_user, &tag);
+	if (strcmp(tag.call, ring->tag->tag.call) != 0 || tag.rank != ring->tag->tag.rank)
+		retag(ring, &tag);
+}
+
+void logring_ask(struct logring *ring, void (*fn)(void *user, struct log_tag *tag), void *user)
+{
+	ring->whose = fn;
+	ring->whose_user = user;
+}
+
 /* one read; false when the pipe is empty or has ended */
 static bool read_some(struct logring *ring, bool *ret_ended)
 {
@@ -219,6 +252,7 @@ static bool read_some(struct logring *ring, bool *ret_ended)
 	size_t len = within_rate(ring, (size_t)n);
 	if (len == 0)
 		return true;
+	ask_whose(ring);
 	append(ring, data, len);
 	struct log_chunk chunk = {
 		.tag = ring->tag->tag,
@@ -252,9 +286,11 @@ int logring_open(struct logrings *rings, int read_fd, const struct log_tag *tag,
 	struct logring **ret_ring, struct ramet_err *err)
 {
 	auto_close int fd = read_fd;
-	struct logring *ring = calloc(1, sizeof(*ring));
-	if (ring)
+	struct logring *ring = malloc(sizeof(*ring));
+	if (ring) {
+		memset(ring, 0, offsetof(struct logring, chunks));
 		ring->tag = tag_new(tag);
+	}
 	if (!ring || !ring->tag) {
 		free(ring);
 		return err_nomem(err);
@@ -288,13 +324,7 @@ static void tell_end(struct logring *ring)
 void logring_tag(struct logring *ring, const struct log_tag *tag)
 {
 	drain(ring);
-	if (strcmp(ring->tag->tag.call, tag->call) != 0)
-		tell_end(ring);
-	struct tag_ref *ref = tag_new(tag);
-	if (!ref)
-		return; /* the text keeps the old tag */
-	tag_put(&ring->tag->tag);
-	ring->tag = ref;
+	retag(ring, tag);
 }
 
 static void ring_free(struct logring *ring)

@@ -49,6 +49,9 @@ int logring_open(struct logrings *rings, int read_fd, const struct log_tag *tag,
 	struct logring **ret_ring, struct ramet_err *err);
 void logring_tag(struct logring *ring,
 	const struct log_tag *tag); /* first reads what is in the pipe under the old tag */
+/* logring_ask - whose output it is that was just read, fn may say (call and rank); NULL: it is the
+ * tag's. For calls that begin and end without us: it may be the next one's by then. */
+void logring_ask(struct logring *ring, void (*fn)(void *user, struct log_tag *tag), void *user);
 /* logring_close - the instance ended: reads what is left in the pipe, then closes it; the text
  * stays for a while and logring_tail() is no longer allowed (take the tail before, it drains the
  * pipe too). NULL is fine. */

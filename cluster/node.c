@@ -13,9 +13,11 @@
 #include "cluster/file_transfer.h"
 #include "cluster/follow.h"
 #include "cluster/instances.h"
+#include "cluster/leases_remote.h"
 #include "cluster/logring.h"
 #include "cluster/node_bus.h"
 #include "cluster/registry.h"
+#include "cluster/secrets.h"
 #include "cluster/seeds.h"
 #include "cluster/segments.h"
 #include "cluster/versions.h"
@@ -99,6 +101,10 @@ static void on_dead(void *user, const struct member *member)
 	calls_node_down(node->calls, member->info.node);
 	bursts_node_down(node->bursts, member->info.node);
 	follows_node_down(node->follows, member->info.node);
+	if (node->remote_leases)
+		leases_remote_node_down(node->remote_leases, member->info.node);
+	if (node->clients)
+		clients_leases_node_down(node->clients, member->info.node);
 }
 
 static void on_change(void *user, const struct member *member)
@@ -258,6 +264,9 @@ static int create_parts(struct node *node, struct ramet_err *err)
 	if (rc == 0)
 		rc = versions_create(node, &node->versions, err);
 	if (rc == 0)
+		rc = secrets_create(
+			node->config.node, versions_secret_changed, node, &node->secrets, err);
+	if (rc == 0)
 		rc = registry_create(
 			node->config.node, &versions_registry_handler, node, &node->registry, err);
 	if (rc == 0)
@@ -272,6 +281,8 @@ static int create_parts(struct node *node, struct ramet_err *err)
 		rc = seeds_create(node, &node->seeds, err);
 	if (rc == 0)
 		rc = calls_create(node, &node->calls, err);
+	if (rc == 0)
+		rc = leases_remote_create(node, &node->remote_leases, err);
 	if (rc == 0)
 		rc = bursts_create(node, &node->bursts, err);
 	if (rc == 0)
@@ -331,6 +342,7 @@ static void destroy_what_runs(struct node *node)
 {
 	DESTROY(deploys, deploy_peers_destroy);
 	DESTROY(bursts, bursts_destroy);
+	DESTROY(remote_leases, leases_remote_destroy);
 	DESTROY(calls, calls_destroy);
 	DESTROY(seeds, seeds_destroy);
 	DESTROY(instances, instances_destroy);
@@ -354,6 +366,7 @@ void node_destroy(struct node *node)
 	DESTROY(bus, bus_destroy);
 	DESTROY(segments, segments_destroy);
 	DESTROY(registry, registry_destroy);
+	DESTROY(secrets, secrets_destroy);
 	DESTROY(versions, versions_destroy);
 	DESTROY(logs, logrings_destroy);
 	DESTROY(background, workers_destroy);

@@ -23,8 +23,10 @@ struct deploy_peers;
 struct file_transfer;
 struct follows;
 struct instances;
+struct leases_remote;
 struct logrings;
 struct registry;
+struct secrets;
 struct seeds;
 struct segments;
 struct spawn_client;
@@ -45,6 +47,7 @@ struct node {
 	struct logrings *logs;
 	struct versions *versions;
 	struct registry *registry;
+	struct secrets *secrets;
 	struct bus *bus;
 	struct members *members;
 	struct follows *follows;
@@ -53,6 +56,7 @@ struct node {
 	struct instances *instances;
 	struct seeds *seeds;
 	struct calls *calls;
+	struct leases_remote *remote_leases; /* of clients on other nodes */
 	struct bursts *bursts;
 	struct deploy_peers *deploys;
 	struct clients *clients;

@@ -10,6 +10,7 @@
 #include "cluster/deploy_peer.h"
 #include "cluster/file_transfer.h"
 #include "cluster/follow.h"
+#include "cluster/leases_remote.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/seeds.h"
@@ -38,7 +39,10 @@ ON(on_seed_hashes, seeds_on_hashes, seeds)
 ON(on_seed_manifest, seeds_on_manifest, seeds)
 ON(on_call_run, calls_on_run, calls)
 ON(on_call_cancel, calls_on_cancel, calls)
+ON(on_call_taken, calls_on_taken, calls)
 ON(on_call_wait, calls_on_wait, calls)
+ON(on_lease_take, leases_remote_on_take, remote_leases)
+ON(on_lease_close, leases_remote_on_close, remote_leases)
 ON(on_burst_run, bursts_on_run, bursts)
 ON(on_burst_result, bursts_on_result, bursts)
 ON(on_burst_cancel, bursts_on_cancel, bursts)
@@ -52,6 +56,11 @@ ON(on_log, follows_on_log, follows)
 static void on_registry(void *user, struct bus_request *request, const struct wire_value *body)
 {
 	versions_on_news(user, request, body);
+}
+
+static void on_secrets(void *user, struct bus_request *request, const struct wire_value *body)
+{
+	versions_on_secrets(user, request, body);
 }
 
 static void on_list(void *user, struct bus_request *request, const struct wire_value *body)
@@ -75,6 +84,7 @@ const struct bus_handler node_bus_handlers[] = {
 	{"holdings", on_holdings},
 	{"bye", on_bye},
 	{"registry", on_registry},
+	{"secrets", on_secrets},
 	{"bundle.read", on_bundle_read},
 	{"bundle.push", on_bundle_push},
 	{"file.read", on_file_read},
@@ -87,7 +97,10 @@ const struct bus_handler node_bus_handlers[] = {
 	{"seed.manifest", on_seed_manifest},
 	{"call.run", on_call_run},
 	{"call.cancel", on_call_cancel},
+	{"call.taken", on_call_taken},
 	{"call.wait", on_call_wait},
+	{"lease.take", on_lease_take},
+	{"lease.close", on_lease_close},
 	{"burst.run", on_burst_run},
 	{"burst.result", on_burst_result},
 	{"burst.cancel", on_burst_cancel},

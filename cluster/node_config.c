@@ -42,7 +42,13 @@ struct raw_pools {
 	uint32_t sandboxes, stubs;
 };
 
+struct raw_tenant {
+	uint32_t instances, queue, pids;
+	char *memory, *cache;
+};
+
 struct raw_limits {
+	struct raw_tenant tenant;
 	uint32_t capacity, instances, queue;
 	char *idle, *start, *silence, *deadline, *store;
 };
@@ -51,7 +57,7 @@ struct raw_limits {
 struct raw {
 	uint32_t node;
 	char *name, *dir, *hide, *client_socket, *listen, *data, *transport, *pager, *checksums,
-		*log_level, *python;
+		*log_level, *python, *environments;
 	struct raw_rdma rdma;
 	struct raw_pools pools;
 	struct raw_limits limits;
@@ -91,7 +97,18 @@ static const cyaml_schema_field_t pools_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t tenant_fields[] = {
+	OPTIONAL_UINT(struct raw_tenant, instances),
+	OPTIONAL_UINT(struct raw_tenant, queue),
+	OPTIONAL_UINT(struct raw_tenant, pids),
+	OPTIONAL_TEXT(struct raw_tenant, memory),
+	OPTIONAL_TEXT(struct raw_tenant, cache),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t limits_fields[] = {
+	CYAML_FIELD_MAPPING(
+		"tenant", CYAML_FLAG_OPTIONAL, struct raw_limits, tenant, tenant_fields),
 	OPTIONAL_UINT(struct raw_limits, capacity),
 	OPTIONAL_UINT(struct raw_limits, instances),
 	OPTIONAL_UINT(struct raw_limits, queue),
@@ -116,6 +133,7 @@ static const cyaml_schema_field_t fields[] = {
 	OPTIONAL_TEXT(struct raw, checksums),
 	OPTIONAL_TEXT(struct raw, log_level),
 	OPTIONAL_TEXT(struct raw, python),
+	OPTIONAL_TEXT(struct raw, environments),
 	CYAML_FIELD_MAPPING("rdma", CYAML_FLAG_OPTIONAL, struct raw, rdma, rdma_fields),
 	CYAML_FIELD_MAPPING("pools", CYAML_FLAG_OPTIONAL, struct raw, pools, pools_fields),
 	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct raw, limits, limits_fields),
@@ -331,6 +349,40 @@ static int check_modes(
 		sizeof(config->python));
 }
 
+/* where the caches of programs are, so that they outlive the node's own directory */
+static int default_environments(char *dst, size_t cap)
+{
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+	int n = geteuid() == 0		   ? snprintf(dst, cap, "/var/cache/ramet/environments")
+		: cache && cache[0] == '/' ? snprintf(dst, cap, "%s/ramet/environments", cache)
+					   : snprintf(dst, cap, "%s/.cache/ramet/environments",
+						     home && home[0] == '/' ? home : "/var/tmp");
+	return n < (int)cap ? 0 : -1;
+}
+
+/* instances run what is in it */
+static int check_environments(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	static const char *const own[] = {"/run", "/tmp", "/proc", "/sys", "/dev", "/ramet"};
+	char fallback[NODE_PATH_MAX];
+	if (default_environments(fallback, sizeof(fallback)) < 0)
+		return bad(reading, "environments", "the default is too long: give one");
+	int rc = path(reading, "environments", raw->environments ? raw->environments : fallback,
+		config->environments, sizeof(config->environments));
+	for (size_t i = 0; rc == 0 && raw->environments && i < ARRAY_LEN(own); i++)
+		if (is_below(own[i], config->environments))
+			rc = bad(reading, "environments",
+				"\"%s\": instances have a %s of their own", config->environments,
+				own[i]);
+	if (rc == 0 && is_below(config->hide, config->environments))
+		rc = bad(reading, "environments",
+			"\"%s\": instances would not see it, below hide or dir",
+			config->environments);
+	return rc;
+}
+
 static int check_silence(
 	const struct reading *reading, const struct raw *raw, struct node_config *config)
 {
@@ -341,6 +393,27 @@ static int check_silence(
 			SILENCE_MIN_MS, SILENCE_MAX_MS / 1000);
 	if (rc == 0)
 		config->rdma.peer_timeout_ms = (unsigned)ms;
+	return rc;
+}
+
+static int bytes(const struct reading *reading, const char *key, const char *value, uint64_t *ret)
+{
+	if (value && parse_bytes(value, ret) < 0)
+		return bad(reading, key, "\"%s\" is no size, such as 16G", value);
+	return 0;
+}
+
+static int check_quota(
+	const struct reading *reading, const struct raw *raw, struct node_config *config)
+{
+	const struct raw_tenant *tenant = &raw->limits.tenant;
+	struct tenant_quota *quota = &config->quota;
+	int rc = bytes(reading, "limits.tenant.memory", tenant->memory, &quota->memory);
+	if (rc == 0)
+		rc = bytes(reading, "limits.tenant.cache", tenant->cache, &quota->cache);
+	quota->instances = tenant->instances;
+	quota->queue = tenant->queue;
+	quota->pids = tenant->pids;
 	return rc;
 }
 
@@ -373,9 +446,9 @@ static int check_limits(
 	if (rc == 0)
 		rc = check_silence(reading, raw, config);
 	const char *store = raw->limits.store ? raw->limits.store : DEFAULT_STORE;
-	if (rc == 0 && parse_bytes(store, &config->store_bytes) < 0)
-		rc = bad(reading, "limits.store", "\"%s\" is no size, such as 16G", store);
-	return rc;
+	if (rc == 0)
+		rc = bytes(reading, "limits.store", store, &config->store_bytes);
+	return rc < 0 ? rc : check_quota(reading, raw, config);
 }
 
 static int check_peers(
@@ -426,6 +499,8 @@ int node_config_load(const char *file, struct node_config *ret_config, struct ra
 		rc = check_rdma(&reading, raw, config);
 	if (rc == 0)
 		rc = check_modes(&reading, raw, config);
+	if (rc == 0)
+		rc = check_environments(&reading, raw, config);
 	if (rc == 0)
 		rc = check_limits(&reading, raw, config);
 	if (rc == 0)

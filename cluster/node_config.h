@@ -22,6 +22,15 @@ struct node_peer {
 	char listen[MEMBER_ADDR_MAX + 1];
 };
 
+/* What one tenant may have on this node; 0: no limit. */
+struct tenant_quota {
+	uint64_t memory; /* bytes, of all its instances */
+	uint64_t cache; /* bytes, of the pages of its seeds */
+	uint32_t pids; /* processes and threads */
+	uint32_t instances; /* alive at once */
+	uint32_t queue; /* calls that wait */
+};
+
 struct node_config {
 	uint32_t node;
 	char name[MEMBER_NAME_MAX + 1]; /* default: the host's name */
@@ -35,6 +44,7 @@ struct node_config {
 	enum pager_mode pager;
 	bool checksums; /* of pages that come from peers are compared; default true */
 	enum log_level log_level;
+	char environments[NODE_PATH_MAX]; /* of apps with requirements; default: see the man page */
 	char python[NODE_PATH_MAX]; /* default /usr/bin/python3 */
 	uint32_t pool_sandboxes, pool_stubs; /* kept ready */
 	uint32_t capacity; /* instances that run at once; default: cores; what exceeds it waits or
@@ -45,6 +55,7 @@ struct node_config {
 	uint64_t start_ms; /* from a cold start's beginning until its interpreter has come up */
 	uint64_t deadline_ms; /* of calls that name none; 0: none */
 	uint64_t store_bytes; /* of files fetched from peers; 0: no limit */
+	struct tenant_quota quota;
 	uint32_t npeers;
 	struct node_peer peers[NODE_MAX_PEERS];
 };

@@ -15,6 +15,7 @@ static const char *const kind_names[] = {
 	[ROWS_NODES] = "nodes",
 	[ROWS_FUNCTIONS] = "functions",
 	[ROWS_SEEDS] = "seeds",
+	[ROWS_VERSIONS] = "versions",
 };
 
 int rows_kind_from_name(const char *name, enum rows_kind *ret_kind)
@@ -77,7 +78,7 @@ static void pack_seed(void *user, const struct seed_info *info)
 	struct buf *b = packing->b;
 	if (!wanted(packing, info->tenant))
 		return;
-	wire_map(b, 14);
+	wire_map(b, 15);
 	wire_kstr(b, "seed", info->seed);
 	wire_kstr(b, "app", info->app);
 	wire_kstr(b, "version", info->version);
@@ -88,6 +89,7 @@ static void pack_seed(void *user, const struct seed_info *info)
 	wire_kuint(b, "source_node", info->source_node);
 	wire_kuint(b, "image_bytes", info->image_bytes);
 	wire_kuint(b, "cached_bytes", info->cached_bytes);
+	wire_kuint(b, "own_bytes", info->own_bytes);
 	wire_kuint(b, "working_set_bytes", info->working_set_bytes);
 	wire_kbool(b, "template", info->templates > 0);
 	wire_kuint(b, "instances", instances_count(packing->node->instances, info->version));

@@ -11,7 +11,7 @@
 
 struct node;
 
-enum rows_kind { ROWS_PS, ROWS_NODES, ROWS_FUNCTIONS, ROWS_SEEDS };
+enum rows_kind { ROWS_PS, ROWS_NODES, ROWS_FUNCTIONS, ROWS_SEEDS, ROWS_VERSIONS };
 int rows_kind_from_name(const char *name, enum rows_kind *ret_kind);
 const char *rows_kind_name(enum rows_kind kind);
 
@@ -20,6 +20,9 @@ const char *rows_kind_name(enum rows_kind kind);
 void rows_pack(struct node *node, enum rows_kind kind, uid_t uid, struct buf *b,
 	uint32_t *io_count); /* ps, seeds */
 void rows_nodes(struct node *node, uint32_t only, struct buf *b, uint32_t *io_count);
+
+/* what functions are and were, as this node knows it */
+void rows_versions(struct node *node, uid_t uid, struct buf *b, uint32_t *io_count);
 
 /* Counters of functions, summed over nodes. A node tells its own as rows of {name, uid, instances,
  * calls, failed, warm, local_fork, remote_fork, cold}. */

@@ -226,3 +226,30 @@ void rows_functions(struct node *node, uid_t uid, const struct rows_totals *tota
 		wire_kuint(b, "cold", total->stats.cold);
 	}
 }
+
+static void pack_version(const struct registry_entry *entry, const struct app_version *version,
+	struct buf *b, uint32_t *io_count)
+{
+	if (*io_count >= CLIENT_MAX_ROWS)
+		return;
+	(*io_count)++;
+	wire_map(b, 7);
+	wire_kstr(b, "function", entry->name);
+	wire_kstr(b, "app", version->app);
+	wire_kuint(b, "uid", entry->uid);
+	wire_kstr(b, "version", version->id);
+	wire_kstr(b, "handler", app_version_function(version, entry->name)->handler);
+	wire_kstr(b, "state", version == entry->version ? "current" : "past");
+	wire_kbool(b, "latest", strcmp(entry->latest, version->id) == 0);
+}
+
+void rows_versions(struct node *node, uid_t uid, struct buf *b, uint32_t *io_count)
+{
+	for (struct registry_entry *entry = NULL; (entry = registry_next(node->registry, entry));) {
+		if (!registry_visible(entry, uid))
+			continue;
+		pack_version(entry, entry->version, b, io_count);
+		for (unsigned i = 0; i < entry->npast; i++)
+			pack_version(entry, entry->past[i], b, io_count);
+	}
+}

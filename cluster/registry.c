@@ -109,6 +109,75 @@ static uint64_t digest_of(const struct registry_entry *entry)
 	return entry->version ? mix(hash, entry->version->id, VERSION_HEX) : hash;
 }
 
+/* --- what a function was before --- */
+
+static void forget(struct registry *registry, struct registry_entry *entry, unsigned index)
+{
+	struct app_version *version = entry->past[index];
+	entry->npast--;
+	for (unsigned i = index; i < entry->npast; i++)
+		entry->past[i] = entry->past[i + 1];
+	if (registry->handler && registry->handler->on_forgotten &&
+		!registry_keeps(registry, version->id))
+		registry->handler->on_forgotten(registry->user, version);
+	app_version_put(version);
+}
+
+/* version: what it is now */
+static void remember(struct registry *registry, struct registry_entry *entry,
+	struct app_version *old, const struct app_version *version)
+{
+	for (unsigned i = entry->npast; i-- > 0;)
+		if (!version || strcmp(entry->past[i]->id, version->id) == 0 ||
+			(old && strcmp(entry->past[i]->id, old->id) == 0))
+			forget(registry, entry, i);
+	if (!version || !old || strcmp(old->id, version->id) == 0)
+		return;
+	if (entry->npast == REGISTRY_PAST)
+		forget(registry, entry, REGISTRY_PAST - 1);
+	for (unsigned i = entry->npast; i > 0; i--)
+		entry->past[i] = entry->past[i - 1];
+	entry->past[0] = app_version_get(old);
+	entry->npast++;
+}
+
+bool registry_keeps(const struct registry *registry, const char *id)
+{
+	list_for_each (entry, &registry->entries, struct registry_entry, link)
+		for (unsigned i = 0; i < entry->npast; i++)
+			if (strcmp(entry->past[i]->id, id) == 0)
+				return true;
+	return false;
+}
+
+int registry_find_past(const struct registry_entry *entry, const char *which,
+	struct app_version **ret_version, struct ramet_err *err)
+{
+	const char *wanted = which && strcmp(which, "latest") == 0 ? entry->latest : which;
+	struct app_version *found = NULL;
+	unsigned matches = 0;
+	for (unsigned i = 0; i < entry->npast; i++) {
+		if (wanted && strncmp(entry->past[i]->id, wanted, strlen(wanted)) != 0)
+			continue;
+		found = found ? found : entry->past[i];
+		matches++;
+	}
+	if (wanted && wanted[0] && matches > 1)
+		return err_set(err, RAMET_EINVAL, "%u earlier versions of %s begin with %s",
+			matches, entry->name, wanted);
+	if (!found && wanted && wanted[0] &&
+		strncmp(entry->version->id, wanted, strlen(wanted)) == 0)
+		return err_set(err, RAMET_ENOTFOUND, "%s is at version %.12s already", entry->name,
+			entry->version->id);
+	if (!found)
+		return err_set(err, RAMET_ENOTFOUND,
+			"no earlier version%s%s of %s is known on this node; `ramet functions "
+			"--versions` lists them",
+			which && *which ? " " : "", which ? which : "", entry->name);
+	*ret_version = found;
+	return 0;
+}
+
 int registry_entry_set(struct registry *registry, struct registry_entry *entry, uint64_t generation,
 	uint32_t node, struct app_version *version)
 {
@@ -122,6 +191,8 @@ int registry_entry_set(struct registry *registry, struct registry_entry *entry, 
 	registry->digest += digest_of(entry);
 	registry->generation = MAX(registry->generation, generation);
 	bool unused = old && version_release(registry, old);
+	snprintf(entry->latest, sizeof(entry->latest), "%s", version ? version->id : "");
+	remember(registry, entry, old, version);
 	if (registry->handler && registry->handler->on_change)
 		registry->handler->on_change(registry->user, entry, old);
 	if (unused && registry->handler && registry->handler->on_unused)
@@ -237,6 +308,8 @@ void registry_destroy(struct registry *registry)
 		if (entry->version)
 			version_release(registry, entry->version);
 		app_version_put(entry->version);
+		while (entry->npast > 0)
+			app_version_put(entry->past[--entry->npast]);
 		free(entry);
 	}
 	free(registry);

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #define REGISTRY_MAX_ENTRIES 16384
+#define REGISTRY_PAST 8 /* versions before the current one that a function can go back to */
 
 struct registry;
 
@@ -27,6 +28,9 @@ struct registry_entry {
 	uint32_t node; /* that wrote it */
 	struct app_version
 		*version; /* NULL: removed (kept, so that the removal wins over older news) */
+	char latest[VERSION_HEX + 1]; /* that was deployed last, whatever it went back to since */
+	struct app_version *past[REGISTRY_PAST]; /* as seen by this node, the last one first */
+	unsigned npast;
 };
 
 struct registry_handler {
@@ -36,6 +40,8 @@ struct registry_handler {
 	/* no function points to it any more: its seed, templates and idle instances can go. Valid
 	 * during the call (and longer for who holds a reference). */
 	void (*on_unused)(void *user, struct app_version *version);
+	/* no function can go back to it any more, either; it may point to it. NULL is fine. */
+	void (*on_forgotten)(void *user, struct app_version *version);
 };
 
 int registry_create(uint32_t node, const struct registry_handler *handler, void *user,
@@ -55,6 +61,16 @@ struct app_version *registry_version(struct registry *registry, const char *id);
  * for the peers */
 int registry_deploy(struct registry *registry, struct app_version *version, struct buf *ret_news,
 	struct ramet_err *err);
+/* registry_rollback - the same, to a version that was deployed before */
+int registry_rollback(struct registry *registry, struct app_version *version, struct buf *ret_news,
+	struct ramet_err *err);
+/* registry_find_past - the version that a function goes back to: NULL or "" the one before,
+ * "latest", or the beginning of its name. RAMET_ENOTFOUND: there is none; RAMET_EINVAL: several
+ * begin so. Not a new reference. */
+int registry_find_past(const struct registry_entry *entry, const char *which,
+	struct app_version **ret_version, struct ramet_err *err);
+/* whether some function may go back to it: its files are kept */
+bool registry_keeps(const struct registry *registry, const char *id);
 int registry_remove(struct registry *registry, struct registry_entry *entry, struct buf *ret_news,
 	struct ramet_err *err);
 /* registry_pack - everything, as such a message (for a peer that was just met) */

@@ -4,11 +4,14 @@
 
 #include "base/cleanup.h"
 
+#include <string.h>
+
 /* --- changes made here --- */
 
 static void pack_entry(const struct registry_entry *entry, struct buf *b)
 {
-	wire_map(b, 5);
+	wire_map(b, 6);
+	wire_kstr(b, "latest", entry->latest);
 	wire_kstr(b, "name", entry->name);
 	wire_kuint(b, "uid", entry->uid);
 	wire_kuint(b, "generation", entry->generation);
@@ -60,8 +63,9 @@ static int add_missing(
 	return rc;
 }
 
-int registry_deploy(struct registry *registry, struct app_version *version, struct buf *ret_news,
-	struct ramet_err *err)
+/* latest: of a rollback, what was deployed last stays that */
+static int point_to(struct registry *registry, struct app_version *version, bool rollback,
+	struct buf *ret_news, struct ramet_err *err)
 {
 	struct buf news = {0};
 	uint64_t generation = registry->generation + 1;
@@ -72,15 +76,31 @@ int registry_deploy(struct registry *registry, struct app_version *version, stru
 	for (uint32_t i = 0; i < version->nfunctions; i++) {
 		struct registry_entry *entry =
 			registry_entry_find(registry, version->uid, version->functions[i].name);
+		char latest[VERSION_HEX + 1];
+		memcpy(latest, entry->latest, sizeof(latest));
 		if (registry_entry_set(registry, entry, generation, registry->node, version) < 0) {
 			buf_fini(&news);
 			return err_nomem(err);
 		}
+		if (rollback && latest[0])
+			memcpy(entry->latest, latest, sizeof(latest));
 		pack_entry(entry, &news);
 	}
 	pack_versions(&news, 1);
 	pack_version(version, &news);
 	return pack_end(&news, ret_news, err);
+}
+
+int registry_deploy(struct registry *registry, struct app_version *version, struct buf *ret_news,
+	struct ramet_err *err)
+{
+	return point_to(registry, version, false, ret_news, err);
+}
+
+int registry_rollback(struct registry *registry, struct app_version *version, struct buf *ret_news,
+	struct ramet_err *err)
+{
+	return point_to(registry, version, true, ret_news, err);
 }
 
 int registry_remove(struct registry *registry, struct registry_entry *entry, struct buf *ret_news,
@@ -111,7 +131,7 @@ int registry_pack(const struct registry *registry, struct buf *ret_news, struct 
 
 struct news_entry {
 	char name[CLIENT_NAME_MAX + 1];
-	char version[VERSION_HEX + 1];
+	char version[VERSION_HEX + 1], latest[VERSION_HEX + 1];
 	uint64_t uid, generation, node;
 };
 
@@ -131,6 +151,8 @@ static int parse_entry(const struct wire_value *map, struct news_entry *ret, str
 		rc = wire_get_uint(map, "node", UINT32_MAX, &ret->node, err);
 	if (rc == 0)
 		rc = wire_get_str(map, "version", ret->version, sizeof(ret->version), err);
+	if (rc == 0)
+		rc = wire_get_str_or(map, "latest", "", ret->latest, sizeof(ret->latest), err);
 	if (rc == 0 && ret->version[0] && !version_valid(ret->version))
 		rc = err_set(err, RAMET_EPROTO, "version: %u hexadecimal digits were expected",
 			VERSION_HEX);
@@ -186,6 +208,8 @@ static int merge_entry(struct registry *registry, const struct wire_value *versi
 	if (registry_entry_set(registry, entry, news->generation, (uint32_t)news->node, version) <
 		0)
 		return err_nomem(err);
+	if (version && version_valid(news->latest))
+		memcpy(entry->latest, news->latest, sizeof(entry->latest));
 	return 0;
 }
 

@@ -9,8 +9,9 @@
 #include "cluster/file_transfer.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
-#include "cluster/view_tree.h"
+#include "cluster/seeds_base.h"
 #include "cluster/segments.h"
+#include "cluster/view_tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,9 @@ static void seed_free(struct seed *seed)
 	list_for_each_safe (r, &seed->recorded, struct recorded_function, link)
 		free(r);
 	working_set_destroy(seed->set);
+	working_set_destroy(seed->touched);
 	image_put(seed->image);
+	base_put(seed->base);
 	app_version_put(seed->app);
 	list_remove(&seed->link);
 	free(seed);
@@ -82,7 +85,7 @@ void seed_makers_done(struct seed *seed)
 {
 	while (!list_empty(&seed->makers)) {
 		struct seed_making *making = list_first(&seed->makers, struct seed_making, link);
-		making->start = seed->origin ? START_COLD : START_WARM;
+		making->start = seed->origin ? seed->made.start : START_WARM;
 		making_over(making, NULL);
 	}
 }
@@ -95,7 +98,7 @@ void seed_ready(struct seed *seed, struct instance *host)
 	/* a deployment is done when peers can read its seed: nobody starts it cold again then */
 	if (!seed->segment || seed->exposed)
 		seed_makers_done(seed);
-	struct seed_grant cold = {.kind = START_COLD, .host = host};
+	struct seed_grant cold = {.kind = seed->made.start, .host = host};
 	struct seed_want *first = NULL;
 	if (host && !list_empty(&seed->wants)) {
 		first = list_first(&seed->wants, struct seed_want, link);
@@ -299,6 +302,7 @@ void seeds_each(
 			.copy = !seed->origin,
 			.source_node = seed->source_node,
 			.image_bytes = seed->image->npages * RFORK_PAGE,
+			.own_bytes = image_resident(seed->image),
 			.cached_bytes = atomic_load(&seed->image->npresent) * RFORK_PAGE,
 			.working_set_bytes = pack_bytes(seed),
 			.templates = count_templates(seed),
@@ -327,13 +331,28 @@ unsigned seeds_templates(const struct seeds *seeds)
 	return n;
 }
 
+/* whether a seed before this one in the table has its base's pages, too */
+static bool shares_layer(const struct seeds *seeds, const struct seed *seed)
+{
+	list_for_each (other, &seeds->list, struct seed, link) {
+		if (other == seed)
+			break;
+		if (other->image && seed->image->layer && other->image->layer == seed->image->layer)
+			return true;
+	}
+	return false;
+}
+
 uint64_t seeds_cache_bytes(const struct seeds *seeds)
 {
-	uint64_t bytes = 0;
-	list_for_each (seed, &seeds->list, struct seed, link)
-		if (seed->image)
-			bytes += atomic_load(&seed->image->npresent) * RFORK_PAGE;
-	return bytes;
+	uint64_t pages = 0;
+	list_for_each (seed, &seeds->list, struct seed, link) {
+		if (!seed->image)
+			continue;
+		uint64_t present = atomic_load(&seed->image->npresent);
+		pages += shares_layer(seeds, seed) ? MIN(present, seed->image->nown) : present;
+	}
+	return pages * RFORK_PAGE;
 }
 
 unsigned seed_sources(const struct seed *seed, uint32_t *nodes, unsigned max)
@@ -425,7 +444,8 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 		return err_nomem(err);
 	seeds->node = node;
 	struct list *lists[] = {&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted,
-		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->paths};
+		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->paths, &seeds->bases,
+		&seeds->base_clones};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
@@ -475,6 +495,7 @@ void seeds_destroy(struct seeds *seeds)
 		end_seed(seed);
 	list_for_each_safe (seed, &seeds->dropped, struct seed, link)
 		end_seed(seed);
+	bases_fini(seeds);
 	pager_destroy(seeds->pager);
 	loop_thread_stop(seeds->pager_thread);
 	list_for_each_safe (e, &seeds->epochs, struct seed_epoch, link)

@@ -27,7 +27,9 @@ DEFINE_CLEANUP(struct seeds, seeds_destroy)
 /* What a deployment is told. */
 struct seed_made {
 	struct call_error error; /* err.code 0: it succeeded */
-	enum start_kind start; /* START_COLD, or START_WARM when this node had that very version */
+	/* START_COLD, START_LOCAL_FORK when it began as a clone of a base, or START_WARM when this
+	 * node had that very version */
+	enum start_kind start;
 	uint64_t instance;
 	pid_t pid; /* of the host */
 	uint64_t ready_ns, load_ns, capture_ns, stall_ns, total_ns;
@@ -50,6 +52,9 @@ struct seed_grant {
 	enum start_kind kind;
 	struct instance_clone
 		clone; /* local-fork, remote-fork: start it now, from within the callback */
+	/* what its calls write: for clones that have time to populate it before they are called */
+	const uint64_t *writes; /* as clone.populate */
+	uint32_t nwrites;
 	struct instance *host; /* cold: initialised for this wish; the callback takes it over */
 };
 /* grant NULL: error says why there is none. Valid during the call. */
@@ -124,6 +129,7 @@ struct seed_info {
 	bool copy; /* of source_node's */
 	uint32_t source_node;
 	uint64_t image_bytes, cached_bytes, working_set_bytes;
+	uint64_t own_bytes; /* of memory that is its image's alone, beyond those of its base */
 	unsigned templates;
 	char class_text[160];
 };

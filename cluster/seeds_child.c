@@ -1,12 +1,11 @@
 /* The clones of a seed that live: their userfaultfds are handed to the pager, what their first call
- * touched is recorded, and after it, or after a while if it is long, the rest of a copied image is
- * fetched in the background. */
+ * touched is recorded (of copies: seeds_touched.c), and after it, or after a while if it is long,
+ * the rest of a copied image is fetched in the background. */
 #include "cluster/seeds_internal.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "cluster/bus.h"
 #include "cluster/calls.h"
 #include "cluster/node.h"
 
@@ -187,51 +186,14 @@ void seed_drain(struct seed *seed)
 	if (seed->draining || !seed->pager || image_complete(seed->image))
 		return;
 	seed->draining = pager_drain(seed->pager, on_drained, seed, &err) == 0;
+	seed->drained |= seed->draining;
 	if (!seed->draining)
 		log_err(LOG_WARN, "seed.drain", &err);
 }
 
-static void tell_set(struct seed *seed, const struct working_set *set)
-{
-	CLEANUP(buf_fini) struct buf b = {0};
-	auto_free void *bytes = NULL;
-	size_t len = 0;
-	if (working_set_encode(set, &bytes, &len, NULL) < 0)
-		return;
-	seed_key_request(seed, 1, &b);
-	wire_kbin(&b, "set", bytes, len);
-	if (wire_end(&b, NULL) == 0)
-		bus_notify(seed->seeds->node->bus, seed->source_node, "seed.set", &b);
-}
-
-/* what the first clone here had to fetch is what others will: the seed's node is told */
-static void on_log(void *user, const uint32_t *pages, uint64_t count, const struct ramet_err *err)
-{
-	struct seed *seed = user;
-	auto_working_set struct working_set *set = NULL;
-	if (err->code == 0 && !seed->set && count > 0 &&
-		working_set_create(seed->image->npages, pages, count, &set, NULL) == 0)
-		tell_set(seed, set);
-	seed_drain(seed);
-}
-
-static void log_and_drain(struct seed *seed, const struct seed_child *child)
-{
-	if (child && child->pager && !seed->set && !seed->draining &&
-		pager_child_log(child->pager, on_log, seed, NULL) == 0)
-		return;
-	seed_drain(seed);
-}
-
 static void drain_after_a_while(struct loop_timer *timer)
 {
-	struct seed *seed = container_of(timer, struct seed, drain_timer);
-	const struct seed_child *first = NULL;
-	list_for_each (child, &seed->children, struct seed_child, link)
-		if (!first && child->pager)
-			first = child;
-	if (seed->pager && !image_complete(seed->image))
-		log_and_drain(seed, first);
+	seed_drain(container_of(timer, struct seed, drain_timer));
 }
 
 static void count_trial(struct seed_child *child)
@@ -251,10 +213,9 @@ void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok)
 		return;
 	struct seed *seed = child->tmpl->seed;
 	count_trial(child);
-	if (!child->tmpl->record) {
-		log_and_drain(seed, child);
-		return;
-	}
-	record(child, ok);
+	if (child->tmpl->record)
+		record(child, ok);
+	else if (ok && child->pager && seed_touched_tell(seed, inst))
+		return; /* drained when it is known */
 	seed_drain(seed);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMMAND_MAX_ARGS 16
+#define COMMAND_MAX_ARGS (CLIENT_MAX_REQUIREMENTS + 16)
 #define COMMAND_MAX_ENV (CLIENT_MAX_ENV + 16)
 
 struct command {
@@ -127,8 +127,7 @@ static int native_argv(struct command *c, struct ramet_err *err)
 
 /* The interpreter that the app names runs the engine. Preloaded, libramet-host's madvise() comes
  * before libc's for every library of the process (runtime/host/interpose.h). */
-static int python_argv(
-	struct command *c, const struct app_version *app, const char *python, struct ramet_err *err)
+static int python_argv(struct command *c, const char *python, struct ramet_err *err)
 {
 	static const char *const engines[] = {"../python/ramet_host/__main__.py",
 		"../" RAMET_LIBDIR "/ramet/python/ramet_host/__main__.py"};
@@ -136,7 +135,7 @@ static int python_argv(
 		"../lib/libramet-host.so.0", "../" RAMET_LIBDIR "/libramet-host.so.0"};
 	char path[PATH_MAX];
 	char preload[PATH_MAX + 16];
-	int rc = add_arg(c, app->python[0] ? app->python : python, err);
+	int rc = add_arg(c, python, err);
 	if (rc == 0)
 		rc = find_file(
 			engines, ARRAY_LEN(engines), "the Python engine", path, sizeof(path), err);
@@ -159,7 +158,7 @@ int command_create(const struct app_version *app, const char *python, struct com
 	if (strcmp(app->lang, "native") == 0)
 		rc = native_argv(c, err);
 	else if (strcmp(app->lang, "python") == 0)
-		rc = python_argv(c, app, python, err);
+		rc = python_argv(c, python, err);
 	else
 		rc = err_set(err, RAMET_ENOTSUP,
 			"language %s: this build of rametd has no engine for it", app->lang);
@@ -171,11 +170,51 @@ int command_create(const struct app_version *app, const char *python, struct com
 	return 0;
 }
 
-int command_pack_load(
-	const struct app_version *app, const char *dir, struct buf *b, struct ramet_err *err)
+/* pip's settings are the user's own: HOME is found by the program */
+static int environment_env(struct command *c, const struct app_version *app, struct ramet_err *err)
+{
+	int rc = 0;
+	for (uint32_t i = 0; i < app->nenv && rc == 0; i++)
+		rc = add_env(c, app->env[i], err);
+	if (rc == 0)
+		rc = add_env(c, "PATH=/usr/local/bin:/usr/bin:/bin", err);
+	return rc < 0 ? rc : add_env(c, "LANG=C.UTF-8", err);
+}
+
+int command_create_environment(const struct app_version *app, const char *python, const char *root,
+	struct command **ret_command, struct ramet_err *err)
+{
+	static const char *const places[] = {"../python/ramet_host/environment.py",
+		"../" RAMET_LIBDIR "/ramet/python/ramet_host/environment.py"};
+	char path[PATH_MAX];
+	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_nomem(err);
+	int rc = find_file(places, ARRAY_LEN(places), "environment.py", path, sizeof(path), err);
+	if (rc == 0)
+		rc = add_arg(c, app->python[0] ? app->python : python, err);
+	const char *const fixed[] = {"-B", path, root};
+	for (size_t i = 0; i < ARRAY_LEN(fixed) && rc == 0; i++)
+		rc = add_arg(c, fixed[i], err);
+	if (rc == 0 && app->requirements_file[0])
+		rc = add_arg(c, "--file", err);
+	if (rc == 0 && app->requirements_file[0])
+		rc = add_arg(c, app->requirements_file, err);
+	for (uint32_t i = 0; i < app->requirements.count && rc == 0; i++)
+		rc = add_arg(c, app->requirements.v[i], err);
+	if (rc == 0)
+		rc = environment_env(c, app, err);
+	if (rc < 0)
+		return rc;
+	*ret_command = steal_ptr(&c);
+	return 0;
+}
+
+int command_pack_load(const struct app_version *app, const char *type, const char *dir,
+	struct buf *b, struct ramet_err *err)
 {
 	wire_map(b, 5);
-	wire_kstr(b, "t", "load");
+	wire_kstr(b, "t", type);
 	wire_kstr(b, "dir", dir);
 	wire_key(b, "functions");
 	wire_array(b, app->nfunctions);
@@ -193,6 +232,10 @@ int command_pack_load(
 		wire_str(b, value ? value + 1 : "");
 	}
 	wire_key(b, "config");
-	wire_map(b, 0);
+	wire_map(b, 4);
+	wire_kbool(b, "reset", app_version_resets(app));
+	wire_kstr(b, "init", app->init);
+	app_list_pack(&app->modules, "modules", b);
+	app_list_pack(&app->path, "path", b);
 	return wire_end(b, err);
 }

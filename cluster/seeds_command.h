@@ -8,17 +8,23 @@
 #include "cluster/app_version.h"
 
 struct command;
-/* python: the node's interpreter, for apps that name none. RAMET_ENOTSUP: no engine for the app's
+/* python: the interpreter of a Python app. RAMET_ENOTSUP: no engine for the app's
  * language here; RAMET_ENOTFOUND: Ramet is not installed completely */
 int command_create(const struct app_version *app, const char *python, struct command **ret_command,
 	struct ramet_err *err);
+/* command_create_environment - what makes an app's environment below root; python: the node's
+ * interpreter, for apps that name none */
+int command_create_environment(const struct app_version *app, const char *python, const char *root,
+	struct command **ret_command, struct ramet_err *err);
 void command_destroy(struct command *command); /* NULL is fine */
 DEFINE_CLEANUP(struct command, command_destroy)
 const char *const *command_argv(const struct command *command); /* NULL-terminated */
 const char *const *command_env(const struct command *command);
 
-/* the message `load` of runtime/host_proto.h; dir: the app's files as the host sees them */
-int command_pack_load(
-	const struct app_version *app, const char *dir, struct buf *b, struct ramet_err *err);
+/* the messages `load` and `base` of runtime/host_proto.h; dir: the app's files as the host sees
+ * them
+ */
+int command_pack_load(const struct app_version *app, const char *type, const char *dir,
+	struct buf *b, struct ramet_err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "cluster/calls.h"
 #include "cluster/node.h"
 #include "cluster/registry.h"
+#include "cluster/seeds_base.h"
 
 #define RETIRE_NS (30000 * NSEC_PER_MSEC)
 
@@ -49,7 +50,7 @@ void seed_revoke(struct seed *seed)
 	seed_drop(seed);
 }
 
-static bool is_wanted(const struct seed *seed)
+bool seed_is_wanted(const struct seed *seed)
 {
 	const struct seeds *seeds = seed->seeds;
 	list_for_each (want, &seeds->waiting, struct seed_want, link)
@@ -64,7 +65,7 @@ static void retire_again(struct loop_timer *timer)
 	if (!seed->retired || registry_version(seed->seeds->node->registry, seed->app->id)) {
 		seed->retired = false; /* it was deployed again */
 		calls_touch(seed->seeds->node->calls);
-	} else if (is_wanted(seed)) {
+	} else if (seed_is_wanted(seed)) {
 		seed_retire(seed);
 	} else {
 		seed_revoke(seed);
@@ -87,6 +88,8 @@ void seeds_drop(struct seeds *seeds, uint32_t tenant, const char *version, bool 
 	struct seed *seed = seeds_find(seeds, version);
 	if (!seed || seed->app->uid != tenant)
 		return;
+	if (now && seed->base)
+		base_retire(seed->base); /* others made from it go on */
 	if (now)
 		seed_revoke(seed);
 	else

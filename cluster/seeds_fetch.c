@@ -22,6 +22,7 @@ struct fetch {
 	uint64_t asked_ns;
 	struct bundle_fetch *bundle;
 	bool have_files, have_seed;
+	bool refused; /* there is no room for it, wherever it comes from */
 	struct loop_timer timer;
 };
 
@@ -51,6 +52,7 @@ void fetch_abandon(struct fetch *fetch)
 static void fetch_failed(struct fetch *fetch, const struct ramet_err *err)
 {
 	struct seed *seed = fetch->seed;
+	bool refused = fetch->refused;
 	log_warn("seed.fetch", "version=%.12s node=%u err=%s msg=\"%s\"", seed->app->id,
 		fetch->node, err_name(err->code), err->msg);
 	seed->fetch = NULL;
@@ -65,7 +67,12 @@ static void fetch_failed(struct fetch *fetch, const struct ramet_err *err)
 	seed->mono_offset_ns = seed->boot_offset_ns = 0;
 	seed->source_node = 0;
 	seed->source_lost = false;
-	seed_begin(seed);
+	if (refused) {
+		struct call_error error = {.err = *err, .node = seed->seeds->node->config.node};
+		seed_failed(seed, &error);
+	} else {
+		seed_begin(seed);
+	}
 }
 
 static void fetch_part_done(struct fetch *fetch)
@@ -192,15 +199,48 @@ static int fetch_all(struct fetch *fetch, struct ramet_err *err)
 	return rc < 0 ? err_nomem(err) : pager_fetch_all(seed->pager, on_all_fetched, fetch, err);
 }
 
+/* what this node has of the seed's base, for another seed of its tenant, or NULL; header: not yet
+ * checked */
+static struct layer *find_layer(const struct seed *seed, const struct descriptor_header *header)
+{
+	const struct descriptor_view view = {.header = header};
+	list_for_each (other, &seed->seeds->list, struct seed, link)
+		if (other->app->uid == seed->app->uid && other->image && other->image->layer &&
+			layer_matches(other->image->layer, &view))
+			return other->image->layer;
+	return NULL;
+}
+
+static int make_image(struct seed *seed, const struct answer *a, struct ramet_err *err)
+{
+	struct descriptor_header header = {0};
+	memcpy(&header, a->descriptor, MIN(sizeof(header), a->descriptor_len));
+	struct layer *layer = header.base_pages > 0 ? find_layer(seed, &header) : NULL;
+	if (!layer)
+		return image_create(a->descriptor, a->descriptor_len, &seed->image, err);
+	int rc = image_create_on(layer, a->descriptor, a->descriptor_len, &seed->image, err);
+	if (rc == RAMET_EPROTO) /* if it is no worse than another view of the base */
+		return image_create(a->descriptor, a->descriptor_len, &seed->image, err);
+	if (rc == 0)
+		log_debug("seed.shares", "version=%.12s has=%llu of=%llu", seed->app->id,
+			(unsigned long long)atomic_load(&seed->image->npresent),
+			(unsigned long long)seed->image->npages);
+	return rc;
+}
+
 static int take_seed(struct fetch *fetch, struct answer *a, struct ramet_err *err)
 {
 	struct seed *seed = fetch->seed;
 	struct seeds *seeds = seed->seeds;
-	int rc = image_create(a->descriptor, a->descriptor_len, &seed->image, err);
+	int rc = make_image(seed, a, err);
 	if (rc == 0)
 		rc = check_seed(seed, err);
 	if (rc == 0)
 		rc = check_class(seeds, seed->image, err);
+	if (rc < 0)
+		return rc;
+	rc = seed_admit(seed, seed->image, err);
+	fetch->refused = rc < 0;
 	if (rc < 0)
 		return rc;
 	seed->source_node = fetch->node;

@@ -32,7 +32,7 @@ struct files_check {
 	struct work work;
 	bool forgotten, working; /* working: a worker has it */
 	struct seeds *seeds;
-	const struct seed *seed;
+	const struct seed *seed; /* NULL: it was made here */
 	struct checked_file *files;
 	const char **paths;
 	uint32_t count, missing;
@@ -108,8 +108,11 @@ static void fetch_missing(struct files_check *check)
 {
 	struct file_transfer *transfer = check->seeds->node->files;
 	uint32_t nodes[FILE_MAX_SOURCES];
-	struct file_want want = {.uid = check->seed->app->uid, .nodes = nodes};
-	want.nnodes = seed_sources(check->seed, nodes, FILE_MAX_SOURCES);
+	struct file_want want = {.nodes = nodes};
+	if (check->seed) {
+		want.uid = check->seed->app->uid;
+		want.nnodes = seed_sources(check->seed, nodes, FILE_MAX_SOURCES);
+	}
 	check->missing = 1; /* ours, so that none of them finishes it meanwhile */
 	for (uint32_t i = 0; i < check->count && check->err.code == 0; i++) {
 		struct checked_file *file = &check->files[i];
@@ -118,7 +121,7 @@ static void fetch_missing(struct files_check *check)
 		want.sha256 = file->sha256.bytes;
 		want.size = file->size;
 		check->fetched = true;
-		if (check->seed->source_node == 0)
+		if (!check->seed || check->seed->source_node == 0)
 			err_set(&check->err, RAMET_EREFUSED,
 				"file %s has changed since the seed was made: deploy again",
 				file->path);
@@ -163,12 +166,23 @@ static int fill(
 int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
 	struct files_check **ret_check, struct ramet_err *err)
 {
-	const struct descriptor_view *desc = &seed->image->desc;
+	struct files_check *check = NULL;
+	int rc = files_check_here(seed->seeds, seed->image, fn, user, &check, err);
+	if (rc < 0)
+		return rc;
+	check->seed = seed; /* it is the worker's by now, who does not look at that */
+	*ret_check = check;
+	return 0;
+}
+
+int files_check_here(struct seeds *seeds, const struct image *image, files_done_fn *fn, void *user,
+	struct files_check **ret_check, struct ramet_err *err)
+{
+	const struct descriptor_view *desc = &image->desc;
 	struct files_check *check = calloc(1, sizeof(*check));
 	if (!check)
 		return err_nomem(err);
-	check->seeds = seed->seeds;
-	check->seed = seed;
+	check->seeds = seeds;
 	check->count = desc->nfiles;
 	check->fn = fn;
 	check->user = user;
@@ -183,7 +197,7 @@ int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
 	check->work.run = compare;
 	check->work.done = compared;
 	check->working = true;
-	workers_submit(seed->seeds->node->workers, &check->work);
+	workers_submit(seeds->node->workers, &check->work);
 	*ret_check = check;
 	return 0;
 }

@@ -21,6 +21,7 @@ struct seed_manifest {
 	struct seed *seed; /* NULL: it was dropped */
 	struct node *node;
 	bool working; /* one job at a time */
+	bool collecting; /* bytes, len, manifest and err are a worker's */
 	uid_t uid;
 	gid_t gid;
 	char **roots; /* to collect; of one allocation each */

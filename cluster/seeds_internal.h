@@ -33,6 +33,7 @@ struct segment;
 struct files_check;
 struct bus_request;
 struct manifest;
+struct seed_base;
 struct seed_manifest;
 struct seed_view;
 
@@ -66,6 +67,7 @@ struct seed {
 	unsigned ntried;
 
 	struct image *image;
+	struct seed_base *base; /* that its image is layered on, if it was made here; or NULL */
 	bool origin;
 	uint32_t source_node;
 	struct seed_key key;
@@ -81,10 +83,13 @@ struct seed {
 	bool starved; /* the pager has asked for another source */
 	struct list packs; /* the last is current; older ones stay for peers that know them */
 	struct working_set *set;
+	struct working_set *touched; /* seeds_touched.c */
+	bool touched_told; /* or about to be */
 	struct pager_seed *pager;
 	bool exposed; /* peers can read the segment */
 	bool set_packed; /* the last pack holds just the pages of the working set */
 	bool draining, source_lost;
+	bool drained; /* a drain has begun, if not more */
 	bool retired; /* a newer version has replaced it: it goes when nobody needs it */
 	struct loop_timer retire_timer, drain_timer;
 
@@ -196,6 +201,7 @@ struct seed_path {
 struct seeds {
 	struct node *node;
 	struct list epochs, allowances, paths;
+	struct list bases, base_clones; /* seeds_base.c */
 	unsigned nepochs;
 	struct list list;
 	struct list dropped;
@@ -223,6 +229,10 @@ void seed_failed(
 /* the nodes to ask for files of it, the one it came from first; returns how many */
 unsigned seed_sources(const struct seed *seed, uint32_t *nodes, unsigned max);
 void seed_release(struct seed *seed); /* frees it if it was dropped and has no children */
+bool seed_is_wanted(const struct seed *seed); /* seeds_drop.c: somebody waits for an instance */
+/* seeds_quota.c: whether its tenant may have this image here, too; what it does not need goes for
+ * it. RAMET_ELIMIT */
+int seed_admit(const struct seed *seed, const struct image *image, struct ramet_err *err);
 /* seeds_foresee.c: the peers hash its files before they need them */
 void seed_foretell(const struct seed *seed);
 /* seeds_epoch.c */
@@ -254,7 +264,9 @@ void seed_manifest_fetch(struct seed *seed); /* seed_software_known() later */
  * same places was compared before, and lacked none; or it takes too long to find out. */
 bool seed_software_supposed(const struct seed *seed);
 /* seeds_view.c: on nodes that lack some of them */
-int seed_view_begin(struct seed *seed, struct ramet_err *err); /* templates_go() later */
+/* lacking: with the files of its manifest that are missing here; else with the app's data only.
+ * templates_go(), or cold_viewed(), later. */
+int seed_view_begin(struct seed *seed, bool lacking, struct ramet_err *err);
 uint64_t seed_view_ready(const struct seed *seed); /* its number, or 0: not yet */
 void seed_view_destroy(struct seed_view *view); /* NULL is fine */
 /* seeds_answer.c: the seed that a peer means, and has the key of */
@@ -285,6 +297,8 @@ int seed_take_set(struct seed *seed, struct working_set *set,
 	struct ramet_err *err); /* takes set, also on failure */
 /* seeds_cold.c */
 int cold_begin(struct seed *seed, struct ramet_err *err);
+void cold_viewed(
+	struct cold *cold, const struct ramet_err *error); /* its view is ready, or cannot be */
 void cold_abandon(struct cold *cold); /* no result; NULL is fine */
 bool cold_can_cancel(const struct cold *cold); /* before the capture only */
 /* seeds_fetch.c */
@@ -295,6 +309,9 @@ void fetch_abandon(struct fetch *fetch);
 typedef void files_done_fn(void *user, const char *const *paths, uint32_t count, bool fetched,
 	const struct ramet_err *error);
 int files_check_begin(struct seed *seed, files_done_fn *fn, void *user,
+	struct files_check **ret_check, struct ramet_err *err);
+/* files_check_here - the same for an image that was made here: what has changed is refused */
+int files_check_here(struct seeds *seeds, const struct image *image, files_done_fn *fn, void *user,
 	struct files_check **ret_check, struct ramet_err *err);
 void files_check_forget(struct files_check *check); /* NULL is fine */
 /* seeds_template.c */
@@ -313,5 +330,10 @@ bool seed_is_recorded(const struct seed *seed, const char *function);
 int seed_mark_recorded(struct seed *seed, const char *function, struct ramet_err *err);
 void seed_drain(struct seed *seed); /* fetch the rest of a copy in the background */
 void seed_unmark_recorded(struct seed *seed, const char *function);
+/* seeds_touched.c */
+/* seed_touched_tell - the seed's node gets to know what the calls here have touched so far, that of
+ * inst, which has just ended, among them; false: it need not, or cannot. Else seed_drain() comes
+ * later. */
+bool seed_touched_tell(struct seed *seed, const struct instance *inst);
 
 #endif

@@ -94,7 +94,8 @@ void seed_manifest_destroy(struct seed_manifest *m)
 
 const struct manifest *seed_manifest_view(const struct seed *seed)
 {
-	return seed->manifest && seed->manifest->bytes ? &seed->manifest->manifest : NULL;
+	const struct seed_manifest *m = seed->manifest;
+	return m && !m->collecting && m->bytes ? &m->manifest : NULL;
 }
 
 bool seed_manifest_names(const struct seed *seed, const uint8_t sha256[32], char *path, size_t cap)
@@ -250,7 +251,7 @@ static void collected(struct seed_manifest *m)
 static void on_collected(struct work *work)
 {
 	struct seed_manifest *m = container_of(work, struct seed_manifest, work);
-	m->working = false;
+	m->working = m->collecting = false;
 	if (m->seed)
 		collected(m);
 	seed_manifest_put(m);
@@ -266,6 +267,7 @@ void seed_manifest_collect(struct seed *seed)
 	if (add_mapped(m, &seed->image->desc) < 0)
 		return;
 	seed->software_key = key_of(m);
+	m->collecting = true;
 	seed_manifest_submit(m, m->node->background, run_collect, on_collected);
 }
 
@@ -290,7 +292,7 @@ void seeds_on_manifest(
 	if (rc == 0 && fault_hit("manifest.late"))
 		rc = err_set(&err, RAMET_ETIMEOUT, "injected");
 	struct seed_manifest *m = rc == 0 ? seed->manifest : NULL;
-	if (m && m->bytes && m->err.code == 0) {
+	if (m && !m->collecting && m->bytes && m->err.code == 0) {
 		answer(m, request);
 		return;
 	}

@@ -115,20 +115,21 @@ static void begin_build(struct seed_template *tmpl)
 	struct seed *seed = tmpl->seed;
 	struct node *node = seed->seeds->node;
 	const struct app_version *app = seed->app;
-	char tenant[16];
-	char group[192];
-	snprintf(tenant, sizeof(tenant), "%u", (unsigned)app->uid);
+	char tenant[INSTANCE_TENANT_MAX];
+	char group[SPAWN_NAME_MAX];
 	snprintf(group, sizeof(group), "%u.%s.%.12s.%s", (unsigned)app->uid, app->app, app->id,
 		tmpl->function);
 	struct spawn_template request = {
 		.tmpl = tmpl->id,
 		.desc_fd = seed->image->desc_fd,
 		.image_fd = seed->image->fd,
+		.layered = seed->image->layer != NULL,
+		.base_fd = seed->image->layer ? seed->image->layer->fd : -1,
 		.files = (const char *const *)tmpl->files,
 		.nfiles = tmpl->nfiles,
-		.tenant = {.uid = app->uid, .gid = app->gid, .name = tenant},
+		.tenant = instance_tenant(node, app, tenant),
 		.group = group,
-		.limits = {.mem = app->limits.mem, .pids = (uint32_t)app->limits.pids},
+		.limits = app_version_limits(app),
 		.uffd = tmpl->uffd,
 		.record = tmpl->record,
 		.mono_offset_ns = seed->mono_offset_ns,
@@ -152,13 +153,15 @@ static void template_go(struct seed_template *tmpl)
 	struct seed *seed = tmpl->seed;
 	struct ramet_err err = {0};
 	bool lacking = !seed->origin && seed->software == SOFTWARE_LACKING;
+	bool data = seed->app->data.count > 0; /* with a view in any case: one is made, not two */
 	bool unknown = !seed->origin && seed->software == SOFTWARE_UNKNOWN &&
-		(tmpl->fetched || !seed_software_supposed(seed));
-	tmpl->waits = unknown || (lacking && !seed_view_ready(seed));
+		(tmpl->fetched || data || !seed_software_supposed(seed));
+	bool viewed = lacking || data;
+	tmpl->waits = unknown || (viewed && !seed_view_ready(seed));
 	if (!tmpl->waits) {
-		tmpl->view = lacking ? seed_view_ready(seed) : 0;
+		tmpl->view = viewed ? seed_view_ready(seed) : 0;
 		begin_build(tmpl);
-	} else if (lacking && !seed->view && seed_view_begin(seed, &err) < 0) {
+	} else if (viewed && !unknown && !seed->view && seed_view_begin(seed, lacking, &err) < 0) {
 		build_failed(tmpl, &err);
 	}
 }
@@ -187,6 +190,10 @@ void seed_view_lost(struct seed *seed, const struct ramet_err *why)
 		why->msg);
 	bool begun = seed_view_ready(seed) != 0;
 	seed_view_destroy(steal_ptr(&seed->view));
+	if (seed->cold) {
+		cold_viewed(seed->cold, why);
+		return;
+	}
 	list_for_each_safe (tmpl, &seed->templates, struct seed_template, link) {
 		if (tmpl->view)
 			template_drop(tmpl);
@@ -304,18 +311,21 @@ void templates_refresh(struct seed *seed)
 	}
 }
 
+/* what calls write, once it is known, and where it can be populated */
+static void find_ranges(struct seed_template *tmpl)
+{
+	const struct seed *seed = tmpl->seed;
+	if (tmpl->record || tmpl->uffd || tmpl->ranged || !seed->set)
+		return;
+	tmpl->nranges = working_set_populate(
+		seed->set, &seed->image->desc, tmpl->ranges, TEMPLATE_MAX_POPULATE);
+	tmpl->ranged = true;
+}
+
 /* whether populating helps this function is found out: its first clones do it by turns */
 static bool populate_now(struct seed_template *tmpl)
 {
 	struct populate_trial *t = &tmpl->trial;
-	const struct seed *seed = tmpl->seed;
-	if (tmpl->record || tmpl->uffd)
-		return false;
-	if (!tmpl->ranged && seed->set) {
-		tmpl->nranges = working_set_populate(
-			seed->set, &seed->image->desc, tmpl->ranges, TEMPLATE_MAX_POPULATE);
-		tmpl->ranged = true;
-	}
 	if (tmpl->nranges == 0)
 		return false;
 	if (t->done[0] >= SEEDS_TRIALS && t->done[1] >= SEEDS_TRIALS)
@@ -328,6 +338,7 @@ void template_grant(struct seed_want *want, struct seed_grant *ret_grant)
 	struct seed_template *tmpl = want->tmpl;
 	struct seed *seed = tmpl->seed;
 	bool remote = !seed->origin && (want->remote || !image_complete(seed->image));
+	find_ranges(tmpl);
 	bool populate = populate_now(tmpl);
 	enum start_kind kind = remote ? START_REMOTE_FORK : START_LOCAL_FORK;
 	*ret_grant = (struct seed_grant){
@@ -343,6 +354,8 @@ void template_grant(struct seed_want *want, struct seed_grant *ret_grant)
 				.populate = populate ? &tmpl->ranges[0][0] : NULL,
 				.npopulate = populate ? tmpl->nranges : 0,
 			},
+		.writes = &tmpl->ranges[0][0],
+		.nwrites = tmpl->nranges,
 	};
 	tmpl->trial.begun[populate]++;
 }

@@ -369,7 +369,10 @@ static void on_viewed(void *user, struct spawn_result *result)
 	view->ready = true;
 	log_info("view.ready", "version=%.12s us=%llu files=%u", seed->app->id,
 		(unsigned long long)((now_ns() - view->begun_ns) / NSEC_PER_USEC), view->norder);
-	templates_go(seed);
+	if (seed->cold)
+		cold_viewed(seed->cold, NULL);
+	else
+		templates_go(seed);
 }
 
 static int ask_spawn(struct seed_view *view, struct spawn_view *request, struct ramet_err *err)
@@ -378,6 +381,8 @@ static int ask_spawn(struct seed_view *view, struct spawn_view *request, struct 
 	char tenant[16];
 	snprintf(tenant, sizeof(tenant), "%u", (unsigned)seed->app->uid);
 	request->view = view->id;
+	request->data = (const char *const *)seed->app->data.v;
+	request->ndata = seed->app->data.count;
 	request->tenant =
 		(struct spawn_tenant){.uid = seed->app->uid, .gid = seed->app->gid, .name = tenant};
 	return spawn_view(seed->seeds->node->spawn, request, on_viewed, view, &view->request, err);
@@ -443,7 +448,7 @@ static int start(struct seed_view *view, struct ramet_err *err)
 	return ask_spawn(view, &request, err);
 }
 
-int seed_view_begin(struct seed *seed, struct ramet_err *err)
+int seed_view_begin(struct seed *seed, bool lacking, struct ramet_err *err)
 {
 	struct seed_view *view = calloc(1, sizeof(*view));
 	if (!view)
@@ -452,14 +457,18 @@ int seed_view_begin(struct seed *seed, struct ramet_err *err)
 	view->id = ++seed->seeds->next_view;
 	view->begun_ns = now_ns();
 	list_init(&view->files);
-	int rc = make_order(view, err);
-	if (rc == 0 && spawn_client_caps(seed->seeds->node->spawn)->fuse)
+	static const struct spawn_view plain = {.control_fd = -1, .manifest_fd = -1, .dir_fd = -1};
+	struct spawn_view request = plain;
+	int rc = lacking ? make_order(view, err) : ask_spawn(view, &request, err);
+	if (rc == 0 && lacking && spawn_client_caps(seed->seeds->node->spawn)->fuse)
 		rc = start(view, err);
 	if (rc < 0) {
 		seed_view_destroy(view);
 		return rc;
 	}
 	seed->view = view;
+	if (!lacking)
+		return 0;
 	if (view->norder > 0)
 		fetch_more(view);
 	else if (!view->control)

@@ -16,6 +16,8 @@ struct token {
 	struct loop_task task;
 	struct segments *segments;
 	uint32_t tenant;
+	void (*on_stream)(void *user, int fd, const char *peer); /* NULL: for a connection */
+	void *user;
 	uint64_t expires_ns;
 	uint8_t bytes[SEGMENTS_TOKEN_BYTES];
 };
@@ -151,6 +153,22 @@ static void token_free(struct token *t)
 	free(t);
 }
 
+/* what a token opens */
+static int admit(struct way *way, const struct token *t, struct transport_accept *ret)
+{
+	struct transport_domain *domain = NULL;
+	if (t->expires_ns < now_ns())
+		return RAMET_EPERM;
+	if (t->on_stream) {
+		*ret = (struct transport_accept){.on_stream = t->on_stream, .user = t->user};
+		return 0;
+	}
+	int rc = domain_of(way, t->tenant, &domain, NULL);
+	*ret = (struct transport_accept){
+		.domain = domain, .handler = &reader_handler, .user = way->segments};
+	return rc;
+}
+
 static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
 	struct transport_accept *ret)
 {
@@ -162,15 +180,9 @@ static int on_accept(void *user, const void *token, size_t token_len, const char
 	list_for_each_safe (t, &s->tokens, struct token, link) {
 		if (!token_equal(t->bytes, token))
 			continue;
-		struct transport_domain *domain = NULL;
-		int rc = t->expires_ns < now_ns() ? RAMET_EPERM
-						  : domain_of(way, t->tenant, &domain, NULL);
+		int rc = admit(way, t, ret);
 		token_free(t);
-		if (rc < 0)
-			return rc;
-		*ret = (struct transport_accept){
-			.domain = domain, .handler = &reader_handler, .user = s};
-		return 0;
+		return rc;
 	}
 	return RAMET_EPERM;
 }
@@ -201,24 +213,53 @@ static void token_arrived(struct loop_task *task)
 		log_warn("data.tokens", "msg=\"no timer: unused tokens stay\"");
 }
 
-int segments_token(struct segments *segments, uint32_t tenant,
+static int make_token(struct segments *segments, const struct token *as,
 	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
 {
-	struct token *t = calloc(1, sizeof(*t));
+	struct token *t = malloc(sizeof(*t));
 	if (!t)
 		return err_nomem(err);
+	*t = *as;
 	if (getrandom(t->bytes, sizeof(t->bytes), 0) != (ssize_t)sizeof(t->bytes)) {
 		free(t);
 		return err_errno(err, RAMET_EIO, "random bytes for a token");
 	}
 	t->segments = segments;
-	t->tenant = tenant;
 	t->expires_ns = now_ns() + SEGMENTS_TOKEN_MS * NSEC_PER_MSEC;
 	memcpy(ret_token, t->bytes, sizeof(t->bytes));
 	t->task.fn = token_arrived;
 	loop_post(data_loop(segments),
 		&t->task); /* runs before any descriptor of a later turn: see base/loop.h */
 	return 0;
+}
+
+int segments_token(struct segments *segments, uint32_t tenant,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
+{
+	return make_token(segments, &(struct token){.tenant = tenant}, ret_token, err);
+}
+
+int segments_stream_token(struct segments *segments,
+	void (*on_stream)(void *user, int fd, const char *peer), void *user,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
+{
+	const struct token as = {.on_stream = on_stream, .user = user};
+	if (strcmp(segments_provider(segments, SEGMENTS_FIRST), "tcp") != 0)
+		return err_set(err, RAMET_ENOTSUP, "this node serves no streams, only %s",
+			segments_provider(segments, SEGMENTS_FIRST));
+	return make_token(segments, &as, ret_token, err);
+}
+
+void segments_drop_stream(struct segments *segments, const void *user)
+{
+	list_for_each_safe (t, &segments->tokens, struct token, link)
+		if (t->on_stream && t->user == user)
+			token_free(t);
+}
+
+struct loop *segments_loop(const struct segments *segments)
+{
+	return data_loop(segments);
 }
 
 /* --- segments: add on the data side, tell the control side; remove, drain, tell --- */

@@ -58,5 +58,14 @@ void segments_remove(struct segment *segment, void (*drained)(void *user), void 
 /* segments_token - a token that opens one data connection into the tenant's domain */
 int segments_token(struct segments *segments, uint32_t tenant,
 	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err);
+/* segments_stream_token - a token that opens one bare stream (transport/stream.h) to the first way;
+ * on_stream comes on the data thread, once, unless the token expires or is dropped before.
+ * RAMET_ENOTSUP: that way is not `tcp`. */
+int segments_stream_token(struct segments *segments,
+	void (*on_stream)(void *user, int fd, const char *peer), void *user,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err);
+/* segments_drop_stream - on the data thread: on_stream of this user does not come any more */
+void segments_drop_stream(struct segments *segments, const void *user);
+struct loop *segments_loop(const struct segments *segments); /* of the data thread */
 
 #endif

@@ -8,9 +8,11 @@
 #include "cluster/bundle.h"
 #include "cluster/bus.h"
 #include "cluster/calls.h"
+#include "cluster/clients.h"
 #include "cluster/instances.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
+#include "cluster/secrets.h"
 #include "cluster/seeds.h"
 
 #include <stdlib.h>
@@ -40,10 +42,11 @@ static void on_sweep(struct loop_timer *timer)
 	struct node *node = versions->node;
 	list_for_each_safe (retired, &versions->retired, struct retired, link) {
 		bool back = registry_version(node->registry, retired->id) != NULL;
-		if (!back && (instances_count(node->instances, retired->id) > 0 ||
-				     seeds_uses(node->seeds, retired->id)))
+		if (!back &&
+			(instances_count(node->instances, retired->id) > 0 ||
+				seeds_uses(node->seeds, retired->id)))
 			continue;
-		if (!back)
+		if (!back && !registry_keeps(node->registry, retired->id)) /* to go back to it */
 			bundles_remove(node->bundles, retired->id);
 		list_remove(&retired->link);
 		free(retired);
@@ -62,11 +65,22 @@ static void retire(struct versions *versions, const char *id)
 	loop_timer_set(versions->node->loop, &versions->sweep, now_ns() + SWEEP_NS, on_sweep);
 }
 
+/* of what is the same on all nodes */
+static uint64_t digest_of(const struct node *node)
+{
+	return registry_digest(node->registry) + secrets_digest(node->secrets);
+}
+
+static void tell_digest(struct node *node)
+{
+	members_set_registry(node->members, digest_of(node));
+}
+
 static void on_change(void *user, const struct registry_entry *entry, struct app_version *old)
 {
 	struct node *node = user;
 	node->versions->removing = entry->version == NULL;
-	members_set_registry(node->members, registry_digest(node->registry));
+	tell_digest(node);
 	log_info(entry->version ? "function.deployed" : "function.removed",
 		"function=%s uid=%u version=%.12s generation=%llu", entry->name, entry->uid,
 		entry->version ? entry->version->id : "", (unsigned long long)entry->generation);
@@ -77,12 +91,22 @@ static void on_unused(void *user, struct app_version *version)
 	struct node *node = user;
 	node->versions->ended += calls_drop_version(
 		node->calls, version->uid, version->id, node->versions->removing);
+	if (node->clients)
+		clients_leases_drop_version(node->clients, version->id);
 	seeds_drop(node->seeds, version->uid, version->id, node->versions->removing);
 	retire(node->versions, version->id);
 }
 
+/* its files were kept for a rollback */
+static void on_forgotten(void *user, struct app_version *version)
+{
+	struct node *node = user;
+	if (!registry_version(node->registry, version->id))
+		retire(node->versions, version->id);
+}
+
 const struct registry_handler versions_registry_handler = {
-	.on_change = on_change, .on_unused = on_unused};
+	.on_change = on_change, .on_unused = on_unused, .on_forgotten = on_forgotten};
 
 int versions_remove(struct node *node, struct registry_entry *entry, struct buf *ret_news,
 	uint64_t *io_ended, struct ramet_err *err)
@@ -108,11 +132,37 @@ void versions_on_news(struct node *node, struct bus_request *request, const stru
 	bus_reply(request, &b);
 }
 
+/* Leases let calls go by without us: they end, and the next calls come through us again. */
+void versions_secret_changed(void *user, const struct secret *secret)
+{
+	struct node *node = user;
+	tell_digest(node);
+	if (node->calls)
+		leases_close_secret(node->calls, secret->uid, secret->app, secret->name);
+	log_info(secret->value ? "secret.set" : "secret.removed", "name=%s app=%s uid=%u",
+		secret->name, secret->app, secret->uid);
+}
+
+void versions_on_secrets(
+	struct node *node, struct bus_request *request, const struct wire_value *body)
+{
+	struct ramet_err err = {0};
+	if (secrets_merge(node->secrets, body, &err) < 0) {
+		log_err(LOG_WARN, "secrets.news", &err);
+		bus_reply_err(request, &err);
+		return;
+	}
+	bus_reply(request, NULL);
+}
+
 void versions_sync(struct node *node, uint32_t peer)
 {
 	struct buf news = {0};
 	if (registry_pack(node->registry, &news, NULL) == 0)
 		bus_notify(node->bus, peer, "registry", &news);
+	CLEANUP(secrets_wipe) struct buf secrets = {0};
+	if (secrets_next(node->secrets, NULL) && secrets_pack(node->secrets, &secrets, NULL) == 0)
+		bus_notify(node->bus, peer, "secrets", &secrets);
 }
 
 /* News may be lost with a connection. Both sides see that they differ and send what they have; the
@@ -120,7 +170,7 @@ void versions_sync(struct node *node, uint32_t peer)
 static void on_resync(struct loop_timer *timer)
 {
 	struct node *node = container_of(timer, struct versions, resync)->node;
-	uint64_t digest = registry_digest(node->registry);
+	uint64_t digest = digest_of(node);
 	for (unsigned i = 0; i < members_count(node->members); i++) {
 		const struct member *member = members_at(node->members, i);
 		if (member->alive && member->load.registry != digest)

@@ -30,6 +30,12 @@ void versions_on_news(
  * later, it gets ours */
 struct member;
 void versions_check(struct node *node, const struct member *member);
+/* The same of secrets, which take part in that digest. versions_secret_changed - a
+ * secrets_changed_fn whose user is the node: calls that begin from now on get the new value. */
+struct secret;
+void versions_secret_changed(void *user, const struct secret *secret);
+void versions_on_secrets(
+	struct node *node, struct bus_request *request, const struct wire_value *body);
 /* versions_sync - send everything to a peer */
 void versions_sync(struct node *node, uint32_t peer);
 

@@ -18,9 +18,15 @@ struct raw_limits {
 };
 
 struct raw {
-	char *name, *app, *lang, *handler, *python, *fresh;
-	char **files, **close_on_fork;
-	unsigned files_count, close_on_fork_count;
+	char *name, *app, *lang, *handler, *python, *fresh, *init, *samples;
+	char **files, **close_on_fork, **modules, **path, **data;
+	unsigned files_count, close_on_fork_count, modules_count, path_count, data_count;
+	char *requirements_file, **requirements; /* one of them */
+	char **secrets;
+	unsigned secrets_count;
+	struct app_function_config *functions;
+	unsigned functions_count;
+	unsigned requirements_count;
 	char **env; /* values, in the order of the keys that the scan found */
 	struct raw_limits *limits;
 	bool idempotent;
@@ -30,8 +36,24 @@ static const cyaml_schema_value_t file_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CLIENT_PATH_MAX),
 };
 
+static const cyaml_schema_value_t name_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CLIENT_NAME_MAX),
+};
+
 static const cyaml_schema_value_t word_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 15),
+};
+
+static const cyaml_schema_field_t function_fields[] = {
+	CYAML_FIELD_STRING_PTR(
+		"name", CYAML_FLAG_POINTER, struct app_function_config, name, 1, CLIENT_NAME_MAX),
+	CYAML_FIELD_STRING_PTR("handler", CYAML_FLAG_POINTER, struct app_function_config, handler,
+		1, CLIENT_PATH_MAX + 129),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t function_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct app_function_config, function_fields),
 };
 
 static const cyaml_schema_field_t limits_fields[] = {
@@ -47,6 +69,9 @@ static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_END,
 };
 
+#define LIST(key, schema, most) \
+	CYAML_FIELD_SEQUENCE( \
+		#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, key, schema, 1, most)
 #define TEXT(key, max) \
 	CYAML_FIELD_STRING_PTR( \
 		#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, key, 1, max)
@@ -58,12 +83,17 @@ static const cyaml_schema_field_t fixed_fields[] = {
 	TEXT(handler, CLIENT_PATH_MAX + 129),
 	TEXT(python, CLIENT_PATH_MAX),
 	TEXT(fresh, 15),
-	CYAML_FIELD_SEQUENCE("files", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw, files,
-		&file_schema, 1, APP_CONFIG_MAX_ITEMS),
+	TEXT(init, CLIENT_PATH_MAX + 129),
+	TEXT(samples, CLIENT_PATH_MAX),
+	LIST(files, &file_schema, APP_CONFIG_MAX_ITEMS),
+	LIST(functions, &function_schema, CLIENT_MAX_FUNCTIONS),
+	LIST(modules, &file_schema, CLIENT_MAX_MODULES),
+	LIST(path, &file_schema, CLIENT_MAX_PATH),
+	LIST(data, &file_schema, CLIENT_MAX_DATA),
+	LIST(secrets, &name_schema, CLIENT_MAX_SECRETS),
+	LIST(close_on_fork, &word_schema, 16),
 	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
 		limits, limits_fields),
-	CYAML_FIELD_SEQUENCE("close_on_fork", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw,
-		close_on_fork, &word_schema, 1, 16),
 	CYAML_FIELD_BOOL("idempotent", CYAML_FLAG_OPTIONAL, struct raw, idempotent),
 };
 #define FIXED ARRAY_LEN(fixed_fields)
@@ -71,14 +101,20 @@ static const cyaml_schema_field_t fixed_fields[] = {
 /* The schema of one file: libcyaml has no mappings with free keys, so those of env become fields of
  * their own. */
 struct schema {
-	cyaml_schema_field_t fields[FIXED + 2];
+	cyaml_schema_field_t fields[FIXED + 3];
 	cyaml_schema_field_t env_fields[CLIENT_MAX_ENV + 1];
 	cyaml_schema_value_t root;
 };
 
-static void schema_init(struct schema *s, const struct strings *env_keys)
+static void schema_init(struct schema *s, const struct app_config_scan *scan)
 {
 	static const cyaml_schema_field_t end = CYAML_FIELD_END;
+	static const cyaml_schema_field_t listed =
+		LIST(requirements, &file_schema, CLIENT_MAX_REQUIREMENTS);
+	static const cyaml_schema_field_t file =
+		CYAML_FIELD_STRING_PTR("requirements", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			struct raw, requirements_file, 1, CLIENT_PATH_MAX);
+	const struct strings *env_keys = &scan->env_keys;
 	memcpy(s->fields, fixed_fields, sizeof(fixed_fields));
 	for (size_t i = 0; i < env_keys->count; i++)
 		s->env_fields[i] = (cyaml_schema_field_t){
@@ -98,7 +134,8 @@ static void schema_init(struct schema *s, const struct strings *env_keys)
 				.mapping = {.fields = s->env_fields},
 			},
 	};
-	s->fields[FIXED + 1] = end;
+	s->fields[FIXED + 1] = scan->requirements_listed ? listed : file;
+	s->fields[FIXED + 2] = end;
 	s->root = (cyaml_schema_value_t){
 		CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, s->fields)};
 }
@@ -132,7 +169,20 @@ void app_config_fini(struct app_config *config)
 	free(config->handler);
 	free(config->python);
 	free(config->fresh);
+	free(config->init);
+	free(config->samples);
+	for (size_t i = 0; i < config->nfunctions; i++) {
+		free(config->functions[i].name);
+		free(config->functions[i].handler);
+	}
+	free(config->functions);
 	strings_fini(&config->files);
+	strings_fini(&config->modules);
+	strings_fini(&config->path);
+	strings_fini(&config->data);
+	strings_fini(&config->secrets);
+	strings_fini(&config->requirements);
+	free(config->requirements_file);
 	strings_fini(&config->env);
 	*config = (struct app_config){0};
 }
@@ -173,6 +223,28 @@ static int get_bytes(
 	return 0;
 }
 
+/* "1.5": thousandths of a core */
+static int get_cores(
+	const char *file, const char *key, const char *text, uint64_t *ret, struct ramet_err *err)
+{
+	char digits[4] = "000";
+	char whole[8];
+	uint64_t cores, rest;
+	if (!text)
+		return 0;
+	size_t len = strcspn(text, ".");
+	const char *fraction = text[len] ? text + len + 1 : "0";
+	if (snprintf(whole, sizeof(whole), "%.*s", (int)len, text) >= (int)sizeof(whole) ||
+		strlen(fraction) >= sizeof(digits))
+		return wrong(file, key, text, "a number of cores, as in 1.5", err);
+	memcpy(digits, fraction, strlen(fraction));
+	if (parse_u64(whole, CLIENT_MAX_CPU / 1000, &cores) < 0 ||
+		parse_u64(digits, 999, &rest) < 0 || cores * 1000 + rest < CLIENT_MIN_CPU)
+		return wrong(file, key, text, "a number of cores, as in 1.5", err);
+	*ret = cores * 1000 + rest;
+	return 0;
+}
+
 static int get_ms(
 	const char *file, const char *key, const char *text, uint64_t *ret, struct ramet_err *err)
 {
@@ -190,11 +262,10 @@ static int take_limits(const char *file, const struct raw_limits *raw,
 {
 	if (!raw)
 		return 0;
-	if (raw->cpu)
-		return err_set(err, RAMET_ECONFIG,
-			"%s: limits.cpu: this version of Ramet does not support it", file);
 	limits->pids = raw->pids;
 	int rc = get_bytes(file, "limits.mem", raw->mem, &limits->mem, err);
+	if (rc == 0)
+		rc = get_cores(file, "limits.cpu", raw->cpu, &limits->cpu, err);
 	if (rc == 0)
 		rc = get_ms(file, "limits.deadline", raw->deadline, &limits->deadline_ms, err);
 	if (rc == 0)
@@ -226,6 +297,10 @@ static int check_words(const char *file, const struct raw *raw, struct ramet_err
 	int rc = one_of(file, "lang", raw->lang, langs, err);
 	if (rc == 0)
 		rc = one_of(file, "fresh", raw->fresh, freshness, err);
+	if (rc == 0 && raw->functions && (raw->name || raw->handler))
+		rc = err_set(err, RAMET_ECONFIG,
+			"%s: functions: %s is not for an app that lists them", file,
+			raw->name ? "name" : "handler");
 	if (rc == 0 && raw->python && raw->python[0] != '/')
 		rc = wrong(file, "python", raw->python, "an absolute path", err);
 	return rc;
@@ -264,6 +339,14 @@ static int take_env(struct raw *raw, const struct strings *keys, struct app_conf
 	return rc;
 }
 
+static int take_list(char *const *v, unsigned count, struct strings *strings, struct ramet_err *err)
+{
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < count; i++)
+		rc = strings_add(strings, v[i], err);
+	return rc;
+}
+
 static int take(const char *file, struct raw *raw, const struct strings *env_keys,
 	struct app_config *config, struct ramet_err *err)
 {
@@ -274,16 +357,33 @@ static int take(const char *file, struct raw *raw, const struct strings *env_key
 		rc = take_env(raw, env_keys, config, err);
 	if (rc == 0)
 		rc = take_close(file, raw, &config->close_on_fork, err);
-	for (unsigned i = 0; rc == 0 && i < raw->files_count; i++)
-		rc = strings_add(&config->files, raw->files[i], err);
+	if (rc == 0)
+		rc = take_list(raw->files, raw->files_count, &config->files, err);
+	if (rc == 0)
+		rc = take_list(raw->modules, raw->modules_count, &config->modules, err);
+	if (rc == 0)
+		rc = take_list(raw->path, raw->path_count, &config->path, err);
+	if (rc == 0)
+		rc = take_list(raw->data, raw->data_count, &config->data, err);
+	if (rc == 0)
+		rc = take_list(raw->secrets, raw->secrets_count, &config->secrets, err);
+	if (rc == 0)
+		rc = take_list(
+			raw->requirements, raw->requirements_count, &config->requirements, err);
 	if (rc < 0)
 		return rc;
+	config->functions = steal_ptr(&raw->functions);
+	config->nfunctions = raw->functions_count;
+	raw->functions_count = 0;
 	config->name = steal_ptr(&raw->name); /* libcyaml allocates with realloc and free */
 	config->app = steal_ptr(&raw->app);
 	config->lang = steal_ptr(&raw->lang);
 	config->handler = steal_ptr(&raw->handler);
 	config->python = steal_ptr(&raw->python);
 	config->fresh = steal_ptr(&raw->fresh);
+	config->init = steal_ptr(&raw->init);
+	config->samples = steal_ptr(&raw->samples);
+	config->requirements_file = steal_ptr(&raw->requirements_file);
 	config->idempotent = raw->idempotent;
 	return 0;
 }
@@ -291,18 +391,18 @@ static int take(const char *file, struct raw *raw, const struct strings *env_key
 int app_config_parse(const char *name, const char *text, size_t len, struct app_config *ret_config,
 	struct ramet_err *err)
 {
-	CLEANUP(strings_fini) struct strings env_keys = {0};
+	CLEANUP(app_config_scan_fini) struct app_config_scan scan = {0};
 	CLEANUP(app_config_fini) struct app_config config = {0};
 	struct schema schema;
 	void *raw = NULL;
-	int rc = app_config_scan(name, text, len, &env_keys, err);
+	int rc = app_config_scan(name, text, len, &scan, err);
 	if (rc < 0)
 		return rc;
-	schema_init(&schema, &env_keys);
+	schema_init(&schema, &scan);
 	rc = conf_load_mem(name, text, len, &schema.root, &raw, err);
 	if (rc < 0)
 		return rc;
-	rc = take(name, raw, &env_keys, &config, err);
+	rc = take(name, raw, &scan.env_keys, &config, err);
 	conf_free(&schema.root, raw);
 	if (rc < 0)
 		return rc;

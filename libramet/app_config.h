@@ -26,14 +26,23 @@ void strings_fini(struct strings *strings);
 struct app_limits_config {
 	uint64_t mem; /* bytes an instance may use */
 	uint64_t pids;
+	uint64_t cpu; /* thousandths of a core */
 	uint64_t deadline_ms; /* of a call */
 	uint64_t output; /* bytes of an output */
 };
 
+struct app_function_config {
+	char *name, *handler;
+};
+
 /* Strings are NULL when the key is missing. */
 struct app_config {
-	char *name, *app, *lang, *handler, *python, *fresh;
+	char *name, *app, *lang, *handler, *python, *fresh, *init, *samples;
+	struct app_function_config *functions; /* instead of name and handler */
+	size_t nfunctions;
 	struct strings files;
+	struct strings modules, path, data, requirements, secrets;
+	char *requirements_file; /* instead of requirements */
 	struct strings env; /* "KEY=value" */
 	struct app_limits_config limits;
 	unsigned close_on_fork; /* CLIENT_CLOSE_* (cluster/client_proto.h) */

@@ -9,7 +9,7 @@
 struct scan {
 	const char *name;
 	yaml_document_t *doc;
-	struct strings *env_keys;
+	struct app_config_scan *found;
 };
 
 bool app_config_env_key(const char *key, size_t len)
@@ -48,16 +48,16 @@ static int scan_env(struct scan *s, const yaml_node_t *env, struct ramet_err *er
 		p < env->data.mapping.pairs.top; p++) {
 		const yaml_node_t *node = yaml_document_get_node(s->doc, p->key);
 		const char *key = text_of(node);
-		if (!key || has(s->env_keys, key))
+		if (!key || has(&s->found->env_keys, key))
 			continue; /* told by the check that follows */
 		if (!app_config_env_key(key, strlen(key)))
 			return err_set(err, RAMET_ECONFIG,
 				"%s:%zu: env: \"%.60s\" cannot name an environment variable",
 				s->name, node->start_mark.line + 1, key);
-		if (s->env_keys->count >= CLIENT_MAX_ENV)
+		if (s->found->env_keys.count >= CLIENT_MAX_ENV)
 			return err_set(err, RAMET_ECONFIG, "%s:%zu: env: more than %d variables",
 				s->name, node->start_mark.line + 1, CLIENT_MAX_ENV);
-		int rc = strings_add(s->env_keys, key, err);
+		int rc = strings_add(&s->found->env_keys, key, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -67,11 +67,12 @@ static int scan_env(struct scan *s, const yaml_node_t *env, struct ramet_err *er
 static int scan_key(
 	struct scan *s, const yaml_node_t *node, const yaml_node_t *value, struct ramet_err *err)
 {
-	static const char *const later[] = {
-		"requirements", "secrets", "data", "modules", "bind", "init"};
+	static const char *const later[] = {"bind"};
 	const char *key = text_of(node);
 	if (!key)
 		return 0;
+	if (strcmp(key, "requirements") == 0)
+		s->found->requirements_listed = value && value->type == YAML_SEQUENCE_NODE;
 	if (strcmp(key, "env") == 0)
 		return scan_env(s, value, err);
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
@@ -97,13 +98,18 @@ static int scan_root(struct scan *s, struct ramet_err *err)
 	return 0;
 }
 
-int app_config_scan(const char *name, const char *text, size_t len, struct strings *ret_env_keys,
-	struct ramet_err *err)
+void app_config_scan_fini(struct app_config_scan *scan)
+{
+	strings_fini(&scan->env_keys);
+}
+
+int app_config_scan(const char *name, const char *text, size_t len,
+	struct app_config_scan *ret_scan, struct ramet_err *err)
 {
 	yaml_parser_t parser;
 	yaml_document_t doc;
-	CLEANUP(strings_fini) struct strings env_keys = {0};
-	struct scan scan = {name, &doc, &env_keys};
+	CLEANUP(app_config_scan_fini) struct app_config_scan found = {0};
+	struct scan scan = {name, &doc, &found};
 	if (!yaml_parser_initialize(&parser))
 		return err_nomem(err);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
@@ -115,7 +121,7 @@ int app_config_scan(const char *name, const char *text, size_t len, struct strin
 	yaml_parser_delete(&parser);
 	if (rc < 0)
 		return rc;
-	*ret_env_keys = env_keys;
-	env_keys = (struct strings){0};
+	*ret_scan = found;
+	found = (struct app_config_scan){0};
 	return 0;
 }

@@ -8,6 +8,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#define KNOWN_FLAGS \
+	(RAMET_CALL_BINARY | RAMET_CALL_DETACH | RAMET_CALL_NOWAIT | RAMET_CALL_ALONE | \
+		RAMET_CALL_BEHIND | RAMET_CALL_EVENTS)
+
 int call_options(const struct ramet_call_options *options, struct ramet_call_options *ret_options,
 	struct ramet_err *err)
 {
@@ -19,8 +23,10 @@ int call_options(const struct ramet_call_options *options, struct ramet_call_opt
 		memcpy(&ours, options, MIN(options->size, sizeof(ours)));
 		ours.size = sizeof(ours);
 	}
-	if (ours.flags & ~(RAMET_CALL_BINARY | RAMET_CALL_DETACH))
+	if (ours.flags & ~KNOWN_FLAGS)
 		return err_set(err, RAMET_EINVAL, "unknown flag in call options: %#x", ours.flags);
+	if (ours.flags & RAMET_CALL_EVENTS && ours.flags & RAMET_CALL_DETACH)
+		return err_set(err, RAMET_EINVAL, "nobody listens to a detached call");
 	*ret_options = ours;
 	return 0;
 }
@@ -50,7 +56,9 @@ int call_check_name(const char *name, struct ramet_err *err)
 static void on_accepted(struct channel_call *channel_call, const char *id)
 {
 	struct ramet_call *call = container_of(channel_call, struct ramet_call, channel);
-	snprintf(call->id, sizeof(call->id), "%s", id);
+	size_t len = strnlen(id, sizeof(call->id) - 1);
+	memcpy(call->id, id, len);
+	call->id[len] = '\0';
 }
 
 static void on_done(
@@ -67,35 +75,38 @@ static void on_done(
 	if (call->under_way)
 		ramet->under_way--;
 	call->under_way = false;
-	if (list_empty(&ramet->done))
-		eventfd_write(ramet->done_fd, 1);
-	list_append(&ramet->done, &call->link);
+	call_join_done(call);
 }
 
-static const struct channel_events events = {.accepted = on_accepted, .done = on_done};
+static const struct channel_events events = {
+	.accepted = on_accepted, .event = call_on_event, .done = on_done};
 
 struct room {
 	struct ramet *ramet;
-	size_t len;
+	const struct channel_request *request;
 };
 
 static bool has_room(void *arg)
 {
 	const struct room *room = arg;
 	const struct channel *channel = room->ramet->channel;
-	return !channel || channel->ops->room(channel, room->len);
+	return !channel || channel->ops->room(channel, room->request);
 }
 
 static int submit(
 	struct ramet_call *call, const struct channel_request *request, struct ramet_err *err)
 {
 	struct ramet *ramet = call->ramet;
-	struct room room = {ramet, request->len};
+	struct room room = {ramet, request};
 	for (;;) {
 		int rc = handle_check_open(ramet, err);
 		if (rc == 0)
 			rc = ramet->channel->ops->submit(
 				ramet->channel, request, &call->channel, err);
+		if (rc == RAMET_EAGAIN &&
+			request->options->flags & (RAMET_CALL_NOWAIT | RAMET_CALL_BEHIND))
+			return err_set(
+				err, rc, "too many calls of %s are under way", request->function);
 		if (rc != RAMET_EAGAIN)
 			return rc;
 		rc = handle_wait(ramet, has_room, &room, DEADLINE_NONE, err);
@@ -104,21 +115,19 @@ static int submit(
 	}
 }
 
-static struct ramet_call *call_new(struct ramet *ramet)
+static struct ramet_call *call_new(void)
 {
 	struct ramet_call *call = calloc(1, sizeof(*call));
 	if (!call)
 		return NULL;
 	list_init(&call->link);
+	list_init(&call->events);
 	call->channel.events = &events;
-	call->ramet = ramet;
-	auto_lock(ramet);
-	handle_get(ramet);
 	return call;
 }
 
-int ramet_call_async(struct ramet *ramet, const char *function, const void *data, size_t len,
-	const struct ramet_call_options *options, struct ramet_call **ret_call,
+static int send_off(struct ramet *ramet, const char *function, const void *data, size_t len,
+	const struct ramet_call_options *options, bool goes_on, struct ramet_call **ret_call,
 	struct ramet_err *err)
 {
 	struct ramet_call_options ours;
@@ -131,23 +140,35 @@ int ramet_call_async(struct ramet *ramet, const char *function, const void *data
 		data = "null";
 		len = 4;
 	}
-	auto_call struct ramet_call *call = call_new(ramet);
+	auto_call struct ramet_call *call = call_new();
 	if (!call)
 		return err_nomem(err);
 	call->detached = ours.flags & RAMET_CALL_DETACH;
-	struct channel_request request = {function, data, len, &ours};
+	call->listens = ours.flags & RAMET_CALL_EVENTS;
+	struct channel_request request = {function, data, len, &ours, goes_on};
 	{
 		auto_lock(ramet);
+		handle_get(ramet);
+		call->ramet = ramet;
 		rc = submit(call, &request, err);
 		if (rc == 0 && !call->done) {
 			call->under_way = true;
 			ramet->under_way++;
 		}
+		if (ramet->dozing) /* it may have gone another way than what is slept for */
+			handle_rouse(ramet);
 	}
 	if (rc < 0)
 		return rc;
 	*ret_call = steal_ptr(&call);
 	return 0;
+}
+
+int ramet_call_async(struct ramet *ramet, const char *function, const void *data, size_t len,
+	const struct ramet_call_options *options, struct ramet_call **ret_call,
+	struct ramet_err *err)
+{
+	return send_off(ramet, function, data, len, options, true, ret_call, err);
 }
 
 int ramet_call(struct ramet *ramet, const char *function, const void *data, size_t len,
@@ -157,7 +178,10 @@ int ramet_call(struct ramet *ramet, const char *function, const void *data, size
 	auto_call struct ramet_call *call = NULL;
 	if (ret_result)
 		*ret_result = NULL;
-	int rc = ramet_call_async(ramet, function, data, len, options, &call, err);
+	if (options && options->size > sizeof(options->size) && options->flags & RAMET_CALL_EVENTS)
+		return err_set(err, RAMET_EINVAL,
+			"nobody could take events: use ramet_call_async() and ramet_next_event()");
+	int rc = send_off(ramet, function, data, len, options, false, &call, err);
 	return rc < 0 ? rc : ramet_wait(call, -1, ret_result, err);
 }
 
@@ -167,7 +191,10 @@ int ramet_cancel(struct ramet_call *call, struct ramet_err *err)
 	if (!call->under_way)
 		return 0;
 	const struct channel *channel = call->ramet->channel;
-	return channel->ops->cancel(call->ramet->channel, &call->channel, err);
+	int rc = channel->ops->cancel(call->ramet->channel, &call->channel, err);
+	if (call->done) /* another thread may wait for it */
+		handle_rouse(call->ramet);
+	return rc;
 }
 
 void ramet_call_free(struct ramet_call *call)
@@ -175,20 +202,31 @@ void ramet_call_free(struct ramet_call *call)
 	if (!call)
 		return;
 	struct ramet *ramet = call->ramet;
-	{
-		auto_lock(ramet);
-		if (call->under_way) {
-			struct channel *channel = ramet->channel;
-			if (!call->detached)
-				channel->ops->cancel(channel, &call->channel, NULL);
-			channel->ops->forget(channel, &call->channel);
-			ramet->under_way--;
-		}
-		call_leave_done(call);
+	pthread_mutex_lock(&ramet->lock);
+	struct channel *channel = ramet->channel;
+	if (call->under_way && !call->detached)
+		channel->ops->cancel(channel, &call->channel, NULL);
+	if (call->under_way) { /* what has not begun is done at once */
+		channel->ops->forget(channel, &call->channel);
+		ramet->under_way--;
 	}
+	call_leave_done(call);
+	call_drop_events(call);
+	if (ramet->channel)
+		handle_rouse(ramet); /* it may have been the last that another thread waits for */
+	handle_unlock_put(ramet);
 	ramet_result_free(call->result);
 	free(call);
-	handle_put(ramet);
+}
+
+void call_join_done(struct ramet_call *call)
+{
+	struct ramet *ramet = call->ramet;
+	if (!list_empty(&call->link))
+		return; /* it has an event */
+	if (ramet->polled && list_empty(&ramet->done))
+		eventfd_write(ramet->done_fd, 1);
+	list_append(&ramet->done, &call->link);
 }
 
 void call_leave_done(struct ramet_call *call)
@@ -197,7 +235,7 @@ void call_leave_done(struct ramet_call *call)
 	bool was_empty = list_empty(&ramet->done);
 	eventfd_t count;
 	list_remove(&call->link);
-	if (!was_empty && list_empty(&ramet->done))
+	if (ramet->polled && !was_empty && list_empty(&ramet->done))
 		eventfd_read(ramet->done_fd, &count);
 }
 

@@ -24,6 +24,9 @@ struct ramet_call {
 	struct ramet_result *result; /* when done and not taken; NULL: see error */
 	struct ramet_err error;
 	void *user;
+	bool listens; /* RAMET_CALL_EVENTS */
+	struct list events; /* that came and were not taken: event.c */
+	uint64_t freed; /* weight of events that were taken and freed, and rametd was not told of */
 };
 
 DEFINE_CLEANUP(struct ramet_call, ramet_call_free)
@@ -35,7 +38,11 @@ int call_options(const struct ramet_call_options *options, struct ramet_call_opt
 	struct ramet_err *err);
 /* call_check_name - whether a function's or app's name is one */
 int call_check_name(const char *name, struct ramet_err *err);
-/* call_leave_done - take a call off the list of those done, with the handle's lock held */
+/* With the handle's lock held, the list of calls that are done, or have an event: on and off it */
+void call_join_done(struct ramet_call *call);
 void call_leave_done(struct ramet_call *call);
+/* event.c: one has come; those that are left are dropped */
+void call_on_event(struct channel_call *channel_call, struct message *message);
+void call_drop_events(struct ramet_call *call);
 
 #endif

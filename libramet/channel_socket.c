@@ -39,6 +39,11 @@ static void on_message(struct conn_request *request, struct message *received)
 	auto_message struct message *message = received;
 	if (message_is(message, "log"))
 		return;
+	if (message_is(message, "event")) {
+		if (call->events->event)
+			call->events->event(call, steal_ptr(&message));
+		return;
+	}
 	if (!message_is(message, "accepted")) {
 		answered(call, message);
 		return;
@@ -57,7 +62,10 @@ static void on_lost(struct conn_request *request, const struct ramet_err *err)
 static void pack_call(struct buf *b, uint64_t req, const struct channel_request *request)
 {
 	const struct ramet_call_options *o = request->options;
-	message_begin(b, "call", req, 8);
+	bool events = o->flags & RAMET_CALL_EVENTS;
+	message_begin(b, "call", req, 8 + events);
+	if (events)
+		wire_kbool(b, "events", true);
 	wire_kstr(b, "name", request->function);
 	wire_kbin(b, "data", request->data, request->len);
 	wire_kbool(b, "binary", o->flags & RAMET_CALL_BINARY);
@@ -87,10 +95,10 @@ static int submit(struct channel *channel, const struct channel_request *request
 	return rc;
 }
 
-static bool room(const struct channel *channel, size_t len)
+static bool room(const struct channel *channel, const struct channel_request *request)
 {
 	const struct channel_socket *s = container_of(channel, const struct channel_socket, base);
-	return conn_has_room(s->conn, len + ENVELOPE);
+	return conn_has_room(s->conn, request->len + ENVELOPE);
 }
 
 static int cancel(struct channel *channel, struct channel_call *call, struct ramet_err *err)

@@ -61,6 +61,10 @@ static void on_frame(void *user, const unsigned char *data, size_t len, int *fds
 		lose(conn, &err);
 		return;
 	}
+	for (; message->nfds < nfds; message->nfds++) {
+		message->fds[message->nfds] = fds[message->nfds];
+		fds[message->nfds] = -1;
+	}
 	struct conn_request *request = conn_find(conn, message->req);
 	if (request)
 		request->on_message(request, message);
@@ -164,6 +168,12 @@ struct conn_request *conn_find(const struct conn *conn, uint64_t req)
 
 int conn_send(struct conn *conn, struct buf *b, struct ramet_err *err)
 {
+	return conn_send_fds(conn, b, NULL, 0, err);
+}
+
+int conn_send_fds(
+	struct conn *conn, struct buf *b, const int *fds, unsigned nfds, struct ramet_err *err)
+{
 	int rc = wire_end(b, err);
 	if (rc < 0)
 		return rc;
@@ -174,7 +184,7 @@ int conn_send(struct conn *conn, struct buf *b, struct ramet_err *err)
 	if (b->len > CLIENT_MAX_FRAME)
 		return err_set(err, RAMET_ELIMIT, "request of %zu bytes is larger than %u", b->len,
 			CLIENT_MAX_FRAME);
-	rc = frame_send(conn->frames, b->data, b->len, NULL, 0);
+	rc = frame_send(conn->frames, b->data, b->len, fds, nfds);
 	if (rc < 0)
 		return err_set(err, rc, "send to rametd: %s", err_text(rc));
 	return 0;
@@ -186,6 +196,13 @@ int conn_cancel(struct conn *conn, uint64_t req, struct ramet_err *err)
 	message_begin(&b, "cancel", ++conn->last_req, 1); /* nobody waits for its answer */
 	wire_kuint(&b, "of", req);
 	return conn_send(conn, &b, err);
+}
+
+void conn_pack_taken(struct conn *conn, struct buf *b, uint64_t req, uint64_t weight)
+{
+	message_begin(b, "taken", ++conn->last_req, 2); /* nobody waits for its answer */
+	wire_kuint(b, "of", req);
+	wire_kuint(b, "weight", weight);
 }
 
 bool conn_has_room(const struct conn *conn, size_t len)

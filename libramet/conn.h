@@ -40,9 +40,13 @@ struct conn_request *conn_find(const struct conn *conn, uint64_t req);
 /* conn_send - queue a finished message. RAMET_EAGAIN: too much waits to be sent; RAMET_EPEER: lost.
  */
 int conn_send(struct conn *conn, struct buf *b, struct ramet_err *err);
+int conn_send_fds(
+	struct conn *conn, struct buf *b, const int *fds, unsigned nfds, struct ramet_err *err);
 /* conn_cancel - ask for request req to end; its final answer still comes, if it had not come before
  */
 int conn_cancel(struct conn *conn, uint64_t req, struct ramet_err *err);
+/* conn_pack_taken - a message: of what request req emits, so much has been used */
+void conn_pack_taken(struct conn *conn, struct buf *b, uint64_t req, uint64_t weight);
 /* conn_has_room - whether conn_send() of len bytes would not be RAMET_EAGAIN */
 bool conn_has_room(const struct conn *conn, size_t len);
 

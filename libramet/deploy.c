@@ -2,6 +2,7 @@
 #include "cluster/client_proto.h"
 #include "libramet/app_config.h"
 #include "libramet/call.h"
+#include "libramet/deployment.h"
 #include "libramet/files.h"
 #include "libramet/result.h"
 #include "libramet/samples.h"
@@ -13,18 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* All that a deployment says. */
-struct deployment {
-	struct app_config config; /* with the options put over it */
-	struct files files;
-	struct samples samples;
-	char handler[CLIENT_PATH_MAX + 160]; /* "FILE:SYMBOL" */
-	uint32_t node;
-};
-
 static void deployment_fini(struct deployment *d)
 {
 	app_config_fini(&d->config);
+	free(d->functions);
 	files_fini(&d->files);
 	samples_fini(&d->samples);
 }
@@ -118,16 +111,18 @@ static int set_lang(struct deployment *d, const char *file, struct ramet_err *er
 	return put(&d->config.lang, lang, err);
 }
 
-/* only: the one file deployed, or NULL for a directory */
-static int set_handler(struct deployment *d, const char *only, struct ramet_err *err)
+/* one function; only: the one file deployed, or NULL for a directory */
+static int add_function(struct deployment *d, const char *name, const char *given, const char *only,
+	struct ramet_err *err)
 {
-	const char *given = d->config.handler;
 	const char *colon = given ? strrchr(given, ':') : NULL;
 	char file[CLIENT_PATH_MAX + 1];
+	int rc = call_check_name(name, err);
+	if (rc < 0)
+		return rc;
 	if (!colon && !only)
 		return err_set(err, RAMET_ECONFIG,
-			"%s: a directory needs handler: FILE:SYMBOL, as in app.py:handler",
-			d->config.name);
+			"%s: a directory needs handler: FILE:SYMBOL, as in app.py:handler", name);
 	if (colon)
 		snprintf(file, sizeof(file), "%.*s", (int)MIN(colon - given, CLIENT_PATH_MAX),
 			given);
@@ -139,8 +134,32 @@ static int set_handler(struct deployment *d, const char *only, struct ramet_err 
 	if (!files_find(&d->files, file))
 		return err_set(err, RAMET_ECONFIG,
 			"handler \"%s\": %s is not among the files deployed", symbol, file);
-	snprintf(d->handler, sizeof(d->handler), "%s:%s", file, symbol);
+	struct deployed_function *function = &d->functions[d->nfunctions++];
+	snprintf(function->name, sizeof(function->name), "%s", name);
+	snprintf(function->handler, sizeof(function->handler), "%s:%s", file, symbol);
 	return set_lang(d, file, err);
+}
+
+static int set_functions(struct deployment *d, const char *only, struct ramet_err *err)
+{
+	const struct app_config *c = &d->config;
+	d->functions = calloc(c->nfunctions + 1, sizeof(*d->functions));
+	if (!d->functions)
+		return err_nomem(err);
+	if (c->nfunctions == 0)
+		return add_function(d, c->name, c->handler, only, err);
+	int rc = 0;
+	for (size_t i = 0; i < c->nfunctions && rc == 0; i++)
+		rc = add_function(d, c->functions[i].name, c->functions[i].handler, NULL, err);
+	return rc;
+}
+
+/* an app that lists its functions has no other name of its own than the directory's */
+static int name_app(struct app_config *config, struct ramet_err *err)
+{
+	if (config->nfunctions == 0 || config->app)
+		return 0;
+	return put(&config->app, config->name, err);
 }
 
 static int load_dir(struct deployment *d, const char *dir, struct ramet_err *err)
@@ -167,6 +186,21 @@ static int load_files(struct deployment *d, const char *dir, struct ramet_err *e
 	return rc;
 }
 
+/* the option's path is the caller's, that of ramet.yaml lies beside it */
+static int load_samples(
+	struct deployment *d, const char *dir, const char *given, struct ramet_err *err)
+{
+	char path[PATH_MAX];
+	if (given && *given)
+		return samples_load(&d->samples, given, err);
+	if (!d->config.samples)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/%s", dir, d->config.samples) >= (int)sizeof(path))
+		return err_set(err, RAMET_EINVAL, "path is too long: %s", d->config.samples);
+	int rc = samples_load(&d->samples, path, err);
+	return rc < 0 ? err_prefix(err, APP_CONFIG_FILE ": samples") : 0;
+}
+
 static int load(struct deployment *d, const char *path, const struct ramet_deploy_options *o,
 	struct ramet_err *err)
 {
@@ -179,8 +213,14 @@ static int load(struct deployment *d, const char *path, const struct ramet_deplo
 	int rc = is_dir ? load_dir(d, real, err) : 0;
 	if (rc == 0)
 		rc = put_options(&d->config, o, err);
+	if (rc == 0 && d->config.nfunctions > 0 && (o->name || o->handler))
+		rc = err_set(err, RAMET_EINVAL,
+			"%s lists functions: their names and handlers are given there",
+			APP_CONFIG_FILE);
 	if (rc == 0)
 		rc = default_name(&d->config, real, err);
+	if (rc == 0)
+		rc = name_app(&d->config, err);
 	if (rc == 0)
 		rc = call_check_name(d->config.name, err);
 	if (rc == 0 && d->config.app)
@@ -195,58 +235,11 @@ static int load(struct deployment *d, const char *path, const struct ramet_deplo
 		rc = files_add(&d->files, *real ? real : "/", slash + 1, err);
 	}
 	if (rc == 0)
-		rc = set_handler(d, is_dir ? NULL : d->files.v[0].path, err);
-	if (rc == 0 && o->samples && *o->samples)
-		rc = samples_load(&d->samples, o->samples, err);
+		rc = set_functions(d, is_dir ? NULL : d->files.v[0].path, err);
+	if (rc == 0)
+		rc = load_samples(d, real, o->samples, err);
 	d->node = o->node;
 	return rc;
-}
-
-static void pack_env(struct buf *b, const struct strings *env)
-{
-	wire_map(b, (uint32_t)env->count);
-	for (size_t i = 0; i < env->count; i++) {
-		size_t len = strcspn(env->v[i], "=");
-		wire_strn(b, env->v[i], len);
-		wire_str(b, env->v[i] + len + 1);
-	}
-}
-
-static void pack_limits(struct buf *b, const struct app_limits_config *limits)
-{
-	wire_map(b, limits->output ? 4 : 3);
-	wire_kuint(b, "mem", limits->mem);
-	wire_kuint(b, "pids", limits->pids);
-	wire_kuint(b, "deadline_ms", limits->deadline_ms);
-	if (limits->output)
-		wire_kuint(b, "output", limits->output);
-}
-
-#define DEPLOY_PAIRS 12
-static void pack_deploy(struct buf *b, const void *arg)
-{
-	const struct deployment *d = arg;
-	const struct app_config *c = &d->config;
-	wire_kstr(b, "app", c->app ? c->app : c->name);
-	wire_kstr(b, "lang", c->lang);
-	wire_key(b, "functions");
-	wire_array(b, 1);
-	wire_map(b, 2);
-	wire_kstr(b, "name", c->name);
-	wire_kstr(b, "handler", d->handler);
-	wire_key(b, "files");
-	files_pack(&d->files, b);
-	wire_kstr(b, "python", c->python);
-	wire_key(b, "env");
-	pack_env(b, &c->env);
-	wire_key(b, "limits");
-	pack_limits(b, &c->limits);
-	wire_kstr(b, "fresh", c->fresh);
-	wire_kbool(b, "idempotent", c->idempotent);
-	wire_kuint(b, "close_on_fork", c->close_on_fork);
-	wire_key(b, "samples");
-	samples_pack(&d->samples, b);
-	wire_kuint(b, "node", d->node);
 }
 
 static int tell_progress(
@@ -264,9 +257,8 @@ static int tell_progress(
 	return rc;
 }
 
-static int follow(struct stream *stream, const struct deployment *d,
-	const struct ramet_deploy_options *o, struct ramet_result **ret_result,
-	struct ramet_err *err)
+static int follow(struct stream *stream, const char *function, const struct ramet_deploy_options *o,
+	struct ramet_result **ret_result, struct ramet_err *err)
 {
 	auto_result struct ramet_result *result = NULL;
 	for (;;) {
@@ -283,7 +275,7 @@ static int follow(struct stream *stream, const struct deployment *d,
 		if (!message_is(message, "error"))
 			rc = stream_expect(message, "deployed", err);
 		if (rc == 0)
-			rc = result_parse(message, d->config.name, &result, err);
+			rc = result_parse(message, function, &result, err);
 		if (rc < 0)
 			return rc;
 		rc = result_status(result, err);
@@ -319,8 +311,34 @@ int ramet_deploy(struct ramet *ramet, const char *path, const struct ramet_deplo
 	if (rc == 0)
 		rc = load(&d, path, &ours, err);
 	if (rc == 0)
-		rc = stream_open(ramet, "deploy", DEPLOY_PAIRS, pack_deploy, &d, &stream, err);
-	return rc < 0 ? rc : follow(stream, &d, &ours, ret_result, err);
+		rc = stream_open(
+			ramet, "deploy", DEPLOYMENT_PAIRS, deployment_pack, &d, &stream, err);
+	return rc < 0 ? rc : follow(stream, d.functions[0].name, &ours, ret_result, err);
+}
+
+struct rollback {
+	const char *function, *version;
+};
+
+static void pack_rollback(struct buf *b, const void *arg)
+{
+	const struct rollback *rollback = arg;
+	wire_kstr(b, "name", rollback->function);
+	wire_kstr(b, "version", rollback->version);
+}
+
+int ramet_rollback(struct ramet *ramet, const char *function, const char *version,
+	struct ramet_result **ret_result, struct ramet_err *err)
+{
+	const struct ramet_deploy_options options = ramet_deploy_options_default();
+	const struct rollback rollback = {function, version};
+	auto_stream struct stream *stream = NULL;
+	if (ret_result)
+		*ret_result = NULL;
+	int rc = call_check_name(function, err);
+	if (rc == 0)
+		rc = stream_open(ramet, "rollback", 2, pack_rollback, &rollback, &stream, err);
+	return rc < 0 ? rc : follow(stream, function, &options, ret_result, err);
 }
 
 static void pack_remove(struct buf *b, const void *arg)

@@ -19,13 +19,24 @@ struct ramet {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* something arrived, or nobody polls any more; CLOCK_MONOTONIC */
 	bool polling; /* a thread polls on behalf of all */
+	unsigned waiters; /* threads that wait for it */
+	unsigned listening; /* waits for the connection alone */
+	bool dozing; /* the one that polls sleeps on what its call goes through */
+	uint64_t listened_ns; /* when the connection was last heard */
 	bool closed;
 	unsigned refs; /* the handle itself, and each struct ramet_call */
 	struct conn *conn; /* NULL once closed */
 	struct channel *channel; /* NULL once closed */
 	unsigned under_way; /* calls sent off and not done */
-	struct list done; /* calls done and not yet waited for: struct ramet_call.link */
-	int done_fd; /* eventfd: not 0 while `done` has something */
+	struct list done; /* calls done and not yet waited for, or with an event: struct
+			     ramet_call.link */
+	int done_fd; /* eventfd: not 0 while `done` has something, once somebody has asked for
+			poll_fd */
+	bool polled; /* somebody has */
+	int sleep_fd; /* epoll of the connection and, edge-triggered, of the channel: for our own
+			 waits */
+	int rouse_fd; /* eventfd in sleep_fd, edge-triggered and never read: the thread that polls
+			 is to look again. Nobody else has it. */
 	int poll_fd; /* epoll of the connection, the channel and done_fd: what callers poll */
 	uint32_t node, nodes, expected;
 	int32_t pid;
@@ -39,11 +50,18 @@ uint64_t handle_deadline(int timeout_ms); /* CLOCK_MONOTONIC ns; DEADLINE_NONE f
 int handle_create(const char *path, struct ramet **ret_ramet, struct ramet_err *err);
 void handle_get(struct ramet *ramet); /* lock held */
 void handle_put(struct ramet *ramet); /* lock not held */
+void handle_unlock_put(struct ramet *ramet); /* lock held, and released */
 
 /* handle_wait - with the lock held: until ready(arg), which is called with it. RAMET_ETIMEOUT (no
  * message is made). */
 int handle_wait(struct ramet *ramet, bool (*ready)(void *arg), void *arg, uint64_t deadline_ns,
 	struct ramet_err *err);
+/* handle_rouse - with the lock held: the thread that polls, if any, looks again at what there is to
+ * wait for */
+void handle_rouse(struct ramet *ramet);
+/* handle_look - with the lock held: take what has arrived, so that what is polled is not readable
+ * for it any more */
+int handle_look(struct ramet *ramet, struct ramet_err *err);
 /* handle_send - with the lock held, which is released while the daemon does not read */
 int handle_send(struct ramet *ramet, struct buf *b, struct ramet_err *err);
 /* handle_check_open - RAMET_ECLOSED after ramet_close() */

@@ -42,6 +42,8 @@ void message_free(struct message *message)
 {
 	if (!message)
 		return;
+	for (unsigned i = 0; i < message->nfds; i++)
+		close_reset(&message->fds[i]);
 	wire_free(message->wire);
 	free(message->data);
 	free(message);

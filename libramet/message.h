@@ -3,6 +3,7 @@
 #define LIBRAMET_MESSAGE_H
 
 #include "base/cleanup.h"
+#include "base/frame.h"
 #include "base/list.h"
 #include "base/wire.h"
 
@@ -17,6 +18,8 @@ struct message {
 	const struct wire_value *root; /* the map; lives as long as the message */
 	struct wire_msg *wire;
 	unsigned char *data;
+	int fds[FRAME_MAX_FDS]; /* that came with it; -1: taken */
+	unsigned nfds;
 };
 
 /* message_parse - copy and decode a frame; RAMET_EPROTO or RAMET_ELIMIT when it is no message */

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #define HELLO_MS 5000
 
@@ -83,6 +84,8 @@ void ramet_close(struct ramet *ramet)
 		return;
 	{
 		auto_lock(ramet);
+		/* what has arrived counts */
+		(void)ramet->channel->ops->dispatch(ramet->channel, NULL);
 		ramet->closed = true;
 		conn_close(ramet->conn); /* tells the calls that are left */
 		ramet->conn = NULL;
@@ -103,7 +106,19 @@ uint32_t ramet_nodes(const struct ramet *ramet)
 	return ramet->nodes;
 }
 
-int ramet_fd(const struct ramet *ramet)
+/* The handle's descriptor costs system calls with each call: not before somebody asks for it. */
+int ramet_fd(const struct ramet *handle)
 {
+	struct ramet *ramet = (struct ramet *)handle;
+	auto_lock(ramet);
+	if (!ramet->polled && ramet->channel) {
+		ramet->polled = true;
+		if (!list_empty(&ramet->done))
+			eventfd_write(ramet->done_fd, 1);
+		if (ramet->channel->ops->arm)
+			ramet->channel->ops->arm(ramet->channel);
+		(void)handle_look(
+			ramet, NULL); /* an answer that came before tells nobody any more */
+	}
 	return ramet->poll_fd;
 }

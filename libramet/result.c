@@ -13,6 +13,7 @@
 struct result_block {
 	struct ramet_result result;
 	struct ramet_failure failure;
+	struct result_memory *memory; /* of the output, if that is not here */
 };
 
 /* What goes behind the block, collected before it is allocated. */
@@ -312,6 +313,82 @@ int result_parse(const struct message *message, const char *function,
 	return 0;
 }
 
+static struct result_block *block_of_facts(const struct result_facts *facts, struct spans *spans)
+{
+	span_set(spans, SPAN_FUNCTION, facts->function);
+	span_set(spans, SPAN_VERSION, facts->version);
+	span_set(spans, SPAN_CALL, facts->call);
+	spans->data[SPAN_OUTPUT] = facts->output;
+	spans->len[SPAN_OUTPUT] = facts->memory ? 0 : facts->output_len;
+	struct result_block *block = block_create(spans);
+	if (!block)
+		return NULL;
+	struct ramet_result *r = &block->result;
+	block->memory = facts->memory;
+	if (facts->memory) {
+		((char *)facts->output)[facts->output_len] = '\0';
+		r->output = facts->output;
+		r->output_len = facts->output_len;
+	}
+	r->node = facts->node;
+	r->instance = facts->instance;
+	r->pid = facts->pid;
+	r->rank = facts->rank;
+	r->group = facts->group;
+	r->start = facts->start;
+	r->binary = facts->binary;
+	r->queue_us = facts->queue_us;
+	r->run_us = facts->run_us;
+	r->total_us = facts->total_us;
+	return block;
+}
+
+struct ramet_result *result_make(const struct result_facts *facts)
+{
+	struct spans spans = {0};
+	struct result_block *block = block_of_facts(facts, &spans);
+	return block ? &block->result : NULL;
+}
+
+static void wire_release(struct wire_msg **msg)
+{
+	wire_free(*msg);
+}
+
+int result_make_failed(const struct result_facts *facts, int code, const void *map, size_t len,
+	struct ramet_result **ret_result, struct ramet_err *err)
+{
+	const struct wire_limits limits = {.bytes = CLIENT_MAX_FRAME, .depth = 4, .items = 64};
+	const struct wire_value *error = NULL;
+	CLEANUP(wire_release) struct wire_msg *msg = NULL;
+	struct spans spans = {0};
+	if (len > 0) {
+		int rc = wire_parse(map, len, limits, &msg, err);
+		if (rc == 0)
+			rc = wire_get_map(wire_root(msg), "error", &error, err);
+		if (rc == 0)
+			rc = parse_spans(wire_root(msg), error, &spans, err);
+		if (rc < 0)
+			return rc;
+	} else {
+		span_set(&spans, SPAN_MESSAGE, err_text(code));
+	}
+	auto_free struct result_block *block = block_of_facts(facts, &spans);
+	if (!block)
+		return err_nomem(err);
+	int rc = error ? parse_failure(error, &block->failure, err) : 0;
+	if (rc < 0)
+		return rc;
+	if (!error)
+		block->failure.kind = result_kind(code);
+	block->failure.code = code;
+	if (block->failure.node == 0)
+		block->failure.node = facts->node;
+	block->result.failure = &block->failure;
+	*ret_result = &steal_ptr(&block)->result;
+	return 0;
+}
+
 struct ramet_result *result_from_err(const char *function, const struct ramet_err *err)
 {
 	struct spans spans = {0};
@@ -338,5 +415,10 @@ int result_status(const struct ramet_result *result, struct ramet_err *err)
 
 void ramet_result_free(struct ramet_result *result)
 {
-	free(result); /* the block's first member */
+	struct result_block *block = container_of(result, struct result_block, result);
+	if (!result)
+		return;
+	if (block->memory)
+		block->memory->release(block->memory);
+	free(block);
 }

@@ -66,7 +66,9 @@ int stream_next(struct stream *stream, uint64_t deadline_ns, struct message **re
 	struct ramet_err *err)
 {
 	auto_lock(stream->ramet);
+	stream->ramet->listening++;
 	int rc = handle_wait(stream->ramet, has_message, stream, deadline_ns, err);
+	stream->ramet->listening--;
 	if (rc == RAMET_ETIMEOUT)
 		return err_set(err, rc, "rametd did not answer in time");
 	if (rc < 0)
@@ -88,6 +90,17 @@ int stream_cancel(struct stream *stream, struct ramet_err *err)
 	if (rc == 0)
 		rc = conn_cancel(stream->ramet->conn, stream->request.req, err);
 	return rc;
+}
+
+int stream_taken(struct stream *stream, uint64_t weight, struct ramet_err *err)
+{
+	CLEANUP(buf_fini) struct buf b = {0};
+	auto_lock(stream->ramet);
+	int rc = handle_check_open(stream->ramet, err);
+	if (rc < 0)
+		return rc;
+	conn_pack_taken(stream->ramet->conn, &b, stream->request.req, weight);
+	return handle_send(stream->ramet, &b, err);
 }
 
 void stream_close(struct stream *stream)

@@ -18,6 +18,8 @@ int stream_open(struct ramet *ramet, const char *type, uint32_t pairs,
 int stream_next(struct stream *stream, uint64_t deadline_ns, struct message **ret_message,
 	struct ramet_err *err);
 int stream_cancel(struct stream *stream, struct ramet_err *err);
+/* stream_taken - of the events that have come, so much has been used (CLIENT_EVENT_WEIGHT) */
+int stream_taken(struct stream *stream, uint64_t weight, struct ramet_err *err);
 /* stream_close - messages that are left are dropped; the request itself goes on. NULL is fine. */
 void stream_close(struct stream *stream);
 

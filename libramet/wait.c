@@ -90,7 +90,9 @@ int ramet_wait_any(struct ramet *ramet, struct ramet_call *const *calls, size_t 
 		if (rc < 0)
 			return rc;
 	}
-	int rc = handle_wait(ramet, any_done, &any, handle_deadline(timeout_ms), err);
+	int rc = ramet->polled ? handle_look(ramet, err) : 0;
+	if (rc == 0)
+		rc = handle_wait(ramet, any_done, &any, handle_deadline(timeout_ms), err);
 	if (rc == RAMET_ETIMEOUT)
 		return err_set(err, rc, "no call was done within %d ms", timeout_ms);
 	if (rc < 0)

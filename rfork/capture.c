@@ -102,18 +102,25 @@ static int add_vma(struct capture_pages *pages, const struct capture_vma *vma, u
 	return capture_pages_add(pages, vma, file, err);
 }
 
-static int add_maps(struct capture_pages *pages, pid_t pid, const struct capture_account *account,
-	struct ramet_err *err)
+static bool is_stub(const struct capture_vma *vma)
+{
+	return vma->start >= RFORK_GAP_START && vma->end <= RFORK_GAP_END;
+}
+
+static int add_maps(struct capture_pages *pages, pid_t pid, bool cloned,
+	const struct capture_account *account, struct ramet_err *err)
 {
 	auto_free struct capture_vma *vmas = NULL;
 	uint32_t count;
-	int rc = capture_maps_read(pid, &vmas, &count, err);
+	int rc = capture_maps_read(pid, true, &vmas, &count, err);
 	if (rc == 0)
 		capture_libraries_join(vmas, count);
 	uint64_t below = 0x10000;
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
 		const struct capture_vma *vma = &vmas[i];
 		if (vma->start >= RFORK_USER_END) /* vsyscall: the kernel's own */
+			continue;
+		if (cloned && is_stub(vma))
 			continue;
 		if (is_kernel_page(vma->path)) {
 			uint32_t last = i;
@@ -172,7 +179,7 @@ static int hash_files(struct descriptor_build *b, pid_t pid, struct ramet_err *e
 {
 	auto_free struct capture_vma *vmas = NULL;
 	uint32_t count = 0;
-	int rc = capture_maps_read(pid, &vmas, &count, err);
+	int rc = capture_maps_read(pid, false, &vmas, &count, err);
 	if (rc < 0)
 		return rc;
 	struct seed_file *files = (struct seed_file *)(void *)b->files.data;
@@ -216,7 +223,7 @@ static int describe(const struct capture_request *request, pid_t pid,
 	const struct safepoint_state *state, int image_fd, struct descriptor_build *b,
 	struct capture_stats *stats, struct ramet_err *err)
 {
-	CLEANUP(capture_pages_fini) struct capture_pages pages = {.mem = -1, .pagemap = -1};
+	CLEANUP(capture_pages_fini) struct capture_pages pages = {.mem = -1, .pagemap.fd = -1};
 	CLEANUP(capture_account_fini) struct capture_account account = {0};
 	int rc = capture_process_begin(pid, state, request, b, err);
 	if (rc == 0)
@@ -225,9 +232,9 @@ static int describe(const struct capture_request *request, pid_t pid,
 		rc = capture_fds(pid, state, &account, err);
 	uint64_t mark = now_ns();
 	if (rc == 0)
-		rc = capture_pages_init(&pages, pid, b, image_fd, err);
+		rc = capture_pages_init(&pages, pid, b, image_fd, request->base, err);
 	if (rc == 0)
-		rc = add_maps(&pages, pid, &account, err);
+		rc = add_maps(&pages, pid, request->cloned, &account, err);
 	if (rc == 0)
 		rc = capture_pages_end(&pages, err);
 	stats->pages_ns = now_ns() - mark;
@@ -237,15 +244,16 @@ static int describe(const struct capture_request *request, pid_t pid,
 	return rc < 0 ? rc : capture_process_executable(pid, b, err);
 }
 
-static int seal(
-	struct descriptor_build *b, int *image_fd, struct image **ret_image, struct ramet_err *err)
+static int seal(struct descriptor_build *b, int *image_fd, struct layer *layer,
+	struct image **ret_image, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf bytes = {0};
 	int rc = descriptor_build_seal(b, &bytes, err);
 	if (rc == 0 && b->header.sums_offset)
 		rc = image_write(*image_fd, b->sums.data, b->sums.len, b->header.sums_offset, err);
 	if (rc == 0)
-		rc = image_adopt(bytes.data, bytes.len, *image_fd, ret_image, err);
+		rc = image_adopt(bytes.data, bytes.len, *image_fd,
+			b->header.base_pages ? layer : NULL, ret_image, err);
 	if (rc == 0)
 		*image_fd = -1;
 	return rc;
@@ -281,7 +289,7 @@ int capture_seed(const struct capture_request *request, struct image **ret_image
 	stats.pieces = b.pieces.len / sizeof(struct seed_piece);
 	stats.files = b.files.len / sizeof(struct seed_file);
 	if (rc == 0)
-		rc = seal(&b, &image_fd, ret_image, err);
+		rc = seal(&b, &image_fd, request->layer, ret_image, err);
 	if (rc < 0)
 		return rc;
 	stats.total_ns = now_ns() - begin;

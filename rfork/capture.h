@@ -7,6 +7,7 @@
 #include "ramet/error.h"
 #include "rfork/image.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,6 +21,11 @@ struct capture_request {
 	uint64_t class_id;
 	char class_text[160];
 	unsigned timeout_ms; /* for the shadow to become ready */
+	/* What the seed is layered on: pages that are the same at the same address are not stored.
+	 * A complete image and the layer of it, or NULL. */
+	const struct image *base;
+	struct layer *layer;
+	bool cloned; /* the host is itself a clone: what is left of its template's stub is let go */
 };
 
 struct capture_stats {

@@ -4,6 +4,7 @@
 #define RFORK_CAPTURE_MAPS_H
 
 #include "ramet/error.h"
+#include "rfork/pagemap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@ struct capture_vma {
 	uint64_t start, end, offset, inode;
 	int prot;
 	bool shared, deleted;
+	uint64_t own; /* pages that are private copies, in memory or swapped out */
 	bool wipe; /* MADV_WIPEONFORK or MAP_DROPPABLE: a child never sees its bytes */
 	bool huge; /* MADV_HUGEPAGE */
 	/* by capture_libraries_join() */
@@ -23,9 +25,10 @@ struct capture_vma {
 	char path[512]; /* "" for anonymous memory, "[heap]", "[stack]", "[vdso]", … */
 };
 
-/* all mappings, by address; *ret_vmas is malloc'ed */
-int capture_maps_read(
-	pid_t pid, struct capture_vma **ret_vmas, uint32_t *ret_count, struct ramet_err *err);
+/* all mappings, by address; *ret_vmas is malloc'ed. Without details, own, wipe and huge are not
+ * set, for a quarter of the price (0.2 ms for 190 mappings). */
+int capture_maps_read(pid_t pid, bool details, struct capture_vma **ret_vmas, uint32_t *ret_count,
+	struct ramet_err *err);
 
 /* Pages [first, end) of a mapping. */
 struct capture_run {
@@ -40,8 +43,8 @@ int capture_runs_add(
 	struct capture_runs *runs, uint64_t first, uint64_t end, struct ramet_err *err);
 
 /* capture_maps_own - the pages that are private copies (written, or anonymous and present), in
- * order and joined; pagemap_fd: of the process */
-int capture_maps_own(int pagemap_fd, const struct capture_vma *vma, struct capture_runs *runs,
-	struct ramet_err *err);
+ * order and joined; pagemap: of the process */
+int capture_maps_own(struct pagemap *pagemap, const struct capture_vma *vma,
+	struct capture_runs *runs, struct ramet_err *err);
 
 #endif

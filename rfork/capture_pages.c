@@ -24,19 +24,19 @@
 #define CALM_PIECES 4096 /* for every so many pieces the gap doubles: there is a limit to them */
 
 int capture_pages_init(struct capture_pages *pages, pid_t pid, struct descriptor_build *build,
-	int image_fd, struct ramet_err *err)
+	int image_fd, const struct image *base, struct ramet_err *err)
 {
 	char path[64];
-	*pages = (struct capture_pages){.build = build, .mem = -1, .pagemap = -1};
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	pages->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	if (pages->pagemap < 0)
-		return err_errno(err, RAMET_EIO, "open %s", path);
+	*pages = (struct capture_pages){
+		.build = build, .mem = -1, .pagemap.fd = -1, .layer.base = base};
+	int rc = pagemap_open(&pages->pagemap, pid, err);
+	if (rc < 0)
+		return rc;
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	pages->mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (pages->mem < 0)
 		return err_errno(err, RAMET_EIO, "open %s", path);
-	int rc = capture_copy_init(&pages->copy, image_fd, err);
+	rc = capture_copy_init(&pages->copy, image_fd, err);
 	pages->copying = rc == 0;
 	return rc;
 }
@@ -46,13 +46,19 @@ void capture_pages_fini(struct capture_pages *pages)
 	if (pages->copying)
 		capture_copy_fini(&pages->copy);
 	close_reset(&pages->mem);
-	close_reset(&pages->pagemap);
+	pagemap_close(&pages->pagemap);
 	capture_runs_fini(&pages->runs);
+	capture_layer_fini(&pages->layer);
 }
 
 int capture_pages_end(struct capture_pages *pages, struct ramet_err *err)
 {
-	return capture_copy_wait(&pages->copy, err);
+	uint64_t more = 0;
+	int rc = capture_copy_wait(&pages->copy, err);
+	if (rc == 0)
+		rc = capture_layer_split(&pages->layer, pages->build, pages->copy.fd, &more, err);
+	pages->stored_pages += more;
+	return rc;
 }
 
 void capture_pages_rest(struct descriptor_build *build, const struct capture_vma *vma,
@@ -184,8 +190,12 @@ static void take_pages(struct capture_pages *pages, struct cut *c, struct copy_b
 			cut_take(c, page, zero);
 		if (zero)
 			continue;
-		descriptor_build_sum(c->build, c->image_page + page - c->first,
-			hash64(batch->bytes + at * RFORK_PAGE, RFORK_PAGE));
+		const unsigned char *bytes = batch->bytes + at * RFORK_PAGE;
+		const uint64_t image_page = c->image_page + page - c->first;
+		descriptor_build_sum(c->build, image_page, hash64(bytes, RFORK_PAGE));
+		if (capture_layer_same(
+			    &pages->layer, c->vma->start + page * RFORK_PAGE, image_page, bytes))
+			continue;
 		batch_add(batch, at, c->offset + (page - c->first) * RFORK_PAGE);
 		pages->stored_pages++;
 	}
@@ -213,7 +223,7 @@ static int find_runs(
 	/* where nobody else has the file, its clean pages travel too */
 	if (vma->deleted || vma->whole)
 		return capture_runs_add(&pages->runs, 0, (vma->end - vma->start) / RFORK_PAGE, err);
-	int rc = capture_maps_own(pages->pagemap, vma, &pages->runs, err);
+	int rc = capture_maps_own(&pages->pagemap, vma, &pages->runs, err);
 	if (rc == 0 && vma->inode)
 		close_gaps(&pages->runs, vma->library ? LIBRARY_GAP : join_gap(pages->build));
 	return rc;

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,28 +60,55 @@ static int piece_range_check(const struct seed_piece *p, uint32_t i, struct rame
 	return 0;
 }
 
-static int piece_kind_check(const struct descriptor_view *v, uint32_t i, uint64_t *image_page,
-	uint64_t *image_end, struct ramet_err *err)
+/* what the image pieces that were looked at have, and where the last ones of both layers end */
+struct image_extent {
+	uint64_t pages, end;
+	uint64_t base_page, base_end;
+};
+
+static int image_piece_check(
+	const struct descriptor_view *v, uint32_t i, struct image_extent *e, struct ramet_err *err)
+{
+	const struct seed_piece *p = &v->pieces[i];
+	const bool base = p->flags & PIECE_BASE;
+	const uint64_t bytes = p->pages * RFORK_PAGE;
+	const uint64_t end = base ? e->base_end : e->end;
+	const uint64_t limit = base ? v->header->base_file_bytes : v->header->image_file_bytes;
+	if (p->image_page != e->pages)
+		return err_set(
+			err, RAMET_EPROTO, "descriptor: piece %u: image pages are not dense", i);
+	if (p->offset < end || p->offset > limit || bytes > limit - p->offset)
+		return err_set(err, RAMET_EPROTO, "descriptor: piece %u lies outside the %s file",
+			i, base ? "base's" : "image");
+	if (base &&
+		(p->file < e->base_page || p->file > v->header->base_pages ||
+			p->pages > v->header->base_pages - p->file))
+		return err_set(err, RAMET_EPROTO,
+			"descriptor: piece %u is of pages that its base does not have", i);
+	e->pages += p->pages;
+	if (base) {
+		e->base_page = p->file + p->pages;
+		e->base_end = p->offset + bytes;
+	} else {
+		e->end = p->offset + bytes;
+	}
+	return 0;
+}
+
+static int piece_kind_check(
+	const struct descriptor_view *v, uint32_t i, struct image_extent *e, struct ramet_err *err)
 {
 	const struct seed_piece *p = &v->pieces[i];
 	uint64_t bytes = p->pages * RFORK_PAGE;
 	if ((p->flags & PIECE_SHARED) && (p->kind != PIECE_FILE || (p->prot & PROT_WRITE)))
 		return err_set(err, RAMET_EPROTO, "descriptor: piece %u is shared and writable", i);
-	if ((p->flags & ~PIECE_FLAGS) || ((p->flags & PIECE_WIPE) && p->kind != PIECE_ANON))
+	if ((p->flags & ~PIECE_FLAGS) || ((p->flags & PIECE_WIPE) && p->kind != PIECE_ANON) ||
+		((p->flags & PIECE_BASE) && p->kind != PIECE_IMAGE))
 		return err_set(
 			err, RAMET_EPROTO, "descriptor: piece %u has bad flags %#x", i, p->flags);
 	switch (p->kind) {
 	case PIECE_IMAGE:
-		if (p->image_page != *image_page)
-			return err_set(err, RAMET_EPROTO,
-				"descriptor: piece %u: image pages are not dense", i);
-		if (p->offset < *image_end || p->offset > v->header->image_file_bytes ||
-			bytes > v->header->image_file_bytes - p->offset)
-			return err_set(err, RAMET_EPROTO,
-				"descriptor: piece %u lies outside the image file", i);
-		*image_page += p->pages;
-		*image_end = p->offset + bytes;
-		return 0;
+		return image_piece_check(v, i, e, err);
 	case PIECE_FILE:
 		if (p->file >= v->nfiles)
 			return err_set(err, RAMET_EPROTO, "descriptor: piece %u names no file", i);
@@ -99,7 +127,8 @@ static int piece_kind_check(const struct descriptor_view *v, uint32_t i, uint64_
 
 static int pieces_check(const struct descriptor_view *v, struct ramet_err *err)
 {
-	uint64_t end = 0, image_page = 0, image_end = 0;
+	struct image_extent extent = {0};
+	uint64_t end = 0;
 	for (uint32_t i = 0; i < v->npieces; i++) {
 		const struct seed_piece *p = &v->pieces[i];
 		int rc = piece_range_check(p, i, err);
@@ -109,17 +138,18 @@ static int pieces_check(const struct descriptor_view *v, struct ramet_err *err)
 			return err_set(err, RAMET_EPROTO,
 				"descriptor: piece %u overlaps the one before", i);
 		end = p->start + p->pages * RFORK_PAGE;
-		rc = piece_kind_check(v, i, &image_page, &image_end, err);
+		rc = piece_kind_check(v, i, &extent, err);
 		if (rc < 0)
 			return rc;
 	}
-	if (v->header->sums_offset && v->header->sums_offset < image_end)
+	if (v->header->sums_offset && v->header->sums_offset < extent.end)
 		return err_set(
 			err, RAMET_EPROTO, "descriptor: its checksums lie within its image pieces");
-	if (image_page != v->header->image_pages)
+	if (extent.pages != v->header->image_pages)
 		return err_set(err, RAMET_EPROTO,
 			"descriptor: its pieces hold %llu image pages, its header says %llu",
-			(unsigned long long)image_page, (unsigned long long)v->header->image_pages);
+			(unsigned long long)extent.pages,
+			(unsigned long long)v->header->image_pages);
 	return 0;
 }
 
@@ -170,6 +200,10 @@ static int header_check(const struct descriptor_header *h, uint64_t len, struct 
 		h->image_file_bytes > (uint64_t)INT64_MAX)
 		return err_set(err, RAMET_EPROTO, "descriptor: an image of %llu pages is too large",
 			(unsigned long long)h->image_pages);
+	if (h->base_pages > DESCRIPTOR_MAX_SUMS || h->base_file_bytes > (uint64_t)INT64_MAX ||
+		(h->base_pages > 0 && h->sums_offset > 0))
+		return err_set(err, RAMET_EPROTO, "descriptor: a base of %llu pages is too large",
+			(unsigned long long)h->base_pages);
 	if (memchr(h->class_text, 0, sizeof(h->class_text)) == NULL ||
 		memchr(h->process.comm, 0, sizeof(h->process.comm)) == NULL)
 		return err_set(err, RAMET_EPROTO, "descriptor: a text is not terminated");

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define DESCRIPTOR_MAGIC "RAMETSD"
-#define DESCRIPTOR_VERSION 3u
+#define DESCRIPTOR_VERSION 4u
 #define DESCRIPTOR_MAX_BYTES (48u << 20)
 #define DESCRIPTOR_MAX_PIECES 65536u
 #define DESCRIPTOR_MAX_FILES 4096u
@@ -45,16 +45,17 @@ enum piece_flag {
 	PIECE_STACK = 2, /* part of the main stack */
 	PIECE_HUGEPAGE = 4, /* MADV_HUGEPAGE was set */
 	PIECE_WIPE = 8, /* MADV_WIPEONFORK was set: anon pieces only */
+	PIECE_BASE = 16, /* image pieces: `offset` is of the base's memfd (rfork/layer.h) */
 };
 
-#define PIECE_FLAGS (PIECE_SHARED | PIECE_STACK | PIECE_HUGEPAGE | PIECE_WIPE)
+#define PIECE_FLAGS (PIECE_SHARED | PIECE_STACK | PIECE_HUGEPAGE | PIECE_WIPE | PIECE_BASE)
 
 struct seed_piece {
 	uint64_t start;
 	uint64_t pages;
 	uint64_t offset; /* bytes, page-aligned */
 	uint64_t image_page; /* image pieces: dense, increasing */
-	uint32_t file; /* index into files; file pieces only */
+	uint32_t file; /* file pieces: index into files; with PIECE_BASE: the base's image page */
 	uint8_t kind; /* enum piece_kind */
 	uint8_t prot; /* PROT_* */
 	uint16_t flags; /* enum piece_flag */
@@ -112,6 +113,11 @@ struct descriptor_header {
 	uint64_t image_pages; /* pages of all image pieces together */
 	uint64_t image_file_bytes; /* size of the sparse memfd that `offset`s of image pieces refer
 				      to */
+	/* the seed that pieces with PIECE_BASE have their pages from; base_pages 0: there is none
+	 */
+	uint8_t base_id[SEED_ID_BYTES];
+	uint64_t base_epoch;
+	uint64_t base_pages, base_file_bytes; /* its image_pages, image_file_bytes */
 	uint64_t mono_ns, boot_ns; /* the parent's clocks at capture */
 	uint64_t page_size;
 	struct seed_mm mm;

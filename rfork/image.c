@@ -29,6 +29,7 @@ static void image_destroy(struct image *image)
 		munmap(image->desc_bytes, image->desc.header->total_len);
 	close_keep_errno(image->desc_fd);
 	close_keep_errno(image->fd);
+	layer_put(image->layer);
 	free(image->present);
 	free(image->blocks);
 	free(image);
@@ -103,8 +104,14 @@ static int image_size_file(const struct image *image, int fd, struct ramet_err *
 	return 0;
 }
 
+/* the memfd that a piece of the image is in */
+static int piece_fd(const struct image *image, const struct seed_piece *piece)
+{
+	return piece->flags & PIECE_BASE ? image->layer->fd : image->fd;
+}
+
 /* one reservation, over which the pieces are mapped side by side */
-static int image_map_dense(struct image *image, int fd, struct ramet_err *err)
+static int image_map_dense(struct image *image, struct ramet_err *err)
 {
 	if (image->npages == 0)
 		return 0;
@@ -120,13 +127,14 @@ static int image_map_dense(struct image *image, int fd, struct ramet_err *err)
 			continue;
 		void *at = image->base + piece->image_page * RFORK_PAGE;
 		if (mmap(at, piece->pages * RFORK_PAGE, PROT_READ | PROT_WRITE,
-			    MAP_FIXED | MAP_SHARED, fd, (off_t)piece->offset) == MAP_FAILED)
+			    MAP_FIXED | MAP_SHARED, piece_fd(image, piece),
+			    (off_t)piece->offset) == MAP_FAILED)
 			return err_errno(err, errno == ENOMEM ? RAMET_ENOMEM : RAMET_EIO,
 				"map image piece %u of %u", i, image->desc.npieces);
 	}
 	if (image->nblocks > 0 &&
 		mmap(image->base + image->npages * RFORK_PAGE, image->nblocks * RFORK_PAGE,
-			PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, fd,
+			PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, image->fd,
 			(off_t)image->desc.header->sums_offset) == MAP_FAILED)
 		return err_errno(err, RAMET_ENOMEM, "map the checksums of an image");
 	return 0;
@@ -161,9 +169,66 @@ static int image_init_present(struct image *image, bool all, struct ramet_err *e
 	return 0;
 }
 
-/* over the pages in fd, which stays the caller's; fd -1: a new one */
-static int image_make(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
+/* that of its base, or a new one; what is there of it is present */
+static int image_take_layer(struct image *image, struct layer *layer, struct ramet_err *err)
+{
+	if (image->desc.header->base_pages == 0)
+		return layer ? err_set(err, RAMET_EPROTO, "descriptor: it has no base") : 0;
+	int rc = 0;
+	if (layer)
+		image->layer = layer_get(layer);
+	else
+		rc = layer_create(&image->desc, &image->layer, err);
+	return rc < 0 ? rc : layer_join(image->layer, &image->desc, err);
+}
+
+/* what the layer has already, and how much of the image is its own */
+static void image_look_at_layer(struct image *image)
+{
+	image->nown = image->npages;
+	for (uint32_t i = 0; i < image->desc.npieces; i++) {
+		const struct seed_piece *piece = &image->desc.pieces[i];
+		if (!(piece->flags & PIECE_BASE))
+			continue;
+		image->nown -= piece->pages;
+		for (uint64_t k = 0; k < piece->pages; k++)
+			if (layer_has(image->layer, piece->file + k))
+				image_mark(image, piece->image_page + k);
+	}
+}
+
+struct image_source {
+	int fd; /* the pages; -1: a new memfd */
+	struct layer *layer; /* NULL: a new one, if it is layered */
+};
+
+static int image_open(struct image *image, const uint8_t *id, const struct image_source *source,
 	struct ramet_err *err)
+{
+	bool all = source->fd >= 0;
+	image->npages = image->desc.header->image_pages;
+	image->nblocks = descriptor_sum_blocks(image->desc.header);
+	image->fd = source->fd;
+	int rc = all ? 0 : image_memfd(id, &image->fd, err);
+	if (rc == 0)
+		rc = image_take_layer(image, source->layer, err);
+	if (rc == 0)
+		rc = image_size_file(image, image->fd, err);
+	if (rc == 0)
+		rc = image_map_dense(image, err);
+	if (rc == 0)
+		rc = image_init_present(image, all, err);
+	if (rc == 0)
+		rc = image_init_blocks(image, all, err);
+	if (rc == 0)
+		image_look_at_layer(image);
+	if (rc < 0 && all)
+		image->fd = -1; /* the caller's still */
+	return rc;
+}
+
+static int image_make(const void *descriptor, uint64_t len, const struct image_source *source,
+	struct image **ret_image, struct ramet_err *err)
 {
 	if (len < sizeof(struct descriptor_header) || len > DESCRIPTOR_MAX_BYTES)
 		return err_set(
@@ -182,20 +247,8 @@ static int image_make(const void *descriptor, uint64_t len, int fd, struct image
 	image_name(id, name);
 
 	int rc = image_take_descriptor(image, name, descriptor, len, err);
-	if (rc == 0 && fd < 0)
-		rc = image_memfd(id, &image->fd, err);
-	if (rc < 0)
-		return rc;
-	image->npages = image->desc.header->image_pages;
-	image->nblocks = descriptor_sum_blocks(image->desc.header);
-	int pages = fd < 0 ? image->fd : fd;
-	rc = image_size_file(image, pages, err);
 	if (rc == 0)
-		rc = image_map_dense(image, pages, err);
-	if (rc == 0)
-		rc = image_init_present(image, fd >= 0, err);
-	if (rc == 0)
-		rc = image_init_blocks(image, fd >= 0, err);
+		rc = image_open(image, id, source, err);
 	if (rc < 0)
 		return rc;
 	*ret_image = steal_ptr(&image);
@@ -205,19 +258,21 @@ static int image_make(const void *descriptor, uint64_t len, int fd, struct image
 int image_create(
 	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err)
 {
-	return image_make(descriptor, len, -1, ret_image, err);
+	return image_make(descriptor, len, &(struct image_source){.fd = -1}, ret_image, err);
 }
 
-int image_adopt(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
-	struct ramet_err *err)
+int image_create_on(struct layer *layer, const void *descriptor, uint64_t len,
+	struct image **ret_image, struct ramet_err *err)
 {
-	struct image *image;
-	int rc = image_make(descriptor, len, fd, &image, err);
-	if (rc < 0)
-		return rc;
-	image->fd = fd;
-	*ret_image = image;
-	return 0;
+	const struct image_source source = {.fd = -1, .layer = layer};
+	return image_make(descriptor, len, &source, ret_image, err);
+}
+
+int image_adopt(const void *descriptor, uint64_t len, int fd, struct layer *layer,
+	struct image **ret_image, struct ramet_err *err)
+{
+	const struct image_source source = {.fd = fd, .layer = layer};
+	return image_make(descriptor, len, &source, ret_image, err);
 }
 
 struct image *image_get(struct image *image)
@@ -267,6 +322,23 @@ int image_write(int fd, const void *bytes, uint64_t len, uint64_t offset, struct
 		: 0;
 }
 
+/* Pages of a base may have been stored for another image meanwhile: those stay. */
+static int store_base(const struct image *image, const struct seed_piece *piece, uint64_t skip,
+	uint64_t count, const void *src)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		const uint64_t page = piece->file + skip + i;
+		if (layer_has(image->layer, page))
+			continue;
+		int rc = store_bytes(image->layer->fd, (const char *)src + i * RFORK_PAGE,
+			RFORK_PAGE, piece->offset + (skip + i) * RFORK_PAGE);
+		if (rc < 0)
+			return rc;
+		layer_mark(image->layer, page);
+	}
+	return 0;
+}
+
 int image_store(struct image *image, uint64_t first, uint64_t count, const void *src)
 {
 	if (first > image->npages || count > image->npages - first)
@@ -279,8 +351,9 @@ int image_store(struct image *image, uint64_t first, uint64_t count, const void 
 			return RAMET_EIO;
 		uint64_t skip = first - piece->image_page;
 		uint64_t n = MIN(count, piece->pages - skip);
-		int rc = store_bytes(
-			image->fd, src, n * RFORK_PAGE, piece->offset + skip * RFORK_PAGE);
+		int rc = piece->flags & PIECE_BASE ? store_base(image, piece, skip, n, src)
+						   : store_bytes(image->fd, src, n * RFORK_PAGE,
+							     piece->offset + skip * RFORK_PAGE);
 		if (rc < 0)
 			return rc;
 		for (uint64_t page = first; page < first + n; page++)
@@ -298,7 +371,7 @@ int image_fill_zero(struct image *image, uint64_t page)
 	if (!piece)
 		return RAMET_EIO;
 	off_t at = (off_t)(piece->offset + (page - piece->image_page) * RFORK_PAGE);
-	while (fallocate(image->fd, FALLOC_FL_KEEP_SIZE, at, (off_t)RFORK_PAGE) < 0)
+	while (fallocate(piece_fd(image, piece), FALLOC_FL_KEEP_SIZE, at, (off_t)RFORK_PAGE) < 0)
 		if (errno != EINTR)
 			return RAMET_EIO;
 	return 0;

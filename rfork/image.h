@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "ramet/error.h"
 #include "rfork/descriptor.h"
+#include "rfork/layer.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,9 +18,10 @@ struct image {
 	struct descriptor_view desc; /* of desc_bytes */
 	void *desc_bytes; /* read-only mapping of desc_fd */
 	int desc_fd; /* sealed memfd */
-	int fd; /* the pages; sealed against shrinking */
+	int fd; /* the pages, but for those of its base; sealed against shrinking */
+	struct layer *layer; /* those of its base; NULL: it has none */
 	unsigned char *base; /* dense: image_bytes(), or NULL when image_pages is 0 */
-	uint64_t npages;
+	uint64_t npages, nown; /* nown: without those of its base */
 	uint64_t nblocks; /* of checksums, after the pages in the dense mapping; 0: see descriptor.h
 			   */
 	_Atomic uint64_t *blocks; /* bitmap: which of those are there */
@@ -32,12 +34,17 @@ struct image {
  * zeros present */
 int image_create(
 	const void *descriptor, uint64_t len, struct image **ret_image, struct ramet_err *err);
+/* image_create_on - the same, with the pages that this layer has, which is that of its base;
+ * RAMET_EPROTO: it is not */
+int image_create_on(struct layer *layer, const void *descriptor, uint64_t len,
+	struct image **ret_image, struct ramet_err *err);
 /* image_memfd - an empty memfd for the pages of a seed; debuggers see its name */
 int image_memfd(const uint8_t seed_id[SEED_ID_BYTES], int *ret_fd, struct ramet_err *err);
-/* image_adopt - an image for a descriptor whose pages are in fd already: every page is present. fd,
- * from image_memfd(), is taken when it returns 0. */
-int image_adopt(const void *descriptor, uint64_t len, int fd, struct image **ret_image,
-	struct ramet_err *err);
+/* image_adopt - an image for a descriptor whose pages are in fd already, or in the layer of its
+ * base (NULL: it has none): every page is present. fd, from image_memfd(), is taken when it returns
+ * 0. */
+int image_adopt(const void *descriptor, uint64_t len, int fd, struct layer *layer,
+	struct image **ret_image, struct ramet_err *err);
 /* image_write - len bytes to offset of an image's memfd */
 int image_write(int fd, const void *bytes, uint64_t len, uint64_t offset, struct ramet_err *err);
 struct image *image_get(struct image *image);
@@ -78,7 +85,7 @@ uint64_t image_sum_missing(const struct image *image, uint64_t page);
 int image_sum_store(struct image *image, uint64_t page, const void *bytes);
 /* image_sum_ok - whether these are the bytes of the page; its checksum is here */
 bool image_sum_ok(const struct image *image, uint64_t page, const void *bytes);
-/* bytes of memory the memfd really holds */
+/* bytes of memory its own memfd really holds */
 uint64_t image_resident(const struct image *image);
 
 #endif

@@ -130,10 +130,10 @@ struct pager_stats {
 void pager_seed_stats(const struct pager_seed *seed, struct pager_stats *ret_stats);
 void pager_child_stats(const struct pager_child *child, struct pager_stats *ret_stats);
 
-/* pager_child_log - the pages that faults have brought in since the child was added, in order: its
- * working set exactly, if it was alone and nothing was fetched ahead. pages: valid during the call.
- * err->code RAMET_ENOMEM: the log has a gap. */
-int pager_child_log(struct pager_child *child,
+/* pager_seed_log - the pages that faults have brought in, in order: what its children have touched,
+ * but for what was fetched ahead. pages: valid during the call. err->code RAMET_ENOMEM: the log has
+ * a gap. */
+int pager_seed_log(struct pager_seed *seed,
 	void (*done)(
 		void *user, const uint32_t *pages, uint64_t count, const struct ramet_err *err),
 	void *user, struct ramet_err *err);

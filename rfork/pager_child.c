@@ -135,7 +135,6 @@ static void child_on_add(struct loop_task *task)
 {
 	struct pager_child *child = container_of(task, struct pager_child, add_task);
 	list_append(&child->seed->children, &child->link);
-	child->log_start = child->seed->nlog;
 	pager_uffd_add(child, steal_fd(&child->first_fd), NULL);
 	sweep_start(child->seed->pager);
 }

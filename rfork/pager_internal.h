@@ -148,7 +148,6 @@ struct pager_child {
 	struct pager_seed *seed;
 	struct list uffds;
 	int first_fd; /* until it is added */
-	uint64_t log_start;
 	uint64_t stream_next; /* the page that would go on with what it reads in a row */
 	unsigned stream; /* faults in that row */
 	bool failed, ended;

@@ -8,7 +8,7 @@
 /* a copy on its way to who asked */
 struct log_request {
 	struct loop_task task;
-	struct pager_child *child;
+	struct pager_seed *seed;
 	uint32_t *pages;
 	uint64_t count;
 	struct ramet_err err;
@@ -20,8 +20,7 @@ struct log_request {
 static void log_on_done(struct loop_task *task) /* control */
 {
 	struct log_request *request = container_of(task, struct log_request, task);
-	const struct pager_child *child = request->child;
-	if (!child->seed->pager->gone && !child->seed->gone && !child->gone)
+	if (!request->seed->pager->gone && !request->seed->gone)
 		request->done(request->user, request->pages, request->count, &request->err);
 	free(request->pages);
 	free(request);
@@ -30,20 +29,19 @@ static void log_on_done(struct loop_task *task) /* control */
 static void log_on_request(struct loop_task *task)
 {
 	struct log_request *request = container_of(task, struct log_request, task);
-	const struct pager_seed *seed = request->child->seed;
-	uint64_t start = request->child->log_start;
-	request->count = seed->nlog - start;
+	const struct pager_seed *seed = request->seed;
+	request->count = seed->nlog;
 	request->pages = malloc(MAX(request->count, 1ull) * sizeof(*request->pages));
 	if (!request->pages || seed->log_gap)
 		err_nomem(&request->err);
 	if (!request->pages)
 		request->count = 0;
 	if (request->count > 0)
-		memcpy(request->pages, seed->log + start, request->count * sizeof(*request->pages));
+		memcpy(request->pages, seed->log, request->count * sizeof(*request->pages));
 	pager_post_control(seed->pager, &request->task, log_on_done);
 }
 
-int pager_child_log(struct pager_child *child,
+int pager_seed_log(struct pager_seed *seed,
 	void (*done)(
 		void *user, const uint32_t *pages, uint64_t count, const struct ramet_err *err),
 	void *user, struct ramet_err *err)
@@ -51,9 +49,9 @@ int pager_child_log(struct pager_child *child,
 	struct log_request *request = calloc(1, sizeof(*request));
 	if (!request)
 		return err_nomem(err);
-	request->child = child;
+	request->seed = seed;
 	request->done = done;
 	request->user = user;
-	pager_post(child->seed->pager, &request->task, log_on_request);
+	pager_post(seed->pager, &request->task, log_on_request);
 	return 0;
 }

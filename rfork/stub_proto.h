@@ -2,12 +2,13 @@
  * seqpacket socketpair. Both are built together and trust each other; sizes are checked all the
  * same. Freestanding: the stub has no libc.
  *
- * BUILD carries the descriptor, the image and the namespace process (or none); FILES messages carry
- * the mapped files in order; the seccomp program is a memfd. Answer to the last: BUILT, with the
- * template's userfaultfd if asked for. CLONE carries exactly: log, log, control, the pidfd of the
- * sandbox (if any), that of the next (if any), in the order that makes the first three descriptors
- * 1, 2 and 3 of the child without a dup: the stub keeps these free. Answer: CLONED. After it the
- * stub gets ready for the next sandbox, which a later CLONE may then use without naming it. */
+ * BUILD carries the descriptor, the image, that of the base and the namespace process (or none);
+ * FILES messages carry the mapped files in order; the seccomp program is a memfd. Answer to the
+ * last: BUILT, with the template's userfaultfd if asked for. CLONE carries exactly: log, log,
+ * control, the pidfd of the sandbox (if any), that of the next (if any), in the order that makes
+ * the first three descriptors 1, 2 and 3 of the child without a dup: the stub keeps these free.
+ * Answer: CLONED. After it the stub gets ready for the next sandbox, which a later CLONE may then
+ * use without naming it. */
 #ifndef RFORK_STUB_PROTO_H
 #define RFORK_STUB_PROTO_H
 
@@ -20,6 +21,7 @@
 #define STUB_HOME_FD 61 /* the mount namespace it started in, to return to from a used sandbox */
 #define STUB_FILES_PER_MSG 64
 #define STUB_MAX_POPULATE 64
+#define STUB_OVERWRITE_PAGES 16 /* own pages in a row that are written over those of the base */
 
 enum stub_op { STUB_BUILD = 1, STUB_FILES, STUB_CLONE, STUB_READY, STUB_BUILT, STUB_CLONED };
 
@@ -29,6 +31,7 @@ enum stub_build_flag {
 	STUB_SECCOMP = 4,
 	STUB_JOIN = 8, /* a pidfd whose network, IPC and UTS namespaces to join */
 	STUB_GROUP = 16, /* gid is the only group from now on */
+	STUB_BASE = 32, /* the third descriptor is the image of its base */
 };
 
 struct stub_build {

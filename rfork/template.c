@@ -204,7 +204,7 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 		.flags = (setup->uffd ? STUB_UFFD : 0) | (setup->record ? STUB_RECORD : 0) |
 			(setup->seccomp ? STUB_SECCOMP : 0) |
 			(setup->ns_pidfd >= 0 ? STUB_JOIN : 0) |
-			(setup->drop_groups ? STUB_GROUP : 0),
+			(setup->drop_groups ? STUB_GROUP : 0) | (setup->layered ? STUB_BASE : 0),
 		.gid = setup->gid,
 		.nfiles = setup->nfiles,
 		.seccomp_len = setup->seccomp_len,
@@ -224,8 +224,10 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 			(long long)len);
 	build.desc_len = (uint64_t)len;
 
-	int fds[4] = {setup->desc_fd, setup->image_fd};
+	int fds[5] = {setup->desc_fd, setup->image_fd};
 	unsigned nfds = 2;
+	if (setup->layered)
+		fds[nfds++] = setup->base_fd;
 	if (filter >= 0)
 		fds[nfds++] = filter;
 	if (setup->ns_pidfd >= 0)

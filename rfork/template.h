@@ -22,6 +22,8 @@ int template_fd(const struct template *tmpl); /* the stub's socket: hangs up whe
 
 struct template_setup {
 	int desc_fd, image_fd;
+	bool layered; /* the descriptor has a base, whose image is base_fd */
+	int base_fd;
 	const int *file_fds; /* one for each file of the descriptor, O_RDONLY, in order */
 	uint32_t nfiles;
 	int64_t mono_offset_ns, boot_offset_ns; /* for a time namespace; both 0: none */

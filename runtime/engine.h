@@ -2,7 +2,7 @@
  * process; an engine only loads functions and runs them. Compiled in through ramet_host_register() (runtime/host/host.h);
  * an engine_*.so will hand the same table to the same call.
  *
- * Every slot is called on the host's one thread, and none may read or write the control socket. Text and bytes that an
+ * Every slot is called on the host's one thread, and none may read or write the control socket but by engine_call.emit. Text and bytes that an
  * engine hands out stay its own: the host has copied or sent them when it calls the next slot. */
 #ifndef RUNTIME_ENGINE_H
 #define RUNTIME_ENGINE_H
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENGINE_ABI 1u
+#define ENGINE_ABI 7u
 #define ENGINE_SEED_BYTES 32
 #define ENGINE_CALL_ID_BYTES 16
 #define ENGINE_VERSION_MAX 96
@@ -49,6 +49,12 @@ struct engine_load {
 	unsigned nfunctions;
 	const struct engine_env *env; /* already in the environment: for engines that keep a copy of it */
 	unsigned nenv;
+	const char *init; /* "file:symbol", called once when all else is loaded; NULL: none */
+	const char *const *modules; /* to be imported first, by name */
+	unsigned nmodules;
+	const char *const *path; /* directories of modules, relative to dir or absolute */
+	unsigned npath;
+	bool resets; /* engine_ops.reset will be called between calls */
 };
 
 /* What a function may know about the call it runs. */
@@ -60,13 +66,36 @@ struct engine_context {
 	unsigned char id[ENGINE_CALL_ID_BYTES];
 };
 
+/* What a call tells before its end: a chunk of output, or how far it is. */
+struct engine_event {
+	bool progress;
+	struct engine_text text; /* progress: for people */
+	double fraction;	 /* progress: 0 to 1 */
+	const void *chunk;	 /* else: len bytes, raw if binary, else JSON text */
+	size_t len;
+	bool binary;
+};
+
 struct engine_call {
 	unsigned function; /* index into engine_load.functions */
 	bool binary;	   /* data is raw bytes; else JSON text, or nothing (len 0), which stands for null */
 	const void *data;  /* valid during the call only */
 	size_t len;
 	size_t max_output; /* an engine need not build more than this; the host checks it in any case */
+	/* memory of len bytes in which the caller reads the answer: an answer built there is not copied. It may overlap
+	 * data, and the last one counts. NULL, or returning NULL: there is none. */
+	void *(*room)(void *room_arg, size_t len);
+	void *room_arg;
+	/* tells whoever listens; waits while that reader is behind. By one thread at a time, during call() only. RAMET_ELIMIT,
+	 * RAMET_EDEADLINE (the call has been interrupted), RAMET_ECLOSED. NULL: nobody listens. */
+	int (*emit)(const struct engine_event *event, struct ramet_err *err);
 	struct engine_context context;
+};
+
+struct engine_secret {
+	const char *name;
+	const char *value; /* len bytes, and a NUL behind them */
+	size_t len;
 };
 
 struct engine_result {
@@ -92,8 +121,17 @@ struct engine_ops {
 	int (*init)(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine, struct ramet_err *err);
 
 	/*
+	 * base - import what the application's own files import from elsewhere, as far as they do so before any of their
+	 * code has an effect, and nothing of those files: the process may then be captured as the base of this version
+	 * and of others. At most once, before load(), which then refuses (ENGINE_REFUSED) a version whose files would
+	 * not have had the base's modules imported in the same way. What load points to lives as long as the engine.
+	 * After a failure nothing has happened that load() would not have done. NULL: the language has no bases.
+	 */
+	int (*base)(struct engine *engine, const struct engine_load *load, struct engine_error *ret_error);
+
+	/*
 	 * load - find every function's handler and run the application's own initialisation: imports, module code,
-	 * ramet_init(). Called once. What load points to lives as long as the engine. After a failure the host exits.
+	 * ramet_init(), load->init. Called once. What load points to lives as long as the engine. After a failure the host exits.
 	 */
 	int (*load)(struct engine *engine, const struct engine_load *load, struct engine_error *ret_error);
 
@@ -103,6 +141,12 @@ struct engine_ops {
 	 */
 	int (*call)(struct engine *engine, const struct engine_call *call, struct engine_result *ret_result,
 		struct engine_error *ret_error);
+
+	/*
+	 * ready - this process waits for the one call that it serves, to the function of this index: touch now what
+	 * a call touches, so that it does not begin with page faults. Nothing of the application's runs. May be NULL.
+	 */
+	void (*ready)(struct engine *engine, unsigned function);
 
 	/*
 	 * done - the answer to the last call has been sent: release it and flush the language's stdout and stderr.
@@ -141,6 +185,19 @@ struct engine_ops {
 	 * than what there is where it does not fit. Must not change the process: it is about to be captured. NULL: none.
 	 */
 	size_t (*roots)(struct engine *engine, char *dst, size_t cap);
+
+	/*
+	 * secrets - those that functions may see from now on, in the place of all earlier ones: never in a process that is
+	 * yet to be captured, and between calls only. The memory is the host's, until the next time: no copy should be made
+	 * before a function asks. NULL: the language has no way to show them.
+	 */
+	void (*secrets)(struct engine *engine, const struct engine_secret *secrets, unsigned count);
+
+	/*
+	 * reset - between calls, where load said so: what a call may have changed is again as it was at the capture, as far
+	 * as the language can do that. Negative: it cannot, and the process ends. NULL: the language cannot.
+	 */
+	int (*reset)(struct engine *engine);
 
 	/* stats - may be NULL */
 	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);

@@ -115,6 +115,11 @@ static int nowhere(const struct place_request *request, struct ramet_err *err)
 	return err_set(err, RAMET_EREFUSED, "every node lacks the app's interpreter, and %s", what);
 }
 
+static bool may_run(const struct place_node *node, const struct place_request *request)
+{
+	return node->alive && (request->pinned ? node->id == request->pinned : !node->unfit);
+}
+
 int place_call(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	struct place_decision *ret_decision, struct ramet_err *err)
 {
@@ -126,7 +131,7 @@ int place_call(const struct place_node *nodes, unsigned count, const struct plac
 	struct place_decision decision = {0};
 	for (unsigned i = 0; i < count; i++) {
 		const struct place_node *node = &nodes[i];
-		if (!node->alive || (request->pinned && node->id != request->pinned))
+		if (!may_run(node, request))
 			continue;
 		uint32_t source;
 		struct offer offer = {
@@ -158,7 +163,7 @@ static bool takes_part(const struct place_node *nodes, unsigned count,
 	const struct place_node *node, const struct place_request *request)
 {
 	uint32_t source;
-	if (!node->alive || (request->pinned && node->id != request->pinned))
+	if (!may_run(node, request))
 		return false;
 	return !node->no_cold || kind_at(nodes, count, node, &source) != START_NONE;
 }

@@ -31,6 +31,7 @@ struct place_node {
 	uint32_t load; /* instances that run a call, and calls that wait for one */
 	uint32_t capacity; /* instances it wants to run at once; 0: unknown, taken as 1 */
 	uint64_t class_id; /* a seed travels only between nodes of one class */
+	bool unfit; /* lacks what the app needs there: only for calls that must run there */
 	bool no_cold; /* lacks what initialises the app: nothing but forks there */
 };
 

@@ -38,7 +38,8 @@ int transport_connect(struct transport_domain *domain, const char *addr, const v
 	int rc = t->ops->connect(domain, addr, token, token_len, &conn, err);
 	if (rc < 0)
 		return rc;
-	const struct transport_accept accept = {domain, handler, user};
+	const struct transport_accept accept = {
+		.domain = domain, .handler = handler, .user = user};
 	transport_conn_init(conn, &accept, addr);
 	transport_kick(t);
 	*ret_conn = conn;

@@ -203,6 +203,7 @@ struct transport_listener {
 		struct transport_accept *ret);
 	void *user;
 	struct list link;
+	bool streams; /* it can give sockets away */
 };
 
 enum transport_conn_state { CONN_CONNECTING, CONN_OPEN, CONN_CLOSING, CONN_ENDED };

@@ -113,6 +113,9 @@ static inline struct tcp_conn *tcp_conn(struct transport_conn *conn)
 /* tcp_sock.c */
 int tcp_sock_tune(int fd,
 	unsigned timeout_ms); /* no delay, no patience with a dead peer; 0 or -1 with errno */
+/* for a socket that is given away: its peer may leave unread what was sent for as long as it likes,
+ * which TCP_USER_TIMEOUT takes for death; 0 or -1 with errno */
+int tcp_sock_patient(int fd);
 /* when the peer's kernel was heard last, be it that it acknowledged what it has already; 0: unknown
  */
 uint64_t tcp_sock_answered_ns(int fd, uint64_t now);

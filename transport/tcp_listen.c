@@ -59,6 +59,18 @@ static int guest_reply(const struct tcp_guest *guest, int status)
 	return n == sizeof(bytes) ? 0 : -1; /* the first bytes on a fresh socket: they fit */
 }
 
+/* what follows is for another */
+static void guest_give_away(struct tcp_guest *guest, const struct transport_accept *accept)
+{
+	if (tcp_sock_patient(guest->fd) < 0 || guest_reply(guest, 0) < 0) {
+		guest_drop(guest, "hung up before the welcome");
+		return;
+	}
+	loop_watch_remove(&guest->watch);
+	accept->on_stream(accept->user, steal_fd(&guest->fd), guest->peer);
+	guest_free(guest);
+}
+
 /* a welcome guest becomes a connection; H */
 static void guest_admit(struct tcp_guest *guest, const struct greeting_hello *hello,
 	const struct transport_accept *accept)
@@ -100,7 +112,10 @@ static void guest_decide(struct tcp_guest *guest)
 		guest_drop(guest, "its token was refused");
 		return;
 	}
-	guest_admit(guest, &hello, &accept);
+	if (accept.on_stream)
+		guest_give_away(guest, &accept);
+	else
+		guest_admit(guest, &hello, &accept);
 }
 
 static void guest_on_event(struct loop_watch *watch, uint32_t events)
@@ -220,6 +235,7 @@ int tcp_listen(struct transport *t, const char *addr, struct transport_listener 
 	if (!listener)
 		return err_nomem(err);
 	listener->transport = tcp_transport(t);
+	listener->base.streams = true;
 	listener->fd = -1;
 	int rc = sock_listen(addr, &listener->fd, listener->base.addr, err);
 	if (rc == 0)

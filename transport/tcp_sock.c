@@ -15,6 +15,12 @@ int tcp_sock_tune(int fd, unsigned timeout_ms)
 	return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof(patience));
 }
 
+int tcp_sock_patient(int fd)
+{
+	const unsigned without_end = 0;
+	return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &without_end, sizeof(without_end));
+}
+
 uint64_t tcp_sock_answered_ns(int fd, uint64_t now)
 {
 	struct tcp_info info;

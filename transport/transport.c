@@ -236,7 +236,9 @@ int transport_ask(struct transport_listener *listener, const void *token, size_t
 	listener->transport->handlers--;
 	if (rc < 0)
 		return rc;
-	if (!accept.domain || !accept.handler || accept.domain->transport != listener->transport)
+	bool ours =
+		accept.domain && accept.handler && accept.domain->transport == listener->transport;
+	if (accept.on_stream ? !listener->streams : !ours)
 		return RAMET_EINTERNAL;
 	*ret = accept;
 	return 0;

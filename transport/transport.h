@@ -167,6 +167,9 @@ struct transport_accept {
 	struct transport_domain *domain;
 	const struct transport_handler *handler; /* outlives the connection */
 	void *user;
+	/* Not NULL (then only user is used besides): it is no connection of ours but a bare stream
+	 * (stream.h). fd is the callee's: welcome, not blocking. `tcp` only; others refuse. */
+	void (*on_stream)(void *user, int fd, const char *peer);
 };
 /* addr: numeric "host:port" ("10.0.0.1:0", "[::1]:7000"; port 0 lets the kernel choose), or
  * "mem:name" for mem */

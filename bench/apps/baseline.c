@@ -12,8 +12,10 @@ static uint64_t now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* baseline_fork - a child that notes the time and ends; both times from the call, in ns. 0, or -1 */
-__attribute__((visibility("default"))) int baseline_fork(uint64_t *ret_first_ns, uint64_t *ret_total_ns);
+/* baseline_fork - a child that notes the time and ends; both times from the call, in ns. 0, or -1
+ */
+__attribute__((visibility("default"))) int baseline_fork(
+	uint64_t *ret_first_ns, uint64_t *ret_total_ns);
 int baseline_fork(uint64_t *ret_first_ns, uint64_t *ret_total_ns)
 {
 	int wstatus;

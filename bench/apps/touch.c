@@ -1,8 +1,10 @@
-/* What bench/run fork and page use as a native function: memory of a given size, and reading a part of it.
+/* What bench/run fork and page use as a native function: memory of a given size, and reading a part
+ * of it.
  *
- * fill: {"mb": N} or N: allocates and fills N MiB, before the capture. touch: N: reads one word of each page of
- * the first N percent, in order, and answers how many ns that took; scatter: the same of all pages, in an order in which
- * no page follows its neighbour; each: the same, and answers [median, 99th percentile, mean] of the ns of a page. */
+ * fill: {"mb": N} or N: allocates and fills N MiB, before the capture. touch: N: reads one word of
+ * each page of the first N percent, in order, and answers how many ns that took; scatter: the same
+ * of all pages, in an order in which no page follows its neighbour; each: the same, and answers
+ * [median, 99th percentile, mean] of the ns of a page. */
 #include "ramet/function.h"
 
 #include <stdint.h>
@@ -135,6 +137,6 @@ int baseline(struct ramet_invocation *call)
 	uint64_t total;
 	if (baseline_fork(&first, &total) != 0)
 		return ramet_fail(call, "OSError", "fork failed");
-	return ramet_answerf(call, "[[%llu,%llu]]", (unsigned long long)first,
-		(unsigned long long)total);
+	return ramet_answerf(
+		call, "[[%llu,%llu]]", (unsigned long long)first, (unsigned long long)total);
 }

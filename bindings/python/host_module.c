@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "bindings/python/python_error.h"
+#include "bindings/python/python_heap.h"
 #include "bindings/python/python_random.h"
 #include "bindings/python/python_threads.h"
 #include "runtime/engine.h"
@@ -22,8 +23,10 @@ struct engine {
 	PyObject *answer; /* of the last call: owns the memory that the host sends */
 	void (*interrupt)(int signal); /* the interpreter's own */
 	int signal;
+	bool based; /* and nothing was loaded: a capture now is that of a base */
 	bool ran; /* something of the application's, in this process: it may have left threads */
 	PyThreadState *resting; /* while the host waits */
+	const struct engine_call *listened; /* the call that runs, if somebody listens to it */
 };
 
 static struct engine engine;
@@ -76,23 +79,57 @@ static PyObject *env_dict(const struct engine_load *load)
 	return dict;
 }
 
-static int python_load(
-	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+static PyObject *text_list(const char *const *texts, unsigned count)
+{
+	PyObject *list = PyList_New(0);
+	for (unsigned i = 0; list && i < count; i++) {
+		PyObject *text = PyUnicode_DecodeFSDefault(texts[i]);
+		if (!text || PyList_Append(list, text) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(text);
+	}
+	return list;
+}
+
+/* base or load: the module's function of that name */
+static int python_prepare(struct engine *e, const char *what, const struct engine_load *load,
+	struct engine_error *ret_error)
 {
 	e->ran = true;
 	PyObject *functions = function_list(load);
 	PyObject *env = env_dict(load);
-	PyObject *failure = functions && env
-		? PyObject_CallMethod(e->module, "load", "NOO",
-			  PyUnicode_DecodeFSDefault(load->dir), functions, env)
+	PyObject *modules = text_list(load->modules, load->nmodules);
+	PyObject *path = text_list(load->path, load->npath);
+	PyObject *failure = functions && env && modules && path
+		? PyObject_CallMethod(e->module, what, "NOOsOOi",
+			  PyUnicode_DecodeFSDefault(load->dir), functions, env,
+			  load->init ? load->init : "", modules, path, load->resets)
 		: NULL;
 	Py_XDECREF(functions);
 	Py_XDECREF(env);
+	Py_XDECREF(modules);
+	Py_XDECREF(path);
 	if (!failure)
-		return python_error_internal("load", ret_error);
+		return python_error_internal(what, ret_error);
 	int rc = failure == Py_None ? 0 : python_error_take(failure, 0, &e->answer, ret_error);
 	Py_DECREF(failure);
 	return rc;
+}
+
+static int python_base(
+	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+{
+	int rc = python_prepare(e, "base", load, ret_error);
+	e->based = rc == 0;
+	return rc;
+}
+
+static int python_load(
+	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+{
+	Py_CLEAR(e->answer); /* that there is no base */
+	e->based = false;
+	return python_prepare(e, "load", load, ret_error);
 }
 
 /* A path that cannot be written down is one that is missing elsewhere: no error. */
@@ -119,7 +156,7 @@ static size_t python_roots(struct engine *e, char *dst, size_t cap)
 static PyObject *input_of(const struct engine_call *call)
 {
 	if (call->binary)
-		return PyBytes_FromStringAndSize(call->data, (Py_ssize_t)call->len);
+		return PyByteArray_FromStringAndSize(call->data, (Py_ssize_t)call->len);
 	if (call->len == 0)
 		Py_RETURN_NONE;
 	return PyUnicode_DecodeUTF8(call->data, (Py_ssize_t)call->len, "strict");
@@ -155,10 +192,12 @@ static int python_call(struct engine *e, const struct engine_call *call,
 	PyObject *input = input_of(call);
 	if (!input)
 		return no_input(ret_error);
-	PyObject *answer = PyObject_CallFunction(e->call, "IOisKKKKy#", call->function, input,
-		call->binary, c->version, (unsigned long long)c->node, (unsigned long long)c->rank,
-		(unsigned long long)c->size, (unsigned long long)c->deadline_ns,
-		(const char *)c->id, (Py_ssize_t)sizeof(c->id));
+	e->listened = call->emit ? call : NULL;
+	PyObject *answer = PyObject_CallFunction(e->call, "IOiisKKKKy#", call->function, input,
+		call->binary, call->emit != NULL, c->version, (unsigned long long)c->node,
+		(unsigned long long)c->rank, (unsigned long long)c->size,
+		(unsigned long long)c->deadline_ns, (const char *)c->id, (Py_ssize_t)sizeof(c->id));
+	e->listened = NULL;
 	Py_DECREF(input);
 	if (!answer)
 		return python_error_internal("call", ret_error);
@@ -223,6 +262,8 @@ static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 		return python_error(err, "before_snapshot");
 	Py_DECREF(none);
 	python_threads_learn();
+	if (e->based)
+		python_heap_seal();
 	return 0;
 }
 
@@ -242,10 +283,39 @@ static int python_after_clone(
 	return 0;
 }
 
+static void python_secrets(struct engine *e, const struct engine_secret *secrets, unsigned count)
+{
+	PyObject *list = PyList_New(0);
+	e->ran = true;
+	for (unsigned i = 0; list && i < count; i++) {
+		PyObject *pair = Py_BuildValue(
+			"sy#", secrets[i].name, secrets[i].value, (Py_ssize_t)secrets[i].len);
+		if (!pair || PyList_Append(list, pair) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(pair);
+	}
+	PyObject *none = list ? PyObject_CallMethod(e->module, "secrets", "O", list) : NULL;
+	if (!none)
+		PyErr_Print(); /* out of memory: the handler finds none */
+	Py_XDECREF(none);
+	Py_XDECREF(list);
+}
+
+static int python_reset(struct engine *e)
+{
+	PyObject *done = PyObject_CallMethod(e->module, "reset", NULL);
+	if (!done)
+		PyErr_Print(); /* of objects of the application's */
+	int rc = done == Py_True ? 0 : RAMET_EREFUSED;
+	Py_XDECREF(done);
+	return rc;
+}
+
 static const struct engine_ops ops = {
 	.name = "python",
 	.abi = ENGINE_ABI,
 	.init = python_init,
+	.base = python_base,
 	.load = python_load,
 	.call = python_call,
 	.done = python_done,
@@ -255,6 +325,8 @@ static const struct engine_ops ops = {
 	.before_snapshot = python_before_snapshot,
 	.after_clone = python_after_clone,
 	.roots = python_roots,
+	.secrets = python_secrets,
+	.reset = python_reset,
 };
 
 /* --- the module --- */
@@ -300,8 +372,53 @@ static PyObject *module_native_id(PyObject *self, PyObject *ident)
 	return PyLong_FromLong(python_threads_id(pthread));
 }
 
+/* None, or an exception: the deadline's own where it has passed */
+static PyObject *emit(const struct engine_event *event)
+{
+	const struct engine_call *call = engine.listened;
+	struct ramet_err err = {0};
+	if (!call)
+		Py_RETURN_NONE;
+	PyThreadState *state = PyEval_SaveThread();
+	int rc = call->emit(event, &err);
+	PyEval_RestoreThread(state);
+	if (rc == 0)
+		Py_RETURN_NONE;
+	if (PyErr_CheckSignals() == 0)
+		PyErr_SetString(rc == RAMET_ELIMIT ? PyExc_OverflowError : PyExc_OSError, err.msg);
+	return NULL;
+}
+
+/* emit(chunk, binary) - by one thread at a time, during a call */
+static PyObject *module_emit(PyObject *self, PyObject *args)
+{
+	struct engine_event event = {0};
+	Py_ssize_t len;
+	int binary;
+	(void)self;
+	if (!PyArg_ParseTuple(args, "y#p", &event.chunk, &len, &binary))
+		return NULL;
+	event.len = (size_t)len;
+	event.binary = binary != 0;
+	return emit(&event);
+}
+
+/* progress(fraction, text) - the same */
+static PyObject *module_progress(PyObject *self, PyObject *args)
+{
+	struct engine_event event = {.progress = true};
+	Py_ssize_t len;
+	(void)self;
+	if (!PyArg_ParseTuple(args, "ds#", &event.fraction, &event.text.data, &len))
+		return NULL;
+	event.text.len = (size_t)len;
+	return emit(&event);
+}
+
 static PyMethodDef methods[] = {
 	{"after_clone", module_after_clone, METH_O, "Seed random numbers anew from 32 bytes."},
+	{"emit", module_emit, METH_VARARGS, "emit(chunk, binary), to whoever listens."},
+	{"progress", module_progress, METH_VARARGS, "progress(fraction, text), likewise."},
 	{"native_id", module_native_id, METH_O, "The kernel's id of the living thread `ident`."},
 	{"run", module_run, METH_O, "Serve as a host with this engine; returns the exit status."},
 	{NULL, NULL, 0, NULL},

@@ -42,13 +42,17 @@ static int serve(const int ready[2])
 
 int main(int argc, char **argv)
 {
-	bool view = argc == 4 && strcmp(argv[3], SANDBOX_VIEW_OPTION) == 0;
-	if (argc != (view ? 4 : 3)) {
+	bool view = argc > 3 && strcmp(argv[3], SANDBOX_VIEW_OPTION) == 0;
+	int next = view ? 4 : 3;
+	bool data = argc > next && strcmp(argv[next], SANDBOX_DATA_OPTION) == 0;
+	if (argc < next || (argc > next && !data)) {
 		fprintf(stderr,
 			"usage: ramet-sandbox STORE HIDE [" SANDBOX_VIEW_OPTION
-			"]   (started by ramet-spawn; \"\": none)\n");
+			"] [" SANDBOX_DATA_OPTION
+			" PATH...]   (started by ramet-spawn; \"\": none)\n");
 		return 2;
 	}
+	char **paths = argv + next + data;
 	const char *store = argv[1][0] ? argv[1] : NULL;
 	const char *hidden = argv[2][0] ? argv[2] : NULL;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -56,7 +60,8 @@ int main(int argc, char **argv)
 
 	struct sandbox_reply reply = {0};
 	int ready[2] = {-1, -1};
-	int rc = sandbox_root_enter(store, hidden, view ? SANDBOX_VIEW_FD : -1, &reply);
+	int rc = sandbox_root_enter(store, hidden, view ? SANDBOX_VIEW_FD : -1,
+		(const char *const *)paths, SANDBOX_VIEW_FD + view, &reply);
 	if (rc == 0 && pipe2(ready, O_CLOEXEC) < 0)
 		rc = sandbox_fail(&reply, "create", "a pipe");
 	if (answer(&reply) < 0 || rc < 0)

@@ -36,24 +36,25 @@ static void print_text(const struct ramet_result *r)
 {
 	char start[24], load[24], capture[24], stall[24], image[24];
 	printf("deployed %s, version %.12s, on node %u", r->function, r->version, r->node);
-	if (r->start != RAMET_START_COLD) {
+	if (r->start != RAMET_START_COLD && r->start != RAMET_START_LOCAL_FORK) {
 		printf(": it was there already\n");
 		return;
 	}
-	printf(": started in %s, loaded in %s, captured in %s (stood still %s), image %s\n",
+	printf(": %s in %s, loaded in %s, captured in %s (stood still %s), image %s\n",
+		r->start == RAMET_START_COLD ? "started" : "forked from the base",
 		table_us(start, r->start_us), table_us(load, r->run_us),
 		table_us(capture, r->capture_us), table_us(stall, r->stall_us),
 		table_bytes(image, r->image_bytes));
 }
 
-static int finish(const struct ramet_result *result, bool json)
+int deploying_finish(const struct ramet_result *result, const char *verb, bool json)
 {
 	struct ramet_err err = {0};
 	int rc = result_status(result, &err);
 	if (json && rc < 0)
 		print_result_json(stdout, result, false);
 	else if (rc < 0)
-		print_failure("deploy", result);
+		print_failure(verb, result);
 	else if (json)
 		print_json(result);
 	else
@@ -92,5 +93,5 @@ int verb_deploy(int argc, char **argv)
 		return options_wrong(&usage, "%s", err.msg);
 	if (ramet_open(socket, &ramet, &err) == 0)
 		deploying_run(ramet, args[0], &d, &result, &err);
-	return result ? finish(result, json) : exit_tell("deploy", &err);
+	return result ? deploying_finish(result, "deploy", json) : exit_tell("deploy", &err);
 }

@@ -46,4 +46,7 @@ int deploying_options(struct deploying *d, struct ramet_err *err);
 int deploying_run(struct ramet *ramet, const char *path, struct deploying *d,
 	struct ramet_result **ret_result, struct ramet_err *err);
 
+/* deploying_finish - print what became of it; returns the exit code */
+int deploying_finish(const struct ramet_result *result, const char *verb, bool json);
+
 #endif

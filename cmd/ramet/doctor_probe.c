@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 #define SAY(field, ...) snprintf(r->field, sizeof(r->field), __VA_ARGS__)
 
@@ -90,18 +92,36 @@ static void probe_pager(struct probe_result *r)
 		set(r, PROBE_OK, "userfaultfd with EVENT_FORK", "", "");
 }
 
+/* 0, or why there is none */
+static int try_user_namespace(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ? errno : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+}
+
 static void probe_sandbox(struct probe_result *r)
 {
-	if (capable(CAP_SYS_ADMIN))
+	int why = capable(CAP_SYS_ADMIN) ? 0 : try_user_namespace();
+	if (capable(CAP_SYS_ADMIN)) {
 		set(r, PROBE_OK, "namespaces as root", "", "");
-	else if (sysctl_number("/proc/sys/user/max_user_namespaces", 0) > 0 &&
-		sysctl_number("/proc/sys/kernel/unprivileged_userns_clone", 1) != 0)
+	} else if (why == 0) {
 		set(r, PROBE_WARN, "only inside user namespaces", "run rametd as root",
 			"one tenant only: the user who runs it");
-	else
-		set(r, PROBE_MISSING, "no namespaces without root",
-			"run rametd as root, or set user.max_user_namespaces above 0",
-			"instances run without sandbox, as the user who runs rametd");
+	} else {
+		set(r, PROBE_MISSING, "",
+			"run rametd as root, or set user.max_user_namespaces above 0 and (Debian, "
+			"Ubuntu) kernel.unprivileged_userns_clone=1, "
+			"kernel.apparmor_restrict_unprivileged_userns=0; in a container, allow "
+			"unshare(CLONE_NEWUSER)",
+			"instances run without sandbox, as the user who runs rametd, and see the "
+			"machine's processes and files");
+		SAY(detail, "no user namespaces: %s", strerror(why));
+	}
 }
 
 static void probe_network(struct probe_result *r)

@@ -10,7 +10,7 @@ struct probe_result {
 	const char *name;
 	enum probe_state state;
 	char detail[512]; /* what was found */
-	char remedy[200]; /* how a site enables it; "" when ok */
+	char remedy[320]; /* how a site enables it; "" when ok */
 	char cost[160]; /* what its absence costs; "" when ok */
 };
 

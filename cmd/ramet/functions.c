@@ -25,9 +25,26 @@ static const struct column columns[] = {
 	{NULL, 0, NULL},
 };
 
+static const struct column version_columns[] = {
+	{"function", COLUMN_STR, "FUNCTION"},
+	{"app", COLUMN_STR, "APP"},
+	{"uid", COLUMN_UINT, NULL},
+	{"version", COLUMN_VERSION, "VERSION"},
+	{"state", COLUMN_STR, "STATE"},
+	{"latest", COLUMN_BOOL, "LATEST"},
+	{"handler", COLUMN_STR, "HANDLER"},
+	{NULL, 0, NULL},
+};
+
 int verb_functions(int argc, char **argv)
 {
+	static const struct list_verb versions = {"versions",
+		"List functions with the versions that they can go back to (ramet rollback).",
+		version_columns, NULL};
 	static const struct list_verb list = {"functions",
-		"List functions, and how the instances of their calls came to be.", columns};
+		"List functions, and how the instances of their calls came to be; with --versions "
+		"what "
+		"they can go back to.",
+		columns, &versions};
 	return list_run(&list, argc, argv);
 }

@@ -61,7 +61,8 @@ static int call(struct ramet *ramet, const char *name, const struct invoke *o,
 	options.node = (uint32_t)o->node;
 	options.deadline_ms = (uint32_t)o->deadline_ms;
 	if (o->follow)
-		return follow_call(ramet, name, data->text, data->len, &options, ret_result, err);
+		return follow_call(
+			ramet, name, data->text, data->len, &options, o->json, ret_result, err);
 	return ramet_call(ramet, name, data->text, data->len, &options, ret_result, err);
 }
 
@@ -97,7 +98,7 @@ int verb_invoke(int argc, char **argv)
 		{"detach", 0, OPTION_FLAG, &o.detach, 0, NULL,
 			"print the call's id and leave it running (see ramet wait)"},
 		{"follow", 'f', OPTION_FLAG, &o.follow, 0, NULL,
-			"show what the function prints, as it comes, on stderr"},
+			"show what the function prints (on stderr) and emits, as it comes"},
 		{"output", 'o', OPTION_STRING, &o.output, 0, "FILE", "write the output there"},
 		OPTION_JSON(&o.json),
 		OPTION_SOCKET(&o.socket),

@@ -170,10 +170,14 @@ static int list(const struct list_options *o, const struct column *columns, stru
 int list_run(const struct list_verb *verb, int argc, char **argv)
 {
 	struct list_options o = {.what = verb->what};
+	bool versions = false;
+	const struct option with_versions = {"versions", 0, OPTION_FLAG, &versions, 0, NULL,
+		"what functions are, and what they can go back to"};
 	const struct option options[] = {
 		{"node", 'N', OPTION_UINT, &o.node, UINT32_MAX, "N", "of this node only"},
 		OPTION_JSON(&o.json),
 		OPTION_SOCKET(&o.socket),
+		verb->versions ? with_versions : (struct option){0},
 		{0},
 	};
 	const struct usage usage = {verb->what, "[OPTION]...", verb->text, options, 0, 0};
@@ -181,5 +185,7 @@ int list_run(const struct list_verb *verb, int argc, char **argv)
 	int code;
 	if (!options_parse(&usage, argc, argv, NULL, &code))
 		return code;
-	return list(&o, verb->columns, &err) < 0 ? exit_tell(verb->what, &err) : EXIT_OK;
+	const struct list_verb *asked = versions ? verb->versions : verb;
+	o.what = asked->what;
+	return list(&o, asked->columns, &err) < 0 ? exit_tell(verb->what, &err) : EXIT_OK;
 }

@@ -25,6 +25,8 @@ struct list_verb {
 	const char *what; /* the verb, and what to ask for */
 	const char *text; /* for --help */
 	const struct column *columns;
+	const struct list_verb
+		*versions; /* what it lists with --versions; NULL: there is no such option */
 };
 
 /* list_run - the whole verb: options, request, printing */

@@ -15,6 +15,8 @@ static const struct verb verbs[] = {
 	{"down", verb_down, "stop it and remove all that it made"},
 	{"deploy", verb_deploy, "initialise a function once, so that it can be forked everywhere"},
 	{"remove", verb_remove, "remove a function"},
+	{"rollback", verb_rollback, "go back to an earlier version"},
+	{"secret", verb_secret, "what functions get and nobody else sees"},
 	{"run", verb_run, "deploy a file, call it N times at once, remove it"},
 	{"invoke", verb_invoke, "call a function"},
 	{"burst", verb_burst, "call a function in N instances at once"},

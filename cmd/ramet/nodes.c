@@ -30,6 +30,6 @@ int verb_nodes(int argc, char **argv)
 {
 	static const struct list_verb list = {"nodes",
 		"List the nodes of the cluster. Forks are possible between nodes of one class.",
-		columns};
+		columns, NULL};
 	return list_run(&list, argc, argv);
 }

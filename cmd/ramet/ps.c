@@ -25,6 +25,6 @@ static const struct column columns[] = {
 int verb_ps(int argc, char **argv)
 {
 	static const struct list_verb list = {
-		"ps", "List instances: processes that serve calls.", columns};
+		"ps", "List instances: processes that serve calls.", columns, NULL};
 	return list_run(&list, argc, argv);
 }

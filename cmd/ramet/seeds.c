@@ -15,6 +15,7 @@ static const struct column columns[] = {
 	{"source_node", COLUMN_NODE, "FROM"},
 	{"image_bytes", COLUMN_BYTES, "IMAGE"},
 	{"cached_bytes", COLUMN_BYTES, "CACHED"},
+	{"own_bytes", COLUMN_BYTES, "OWN"},
 	{"working_set_bytes", COLUMN_BYTES, "WORKING SET"},
 	{"template", COLUMN_BOOL, NULL},
 	{"instances", COLUMN_UINT, "INSTANCES"},
@@ -25,6 +26,6 @@ static const struct column columns[] = {
 int verb_seeds(int argc, char **argv)
 {
 	static const struct list_verb list = {
-		"seeds", "List seeds: images of initialised apps, by node.", columns};
+		"seeds", "List seeds: images of initialised apps, by node.", columns, NULL};
 	return list_run(&list, argc, argv);
 }

@@ -12,6 +12,7 @@ struct verb {
 };
 
 verb_fn verb_burst, verb_cancel, verb_deploy, verb_doctor, verb_down, verb_functions, verb_invoke,
-	verb_logs, verb_nodes, verb_ps, verb_remove, verb_run, verb_seeds, verb_up, verb_wait;
+	verb_logs, verb_nodes, verb_ps, verb_remove, verb_rollback, verb_run, verb_secret,
+	verb_seeds, verb_up, verb_wait;
 
 #endif

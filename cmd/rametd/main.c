@@ -21,9 +21,11 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define PREDECESSOR_S 2 /* seconds that one which is ending has for it */
 
 static const char usage[] = "usage: rametd --config FILE\n"
 			    "\n"
@@ -76,7 +78,29 @@ static int take_signals(struct daemon *daemon, struct ramet_err *err)
 		daemon->loop, &daemon->signals, daemon->signal_fd, EPOLLIN, on_signal, err);
 }
 
-/* two daemons in one directory would delete each other's files */
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* flock() knows no timeout: a signal interrupts it, and another one, should the first come before
+ * it waits */
+static int lock_within(int fd, unsigned seconds)
+{
+	const struct sigaction interrupt = {.sa_handler = on_alarm};
+	const struct itimerval timer = {.it_value.tv_sec = seconds, .it_interval.tv_usec = 100000};
+	const struct itimerval none = {0};
+	struct sigaction before;
+	sigaction(SIGALRM, &interrupt, &before);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	int rc = flock(fd, LOCK_EX);
+	setitimer(ITIMER_REAL, &none, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	return rc;
+}
+
+/* Two daemons in one directory would delete each other's files. One that was killed may still be
+ * ending: its first thread is gone while others have the lock. */
 static int lock_dir(struct daemon *daemon, struct ramet_err *err)
 {
 	char path[NODE_PATH_MAX + 16];
@@ -87,7 +111,7 @@ static int lock_dir(struct daemon *daemon, struct ramet_err *err)
 	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (daemon->lock_fd < 0)
 		return err_errno(err, RAMET_EIO, "open %s", path);
-	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0)
+	if (lock_within(daemon->lock_fd, PREDECESSOR_S) < 0)
 		return err_set(
 			err, RAMET_EEXIST, "another rametd uses dir: %s", daemon->config.dir);
 	return 0;

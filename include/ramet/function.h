@@ -67,6 +67,19 @@ int ramet_answerf(struct ramet_invocation *call, const char *format, ...)
 #endif
 	;
 
+/* Told before the answer, to whoever listens to the call (ramet_next_event(), `ramet invoke --follow`); nobody: nothing
+ * happens. On the handler's thread. What is emitted waits while the listener is behind. 0, or -1 when the call has failed:
+ * more than the limit, or its deadline has passed meanwhile.
+ *
+ * ramet_emit - a chunk of at most 1 MiB. All chunks together count as output, towards its limit,
+ * each as 64 bytes at least. binary: raw bytes, else
+ * JSON text. A call that is run again, being idempotent, emits again.
+ * ramet_progress - how far the call is, 0 to 1, with a line for people (NULL: none; at most 1024 bytes are told). It may be
+ * told often: what is overtaken soon is left out. */
+int ramet_emit(struct ramet_invocation *call, const void *data, size_t len, int binary);
+int ramet_progress(struct ramet_invocation *call, double fraction, const char *text);
+int ramet_listened(const struct ramet_invocation *call); /* whether anybody does */
+
 /* ramet_fail - what the caller is told: a short type ("ValueError") and a message. Returns -1, so that a
  * handler can return it. */
 int ramet_fail(struct ramet_invocation *call, const char *type, const char *format, ...)
@@ -83,6 +96,9 @@ uint64_t ramet_rank(const struct ramet_invocation *call); /* in its burst, from 
 uint64_t ramet_group_size(const struct ramet_invocation *call);
 uint64_t ramet_deadline_ns(const struct ramet_invocation *call); /* CLOCK_MONOTONIC; 0: none */
 const unsigned char *ramet_call_id(const struct ramet_invocation *call); /* RAMET_FUNCTION_ID_BYTES, random */
+/* ramet_secret - the value of a secret that the app names (ramet.yaml: secrets): *ret_len bytes (ret_len may be NULL), and a
+ * NUL behind them, valid until the handler returns. NULL: the app does not name it. */
+const char *ramet_secret(const struct ramet_invocation *call, const char *name, size_t *ret_len);
 /* ramet_cancelled - nonzero once the deadline has passed: return soon. Native code cannot be interrupted; an
  * instance that goes on is killed at twice its time. */
 int ramet_cancelled(const struct ramet_invocation *call);

@@ -106,7 +106,8 @@ struct ramet_result {
 	uint32_t group; /* instances of the burst; 1 for a call */
 	enum ramet_start start;
 	int binary; /* output is raw bytes, not JSON text */
-	const void *output; /* output_len bytes, and a NUL that is not counted; never NULL */
+	const void *output; /* output_len bytes, and a NUL that is not counted; never NULL. Memory
+			       of the result's alone: who owns that may cast and write to it */
 	size_t output_len;
 	const struct ramet_failure *failure; /* NULL: it succeeded */
 	/* microseconds */
@@ -200,9 +201,47 @@ RAMET_API int ramet_deploy(struct ramet *ramet, const char *path,
 	const struct ramet_deploy_options *options, struct ramet_result **ret_result,
 	struct ramet_err *err);
 
-/* ramet_remove - remove a function; its running calls end with RAMET_ECANCELED. RAMET_ENOTFOUND:
+/* ramet_rollback - go back to an earlier version of a function's app, with all functions that it
+ * had: calls that begin after this get it, calls that run finish. version: NULL the one before,
+ * "latest" the one that was deployed last, or the first digits of one. The last eight are kept, by
+ * each node as long as it runs. *ret_result as of ramet_deploy(); its seed is made anew if it is
+ * gone. RAMET_ENOTFOUND: no such function or version. */
+RAMET_API int ramet_rollback(struct ramet *ramet, const char *function, const char *version,
+	struct ramet_result **ret_result, struct ramet_err *err);
+
+/* ramet_remove - remove a function; its running calls end with RAMET_EREVOKED. RAMET_ENOTFOUND:
  * there is none. */
 RAMET_API int ramet_remove(struct ramet *ramet, const char *function, struct ramet_err *err);
+
+/* ---- secrets ---- */
+
+/* ramet_secret_set - keep a value that functions get which name it (ramet.yaml: secrets): of the
+ * caller's own apps, or with app (else NULL) of that one only, which then goes before. len bytes,
+ * ≤ 64 KiB; name and app as those of functions. It is kept in the memory of the cluster's nodes
+ * only, and never given out again. When this returns, calls that begin from then on get the new
+ * value, also in instances that live already. Blocks until all nodes have it. */
+RAMET_API int ramet_secret_set(struct ramet *ramet, const char *name, const char *app,
+	const void *value, size_t len, struct ramet_err *err);
+
+/* ramet_secret_remove - forget it. Calls of functions that name it are refused from then on.
+ * RAMET_ENOTFOUND: there is none of that name (and app). */
+RAMET_API int ramet_secret_remove(
+	struct ramet *ramet, const char *name, const char *app, struct ramet_err *err);
+
+struct ramet_secret {
+	size_t size;
+	const char *name;
+	const char *app; /* "": of all apps */
+	uint32_t uid; /* whose it is */
+	uint64_t bytes; /* of the value */
+	uint64_t changed_ms; /* since 1970 */
+};
+/* ramet_secret_fn - called during ramet_secret_list(), in its thread. Not 0: no more, and that is
+ * returned. What secret points to is valid during the call. */
+typedef int (*ramet_secret_fn)(void *user, const struct ramet_secret *secret);
+/* ramet_secret_list - the caller's secrets (root: all), without their values */
+RAMET_API int ramet_secret_list(
+	struct ramet *ramet, ramet_secret_fn fn, void *user, struct ramet_err *err);
 
 /* ---- calls ---- */
 
@@ -210,6 +249,20 @@ RAMET_API int ramet_remove(struct ramet *ramet, const char *function, struct ram
 	1u /* data is raw bytes, and output will be; else both are JSON text in UTF-8 */
 #define RAMET_CALL_DETACH \
 	2u /* the call goes on without us; its result is fetched with ramet_wait_id() */
+#define RAMET_CALL_NOWAIT \
+	4u /* RAMET_EAGAIN, and nothing was sent, where sending it off would have to wait for \
+	      calls under way */
+#define RAMET_CALL_ALONE \
+	8u /* behind no other call: in an instance that is idle, or one that is made for it */
+#define RAMET_CALL_BEHIND \
+	16u /* only in an instance that this handle calls already, where it may wait behind quick \
+	       calls; else RAMET_EAGAIN. That is also how it ends, without having begun, when \
+	       those before it turn out not to be quick, or their instance dies. For who sends the \
+	       next ones ahead, but does not want more instances for them */
+
+#define RAMET_CALL_EVENTS \
+	32u /* what the function emits before its end is wanted: see ramet_next_event(). Not with \
+	       RAMET_CALL_DETACH, and not for ramet_call() or bursts */
 
 struct ramet_call_options {
 	size_t size;
@@ -240,7 +293,9 @@ RAMET_API int ramet_call(struct ramet *ramet, const char *function, const void *
 	struct ramet_err *err);
 
 /* ramet_call_async - send a call off. 0 says that it was sent; whether it succeeds the waits tell.
- * May block while the daemon does not read. Free *ret_call with ramet_call_free(). */
+ * May block while the daemon does not read, or while quick calls under way have taken all places in
+ * front of an instance (RAMET_CALL_NOWAIT: RAMET_EAGAIN instead). Free *ret_call with
+ * ramet_call_free(). */
 RAMET_API int ramet_call_async(struct ramet *ramet, const char *function, const void *data,
 	size_t len, const struct ramet_call_options *options, struct ramet_call **ret_call,
 	struct ramet_err *err);
@@ -253,10 +308,33 @@ RAMET_API int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_r
 
 /* ramet_wait_any - wait until one of several calls is done; ramet_wait() then takes its result
  * without blocking. calls: count calls of this handle; count 0 means all that were sent off with it
- * and not yet waited for. The one done first comes first. RAMET_ETIMEOUT: none was done in time.
- * RAMET_ENOTFOUND: count 0 and none is under way. */
+ * and not yet waited for. The one done first comes first. A call with RAMET_CALL_EVENTS is found,
+ * too, while it has an event to take (ramet_next_event() tells whether it is done). RAMET_ETIMEOUT:
+ * none was done in time. RAMET_ENOTFOUND: count 0 and none is under way. */
 RAMET_API int ramet_wait_any(struct ramet *ramet, struct ramet_call *const *calls, size_t count,
 	int timeout_ms, struct ramet_call **ret_call, struct ramet_err *err);
+
+/* What a function tells before its end. Free with ramet_event_free(). */
+struct ramet_event {
+	size_t size;
+	int progress; /* 1: fraction and text; 0: chunk, len and binary */
+	double fraction; /* 0 to 1 */
+	const char *text; /* for people, UTF-8; "" for chunks */
+	const void *chunk; /* len bytes, and a NUL that is not counted; never NULL */
+	size_t len;
+	int binary; /* chunk is raw bytes, not JSON text */
+};
+
+/* ramet_next_event - the next that a call with RAMET_CALL_EVENTS has emitted, in order; none is
+ * lost, but of progress that comes often only the last counts. What is emitted is kept, also after
+ * the call's end, until it is taken or the call is freed. A function waits when some 4 MiB of what
+ * it emitted have not been freed: so events are to be freed as soon as they are used.
+ * RAMET_ETIMEOUT: none came within timeout_ms. RAMET_ENOTFOUND: all were taken and the call is
+ * done: ramet_wait() does not block. */
+RAMET_API int ramet_next_event(struct ramet_call *call, int timeout_ms,
+	struct ramet_event **ret_event, struct ramet_err *err);
+/* ramet_event_free - any thread, also after the call was freed, or its handle closed */
+RAMET_API void ramet_event_free(struct ramet_event *event);
 
 /* ramet_cancel - ask for a call to end: queued it is dropped, running it is killed. Any thread.
  * Returns at once; the call still is to be waited for, and ends with RAMET_ECANCELED, or with its

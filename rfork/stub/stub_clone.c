@@ -35,7 +35,7 @@ static void drop_rights(const struct stub_clone *c)
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
 	long rc = sys3(__NR_setresuid, c->uid, c->uid, c->uid);
-	if (rc == 0 && c->uid == 0)
+	if (rc == 0) /* the kernel has done so only if the uid was 0 and is another now */
 		rc = sys2(__NR_capset, &header, none);
 	if (rc < 0) {
 		static const char why[] = "ramet: a clone could not drop its rights\n";

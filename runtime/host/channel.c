@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define CHANNEL_HEADER 4u
 
@@ -63,11 +64,45 @@ static void channel_compact(struct channel *channel, size_t keep)
 	channel->end = left;
 }
 
+static void channel_close_fds(struct channel *channel)
+{
+	for (unsigned i = 0; i < channel->nfds; i++)
+		if (channel->fds[i] >= 0)
+			close(channel->fds[i]);
+	channel->nfds = 0;
+}
+
+static void channel_keep_fds(struct channel *channel, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (channel->nfds < FRAME_MAX_FDS)
+				channel->fds[channel->nfds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
 static int channel_fill(struct channel *channel, struct ramet_err *err)
 {
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(FRAME_MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = {channel->data + channel->end, channel->cap - channel->end};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space)};
 	ssize_t n;
 	do
-		n = recv(channel->fd, channel->data + channel->end, channel->cap - channel->end, 0);
+		n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != ECONNRESET)
 		return err_errno(err, RAMET_EIO, "read from the control socket");
@@ -76,6 +111,7 @@ static int channel_fill(struct channel *channel, struct ramet_err *err)
 	if (n <= 0)
 		return err_set(err, RAMET_ECLOSED, "the control socket was closed");
 	channel->end += (size_t)n;
+	channel_keep_fds(channel, &msg);
 	return 0;
 }
 
@@ -99,6 +135,7 @@ int channel_read(struct channel *channel, const unsigned char **ret_data, size_t
 	struct ramet_err *err)
 {
 	channel_compact(channel, CHANNEL_KEEP);
+	channel_close_fds(channel);
 	int rc = channel_need(channel, CHANNEL_HEADER, err);
 	if (rc < 0)
 		return rc;
@@ -115,6 +152,26 @@ int channel_read(struct channel *channel, const unsigned char **ret_data, size_t
 	return 0;
 }
 
+bool channel_buffered(const struct channel *channel)
+{
+	return channel->end > channel->start;
+}
+
+bool channel_pending(const struct channel *channel)
+{
+	char byte;
+	return channel_buffered(channel) ||
+		recv(channel->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0; /* its end, too */
+}
+
+int channel_take_fd(struct channel *channel, unsigned i)
+{
+	int fd = i < channel->nfds ? channel->fds[i] : -1;
+	if (fd >= 0)
+		channel->fds[i] = -1;
+	return fd;
+}
+
 void channel_trim(struct channel *channel)
 {
 	channel_compact(channel, 0);
@@ -123,7 +180,7 @@ void channel_trim(struct channel *channel)
 void channel_forget(struct channel *channel)
 {
 	channel_shrink(channel);
-	channel->start = channel->end = 0;
+	channel->start = channel->end = channel->nfds = 0;
 }
 
 static void channel_attach(struct msghdr *msg, const int *fds, unsigned nfds)

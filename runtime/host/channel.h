@@ -5,9 +5,11 @@
 #ifndef RUNTIME_HOST_CHANNEL_H
 #define RUNTIME_HOST_CHANNEL_H
 
+#include "base/frame.h"
 #include "ramet/error.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
 
@@ -20,6 +22,8 @@ struct channel {
 	volatile sig_atomic_t sending; /* a frame is half out: nothing may be written in between */
 	unsigned char *data; /* small, or a mapping */
 	size_t cap, start, end; /* unread bytes are [start, end) */
+	int fds[FRAME_MAX_FDS]; /* that came with the frame read last, and are not taken (-1) */
+	unsigned nfds;
 	unsigned char small[CHANNEL_SMALL];
 };
 
@@ -30,6 +34,13 @@ void channel_init(struct channel *channel, int fd);
  * RAMET_ENOMEM. */
 int channel_read(struct channel *channel, const unsigned char **ret_data, size_t *ret_len,
 	struct ramet_err *err);
+
+/* channel_pending - whether there is something to read, without waiting */
+bool channel_pending(const struct channel *channel);
+bool channel_buffered(const struct channel *channel); /* the same of what was received already */
+/* channel_take_fd - descriptor number i of the frame read last, now the caller's; -1: there is none
+ */
+int channel_take_fd(struct channel *channel, unsigned i);
 
 /* channel_trim - gives a large buffer back unless what was received and not read needs it. Before a
  * capture, so that the seed does not hold it. */

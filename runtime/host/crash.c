@@ -1,15 +1,19 @@
 /* The crash handler: async-signal-safe, no heap, one send. */
 #include "runtime/host/crash.h"
 
+#include "rfork/arch/thread.h"
 #include "runtime/host/message.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NEAR_STACK (1u << 20)
 #define STACK_BYTES 65536 /* room for the widest vector registers */
 
 static pid_t crash_pid;
@@ -18,12 +22,27 @@ static struct channel *crash_channel;
  * linker's order): so what a clone writes of this library is all on one page. */
 static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(4096)));
 
-static void say_crash(int signal, const siginfo_t *info)
+/* The stack has no page where it would go on, and that is near what was touched. Also the frame of
+ * a function with much on its stack begins there. */
+static bool stack_is_full(const siginfo_t *info, const void *context)
+{
+	unsigned char present;
+	uintptr_t at = (uintptr_t)info->si_addr;
+	uintptr_t stack = arch_signal_stack(context);
+	if (info->si_code != SEGV_MAPERR || at + NEAR_STACK < stack || at > stack + NEAR_STACK)
+		return false;
+	return mincore((void *)((stack - 1) & ~(uintptr_t)4095), 1, &present) < 0 &&
+		errno == ENOMEM;
+}
+
+static void say_crash(int signal, const siginfo_t *info, const void *context)
 {
 	unsigned char bytes[4 + 96];
 	struct message_writer w = {bytes + 4, bytes + sizeof(bytes), false};
-	message_map(&w, 4);
+	message_map(&w, 5);
 	message_kstr(&w, "t", "crash");
+	message_str(&w, "stack");
+	message_bool(&w, signal == SIGSEGV && stack_is_full(info, context));
 	message_kuint(&w, "signal", (uint64_t)signal);
 	message_kuint(&w, "code", (uint64_t)(uint32_t)info->si_code);
 	message_kuint(&w, "address", info->si_code > 0 ? (uint64_t)(uintptr_t)info->si_addr : 0);
@@ -36,9 +55,8 @@ static void say_crash(int signal, const siginfo_t *info)
 /* SA_RESETHAND has put the default action back: the signal comes once more when this returns */
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
-	(void)context;
 	if (getpid() == crash_pid && !crash_channel->sending)
-		say_crash(signal, info);
+		say_crash(signal, info, context);
 	(void)syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signal);
 }
 

@@ -14,22 +14,31 @@
 static struct {
 	const struct engine_ops *ops;
 	struct engine *engine;
-	volatile sig_atomic_t armed, passed;
+	bool (*volatile cancelled)(void);
+	volatile sig_atomic_t running, armed, end;
 	int timer; /* the kernel's number */
 } deadline;
 
-static void on_signal(int signal)
+/* Whoever may send it, rametd or the application itself: only what is true counts. */
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
+	bool (*cancelled)(void) = deadline.cancelled;
 	(void)signal;
-	if (!deadline.armed)
+	(void)context;
+	if (!deadline.running)
 		return;
-	deadline.passed = 1;
+	if (deadline.armed && info->si_code == SI_TIMER)
+		deadline.end = DEADLINE_PASSED;
+	else if (cancelled && cancelled())
+		deadline.end = DEADLINE_CANCELLED;
+	else
+		return;
 	deadline.ops->interrupt(deadline.engine);
 }
 
 int deadline_init(const struct engine_ops *ops, struct engine *engine, struct ramet_err *err)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
 	deadline.ops = ops;
 	deadline.engine = engine;
 	if (sigaction(DEADLINE_SIGNAL, &action, NULL) < 0)
@@ -37,11 +46,8 @@ int deadline_init(const struct engine_ops *ops, struct engine *engine, struct ra
 	return 0;
 }
 
-void deadline_arm(uint64_t deadline_ns)
+static void start_timer(uint64_t deadline_ns)
 {
-	deadline.armed = deadline.passed = 0;
-	if (deadline_ns == 0)
-		return;
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
 		.sigev_signo = DEADLINE_SIGNAL,
 		._sigev_un._tid = gettid()}; /* the application may have threads by now */
@@ -56,11 +62,29 @@ void deadline_arm(uint64_t deadline_ns)
 	(void)syscall(SYS_timer_settime, deadline.timer, TIMER_ABSTIME, &at, NULL);
 }
 
-bool deadline_disarm(void)
+void deadline_arm(uint64_t deadline_ns, bool (*cancelled)(void))
 {
-	if (!deadline.armed)
-		return false;
 	deadline.armed = 0;
-	(void)syscall(SYS_timer_delete, deadline.timer);
-	return deadline.passed;
+	deadline.end = DEADLINE_KEPT;
+	deadline.cancelled = cancelled;
+	deadline.running = 1;
+	if (deadline_ns != 0)
+		start_timer(deadline_ns);
+	if (cancelled && cancelled()) /* its signal came too early */
+		(void)syscall(SYS_tgkill, getpid(), gettid(), DEADLINE_SIGNAL);
+}
+
+bool deadline_interrupted(void)
+{
+	return deadline.running && deadline.end != DEADLINE_KEPT;
+}
+
+enum deadline_end deadline_disarm(void)
+{
+	deadline.running = 0;
+	if (deadline.armed) {
+		deadline.armed = 0;
+		(void)syscall(SYS_timer_delete, deadline.timer);
+	}
+	return (enum deadline_end)deadline.end;
 }

@@ -120,10 +120,20 @@ static int dispatch(const struct host_message *message)
 {
 	if (message_is(message->type, "call"))
 		return host_call(&host, message);
+	if (message_is(message->type, "lease"))
+		return host_lease(&host, message);
+	if (message_is(message->type, "unlease"))
+		return host_unlease(&host);
+	if (message_is(message->type, "secrets"))
+		return host_secrets(&host, message);
 	if (message_is(message->type, "capture"))
 		return host_capture(&host, message);
 	if (message_is(message->type, "load"))
 		return host_load(&host, message);
+	if (message_is(message->type, "taken"))
+		return 0; /* of a call that is over */
+	if (message_is(message->type, "base"))
+		return host_base(&host, message);
 	if (!message_is(message->type, "exit"))
 		return RAMET_EPROTO;
 	host_stop(&host, RAMET_HOST_OK);
@@ -162,7 +172,8 @@ int ramet_host_run(void)
 		return RAMET_HOST_LOAD;
 	}
 	while (!host.stop)
-		serve_one();
+		if (!host.leased || host_serve_lease(&host))
+			serve_one();
 	/* A clone ends as a child of fork() should, without what its parent registered for exit();
 	 * what calls printed was flushed after each. */
 	if (host.clone)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ERROR_CAP (3 * HOST_ERROR_MAX + 1024)
+_Static_assert(HOST_ERROR_CAP == 3 * HOST_ERROR_MAX + 1024, "three long texts");
 
 void host_answer(struct host *host, const struct message_writer *w, unsigned char *start,
 	const int *fds, unsigned nfds)
@@ -24,7 +24,7 @@ static void write_text(struct message_writer *w, const char *key, struct engine_
 	message_text(w, text.data ? text.data : "", text.data ? text.len : 0, HOST_ERROR_MAX);
 }
 
-static void write_error(struct message_writer *w, const struct engine_error *error)
+void host_write_error(struct message_writer *w, const struct engine_error *error)
 {
 	static const char *const kinds[] = {"user", "limit", "system", "refused"};
 	message_str(w, "error");
@@ -45,22 +45,22 @@ void host_answer_short(
 		.code = err->code, .kind = kind, .message = {err->msg, strlen(err->msg)}};
 	message_map(&w, 2);
 	message_kstr(&w, "t", type);
-	write_error(&w, &error);
+	host_write_error(&w, &error);
 	host_answer(host, &w, bytes, NULL, 0);
 }
 
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
 	const struct engine_error *error)
 {
-	unsigned char *bytes = malloc(ERROR_CAP);
+	unsigned char *bytes = malloc(HOST_ERROR_CAP);
 	if (!bytes) {
 		struct ramet_err err;
 		(void)err_nomem(&err);
 		host_lost(host, &err);
 		return;
 	}
-	struct message_writer w = {bytes, bytes + ERROR_CAP, false};
-	message_map(&w, times ? 7 : 2);
+	struct message_writer w = {bytes, bytes + HOST_ERROR_CAP, false};
+	message_map(&w, times ? 8 : 2);
 	message_kstr(&w, "t", type);
 	if (times) {
 		message_kuint(&w, "id", times->id);
@@ -70,8 +70,10 @@ void host_answer_error(struct host *host, const char *type, const struct host_ti
 		message_bin_header(&w, 0);
 		message_kuint(&w, "begin", times->begin_ns);
 		message_kuint(&w, "end", times->end_ns);
+		message_str(&w, "last");
+		message_bool(&w, times->last);
 	}
-	write_error(&w, error);
+	host_write_error(&w, error);
 	host_answer(host, &w, bytes, NULL, 0);
 	free(bytes);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int read_context(struct message_reader r, struct engine_context *c)
+int host_read_context(struct message_reader r, struct engine_context *c)
 {
 	uint32_t pairs = 0;
 	struct message_span key;
@@ -41,7 +41,7 @@ static int read_context(struct message_reader r, struct engine_context *c)
 	return rc;
 }
 
-static bool find_function(const struct host *host, struct message_span name, unsigned *ret_index)
+bool host_find_function(const struct host *host, struct message_span name, unsigned *ret_index)
 {
 	for (unsigned i = 0; i < host->nfunctions; i++) {
 		if (message_is(name, host->functions[i].name)) {
@@ -60,13 +60,15 @@ static void say_result(
 	struct message_writer w = {head, head + sizeof(head), false};
 	struct message_writer end = {tail, tail + sizeof(tail), false};
 	struct ramet_err err;
-	message_map(&w, 7);
+	message_map(&w, 8);
 	message_kstr(&w, "t", "result");
 	message_kuint(&w, "id", times->id);
 	message_str(&w, "ok");
 	message_bool(&w, true);
 	message_str(&w, "binary");
 	message_bool(&w, result->binary);
+	message_str(&w, "last");
+	message_bool(&w, times->last);
 	message_str(&w, "data");
 	message_bin_header(&w, (uint32_t)result->len);
 	message_kuint(&end, "begin", times->begin_ns);
@@ -77,39 +79,44 @@ static void say_result(
 		host_lost(host, &err);
 }
 
-/* an answer that is too large is an error instead */
+/* an answer that is too large, with what was emitted before, is an error instead */
 static bool fits(struct host *host, const struct engine_call *call,
-	const struct engine_result *result, const struct host_times *times)
+	const struct engine_result *result, size_t emitted, const struct host_times *times)
 {
 	struct ramet_err err;
 	size_t most = call->max_output < HOST_MAX_PAYLOAD ? call->max_output : HOST_MAX_PAYLOAD;
-	if (result->len <= most)
+	size_t len = result->len + emitted;
+	if (len <= most)
 		return true;
-	(void)err_set(&err, RAMET_ELIMIT, "the output of %s has %zu bytes, its limit is %zu",
-		call->context.function, result->len, most);
+	(void)err_set(&err, RAMET_ELIMIT, "the output of %s has %zu bytes%s, its limit is %zu",
+		call->context.function, len, emitted > 0 ? " with what it emitted" : "", most);
 	host_answer_err(host, "result", times, ENGINE_LIMIT, &err);
 	return false;
 }
 
-static void run(struct host *host, const struct engine_call *call, uint64_t id)
+static void run(struct host *host, const struct engine_call *call, uint64_t id, bool reset)
 {
 	struct engine_result result = {0};
 	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
 	struct host_times times = {.id = id, .begin_ns = host_now_ns()};
-	deadline_arm(call->context.deadline_ns);
+	deadline_arm(call->context.deadline_ns, NULL);
 	int rc = host->ops->call(host->engine, call, &result, &error);
-	bool late = deadline_disarm();
+	enum deadline_end how = deadline_disarm();
+	size_t emitted = call->emit ? host_events_end() : 0;
 	times.end_ns = host_now_ns();
+	if (rc < 0)
+		host_ended(host, how, &error);
+	if (reset)
+		host_reset(host);
+	times.last = host->leaves;
 	if (rc < 0) {
-		if (late) {
-			error.code = RAMET_EDEADLINE;
-			error.kind = ENGINE_LIMIT;
-		}
 		host_answer_error(host, "result", &times, &error);
-	} else if (fits(host, call, &result, &times)) {
+	} else if (fits(host, call, &result, emitted, &times)) {
 		say_result(host, &times, &result);
 	}
 	host->ops->done(host->engine);
+	if (host->leaves)
+		host_stop(host, RAMET_HOST_OK);
 }
 
 int host_call(struct host *host, const struct host_message *message)
@@ -120,9 +127,9 @@ int host_call(struct host *host, const struct host_message *message)
 		.len = message->data.len,
 		.max_output = message->max_output,
 	};
-	if (!host->loaded || read_context(message->context, &call.context) < 0)
+	if (!host->loaded || host_read_context(message->context, &call.context) < 0)
 		return RAMET_EPROTO;
-	if (!find_function(host, message->function, &call.function)) {
+	if (!host_find_function(host, message->function, &call.function)) {
 		struct ramet_err err;
 		struct host_times times = {.id = message->id, .begin_ns = host_now_ns()};
 		times.end_ns = times.begin_ns;
@@ -132,6 +139,10 @@ int host_call(struct host *host, const struct host_message *message)
 		return 0;
 	}
 	call.context.function = host->functions[call.function].name;
-	run(host, &call, message->id);
+	if (message->events) {
+		host_events_begin(host, message->id, call.max_output);
+		call.emit = host_events_emit;
+	}
+	run(host, &call, message->id, message->reset);
 	return 0;
 }

@@ -73,6 +73,7 @@ static void begin_clone(struct host *host, const struct safepoint_shadow *shadow
 	}
 	channel_forget(&host->channel);
 	host->clone = true;
+	host->captured = true;
 	int rc = 0;
 	/* the kernel's own, not the C library's, which may keep a state of its own */
 	if (sys3(__NR_getrandom, seed, sizeof(seed), 0) != (long)sizeof(seed))
@@ -100,10 +101,11 @@ int host_capture(struct host *host, const struct host_message *message)
 	struct safepoint_shadow shadow = {.pidfd = -1, .ready_fd = -1};
 	struct ramet_err err = {0};
 	uint64_t first_ns = 0;
-	if (!host->loaded)
+	if (!host->loaded && !host->based)
 		return RAMET_EPROTO;
 	set_patience();
-	int rc = host->ops->before_snapshot(host->engine, &err);
+	int rc = host_has_secrets() ? err_set(&err, RAMET_EREFUSED, "it has been given secrets")
+				    : host->ops->before_snapshot(host->engine, &err);
 	if (rc == 0)
 		rc = mpi_refuse(&err);
 	fflush(NULL);
@@ -117,7 +119,9 @@ int host_capture(struct host *host, const struct host_message *message)
 		begin_clone(host, &shadow, first_ns);
 	else if (rc == SAFEPOINT_CLONE_FAILED)
 		end_clone(host, &err);
-	else
+	else {
+		host->captured = true;
 		say_captured(host, &shadow);
+	}
 	return 0;
 }

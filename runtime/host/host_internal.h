@@ -4,6 +4,7 @@
 
 #include "runtime/engine.h"
 #include "runtime/host/channel.h"
+#include "runtime/host/deadline.h"
 #include "runtime/host/host.h"
 #include "runtime/host/message.h"
 
@@ -13,10 +14,17 @@
 /* Any message of rametd, as views into the bytes received. What it does not hold is empty. */
 struct host_message {
 	struct message_span type, function, dir, data;
-	struct message_reader functions, env, context; /* the values themselves, not yet read */
+	struct message_reader functions, env, config, context,
+		items; /* the values themselves, not yet read */
 	uint64_t id, max_output;
 	uint64_t close; /* enum safepoint_close */
+	uint64_t offset; /* of its clock, modulo 2^64 */
+	uint64_t slot, pid, kind; /* of a lease for one call */
+	uint64_t bytes; /* of events, that were taken */
+	bool once;
 	bool binary;
+	bool events; /* somebody listens to the call */
+	bool reset; /* after the call, or each of a lease */
 };
 
 /* One for each process: a clone goes on with its parent's. Small, because a clone writes to it. */
@@ -26,9 +34,13 @@ struct host {
 	struct engine *engine;
 	struct engine_function *functions;
 	unsigned nfunctions;
+	bool based; /* ready to be captured as a base, or a clone of one that was */
 	bool loaded;
 	bool clone; /* not the captured process itself */
+	bool captured; /* a clone, or the process that was captured */
+	bool leased; /* calls come through a lease's slots */
 	enum ramet_host_threads threads; /* in a clone */
+	bool leaves; /* after the answer to the call at hand */
 	int status; /* of the process, once stop is set */
 	bool stop;
 };
@@ -46,8 +58,36 @@ int host_message_parse(const unsigned char *data, size_t len, struct host_messag
 /* The requests, each with its answer. RAMET_EPROTO: the message is malformed; then the host ends.
  */
 int host_load(struct host *host, const struct host_message *message);
+int host_base(struct host *host, const struct host_message *message);
 int host_capture(struct host *host, const struct host_message *message);
 int host_call(struct host *host, const struct host_message *message);
+int host_lease(struct host *host, const struct host_message *message);
+int host_unlease(struct host *host);
+int host_secrets(struct host *host, const struct host_message *message);
+bool host_has_secrets(void); /* then it is not captured again */
+/* host_serve_lease - while it is leased, again and again: one call, or sleep until there is
+ * something; true: rametd has said something */
+bool host_serve_lease(struct host *host);
+
+/* host_events.c: what a call tells before its end. begin: before a call that somebody listens to;
+ * end: before its answer, tells what was held back and returns the bytes of its chunks, which count
+ * as output. */
+void host_events_begin(struct host *host, uint64_t id, size_t max_output);
+int host_events_emit(const struct engine_event *event, struct ramet_err *err);
+size_t host_events_end(void);
+
+/* for both ways in which calls come */
+/* host_ended - a call failed: its error, if it was ended by its deadline or cancelled; leaves is
+ * set if that has left processes behind */
+void host_ended(struct host *host, enum deadline_end how, struct engine_error *error);
+/* host_reset - after a call that asks for it; leaves is set if that cannot be done */
+void host_reset(struct host *host);
+struct message_reader;
+int host_read_context(struct message_reader r, struct engine_context *c);
+bool host_find_function(const struct host *host, struct message_span name, unsigned *ret_index);
+/* host_write_error - the pair "error" of a message; at most HOST_ERROR_CAP bytes */
+#define HOST_ERROR_CAP (3 * 32768 + 1024)
+void host_write_error(struct message_writer *w, const struct engine_error *error);
 
 /* host_answer - a message without payload; what it says about the connection is kept in host */
 void host_answer(struct host *host, const struct message_writer *w, unsigned char *start,
@@ -56,6 +96,7 @@ void host_answer(struct host *host, const struct message_writer *w, unsigned cha
  */
 struct host_times {
 	uint64_t id, begin_ns, end_ns;
+	bool last; /* it ends now */
 };
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
 	const struct engine_error *error);

@@ -26,10 +26,26 @@ static int take_field(struct message_reader *r, struct message_span key, struct 
 		return message_read_bin(r, &m->data);
 	if (message_is(key, "binary"))
 		return message_read_bool(r, &m->binary);
+	if (message_is(key, "events"))
+		return message_read_bool(r, &m->events);
+	if (message_is(key, "reset"))
+		return message_read_bool(r, &m->reset);
+	if (message_is(key, "bytes"))
+		return message_read_uint(r, &m->bytes);
 	if (message_is(key, "max_output"))
 		return message_read_uint(r, &m->max_output);
 	if (message_is(key, "close"))
 		return message_read_uint(r, &m->close);
+	if (message_is(key, "offset"))
+		return message_read_uint(r, &m->offset);
+	if (message_is(key, "once"))
+		return message_read_bool(r, &m->once);
+	if (message_is(key, "slot"))
+		return message_read_uint(r, &m->slot);
+	if (message_is(key, "pid"))
+		return message_read_uint(r, &m->pid);
+	if (message_is(key, "kind"))
+		return message_read_uint(r, &m->kind);
 	if (message_is(key, "ctx"))
 		return take_value(r, &m->context);
 	if (message_is(key, "dir"))
@@ -38,6 +54,10 @@ static int take_field(struct message_reader *r, struct message_span key, struct 
 		return take_value(r, &m->functions);
 	if (message_is(key, "env"))
 		return take_value(r, &m->env);
+	if (message_is(key, "items"))
+		return take_value(r, &m->items);
+	if (message_is(key, "config"))
+		return take_value(r, &m->config);
 	return message_skip(r);
 }
 

@@ -3,17 +3,24 @@
 
 #include "base/err.h"
 #include "runtime/native/native_internal.h"
+#include "runtime/native/native_pages.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PATH_CAP 4096
+#define SCRATCH 64 /* bytes that a small answer takes */
 
 struct native_object {
 	char path[PATH_CAP];
 	void *handle;
+	struct native_range ranges[NATIVE_RANGES]; /* where it lies */
+	unsigned nranges;
 	int (*before_snapshot)(void);
 	int (*after_clone)(const unsigned char *seed);
 };
@@ -22,16 +29,26 @@ struct engine {
 	struct native_object *objects; /* each once, in the order of the functions */
 	unsigned nobjects;
 	int (**handlers)(struct ramet_invocation *call); /* of each function */
+	struct native_object **object_of; /* of each function: where its handler is */
 	struct ramet_invocation call;
 	struct ramet_err err; /* why loading failed */
 };
+
+static bool is_child; /* of the host: a handler forked */
+
+static void forked(void)
+{
+	is_child = true;
+	native_emit_forked();
+}
 
 static int engine_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
 	struct ramet_err *err)
 {
 	static struct engine engine;
 	(void)deadline_signal;
-	(void)err;
+	if (pthread_atfork(NULL, NULL, forked) != 0)
+		return err_nomem(err);
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash is in the log */
 	snprintf(detail, cap, "native, shared objects (interface 1)");
 	*ret_engine = &engine;
@@ -74,35 +91,60 @@ static int open_object(
 	object->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!object->handle)
 		return err_set(err, RAMET_EUSER, "cannot load %s: %s", path, dlerror());
+	object->nranges = native_find_ranges(object->handle, object->ranges);
 	engine->nobjects++;
 	*ret = object;
 	return init_object(object, err);
 }
 
-static int load_function(struct engine *engine, const struct engine_load *load, unsigned index,
+/* ret_function: a pointer to a pointer to a function. what: for messages. */
+static int find_handler(struct engine *engine, const struct engine_load *load, const char *what,
+	const char *handler, void *ret_function, struct native_object **ret_object,
 	struct ramet_err *err)
 {
-	const char *name = load->functions[index].name;
-	const char *handler = load->functions[index].handler;
 	const char *colon = strrchr(handler, ':');
 	char path[PATH_CAP];
 	struct native_object *object = NULL;
+	void *found = NULL;
 	if (!colon || colon == handler || colon[1] == '\0')
-		return err_set(err, RAMET_EINVAL,
-			"handler of %s: %s is not of the form \"libname.so:symbol\"", name,
-			handler);
+		return err_set(err, RAMET_EINVAL, "%s: %s is not of the form \"libname.so:symbol\"",
+			what, handler);
 	int len =
 		snprintf(path, sizeof(path), "%s/%.*s", load->dir, (int)(colon - handler), handler);
 	if (len >= (int)sizeof(path))
-		return err_set(err, RAMET_ELIMIT, "handler of %s: the path is too long", name);
+		return err_set(err, RAMET_ELIMIT, "%s: the path is too long", what);
 	int rc = open_object(engine, path, &object, err);
 	if (rc < 0)
-		return err_prefix(err, "function %s", name);
-	find_symbol(object->handle, colon + 1, &engine->handlers[index]);
-	if (!engine->handlers[index])
-		return err_set(err, RAMET_ENOTFOUND, "function %s: %.*s has no symbol %s", name,
+		return err_prefix(err, "%s", what);
+	find_symbol(object->handle, colon + 1, &found);
+	if (!found)
+		return err_set(err, RAMET_ENOTFOUND, "%s: %.*s has no symbol %s", what,
 			(int)(colon - handler), handler, colon + 1);
+	memcpy(ret_function, &found, sizeof(found));
+	*ret_object = object;
 	return 0;
+}
+
+static int load_function(struct engine *engine, const struct engine_load *load, unsigned index,
+	struct ramet_err *err)
+{
+	const struct engine_function *function = &load->functions[index];
+	char what[160];
+	snprintf(what, sizeof(what), "function %s", function->name);
+	return find_handler(engine, load, what, function->handler, &engine->handlers[index],
+		&engine->object_of[index], err);
+}
+
+/* once, when all objects are there */
+static int run_init(struct engine *engine, const struct engine_load *load, struct ramet_err *err)
+{
+	int (*init)(void) = NULL;
+	struct native_object *object = NULL;
+	int rc = find_handler(engine, load, "init", load->init, &init, &object, err);
+	int code = rc == 0 && init ? init() : 0;
+	if (code != 0)
+		rc = err_set(err, RAMET_EUSER, "init %s returned %d", load->init, code);
+	return rc;
 }
 
 static int engine_load(
@@ -112,10 +154,13 @@ static int engine_load(
 	int rc = 0;
 	engine->objects = calloc(load->nfunctions + 1, sizeof(*engine->objects));
 	engine->handlers = calloc(load->nfunctions + 1, sizeof(*engine->handlers));
-	if (!engine->objects || !engine->handlers)
+	engine->object_of = calloc(load->nfunctions + 1, sizeof(void *));
+	if (!engine->objects || !engine->handlers || !engine->object_of)
 		rc = err_nomem(err);
 	for (unsigned i = 0; rc == 0 && i < load->nfunctions; i++)
 		rc = load_function(engine, load, i, err);
+	if (rc == 0 && load->init)
+		rc = run_init(engine, load, err);
 	if (rc < 0)
 		*ret_error = (struct engine_error){.code = err->code,
 			.kind = ENGINE_USER,
@@ -132,9 +177,9 @@ static int call_failed(struct ramet_invocation *call, int rc, struct engine_erro
 			call->cancelled ? " after its deadline" : "");
 	*ret_error = (struct engine_error){
 		.code = call->code ? call->code : RAMET_EUSER,
-		.kind = call->code == RAMET_ELIMIT ? ENGINE_LIMIT
-			: call->code		   ? ENGINE_SYSTEM
-						   : ENGINE_USER,
+		.kind = call->code == RAMET_ELIMIT || call->code == RAMET_EDEADLINE ? ENGINE_LIMIT
+			: call->code						    ? ENGINE_SYSTEM
+										    : ENGINE_USER,
 		.type = {call->type, strlen(call->type)},
 		.message = {call->message, strlen(call->message)},
 	};
@@ -152,6 +197,8 @@ static int engine_call(struct engine *engine, const struct engine_call *call,
 	invocation->cancelled = 0;
 	invocation->type[0] = invocation->message[0] = '\0';
 	int rc = engine->handlers[call->function](invocation);
+	if (is_child)
+		_exit(0); /* the answer is its parent's to give */
 	if (rc != 0 || invocation->code || invocation->failed)
 		return call_failed(invocation, rc, ret_error);
 	if (invocation->output)
@@ -162,12 +209,26 @@ static int engine_call(struct engine *engine, const struct engine_call *call,
 	return 0;
 }
 
+static void engine_ready(struct engine *engine, unsigned function)
+{
+	struct ramet_invocation *invocation = &engine->call;
+	const struct native_object *object = engine->object_of[function];
+	native_populate(object->ranges, object->nranges);
+	free(native_touch(malloc(SCRATCH), SCRATCH));
+	(void)native_touch(invocation, sizeof(*invocation));
+}
+
 static void engine_done(struct engine *engine)
 {
-	free(engine->call.output);
+	if (!engine->call.in_room)
+		free(engine->call.output);
+	engine->call.in_room = false;
 	engine->call.output = NULL;
-	fflush(stdout);
-	fflush(stderr);
+	/* as a rule there is nothing, and fflush() takes its time to see it */
+	if (__fpending(stdout) > 0)
+		fflush(stdout);
+	if (__fpending(stderr) > 0)
+		fflush(stderr);
 }
 
 static void engine_interrupt(struct engine *engine)
@@ -214,14 +275,23 @@ static int engine_after_clone(
 	return 0;
 }
 
+static void engine_secrets(
+	struct engine *engine, const struct engine_secret *secrets, unsigned count)
+{
+	engine->call.secrets = secrets;
+	engine->call.nsecrets = count;
+}
+
 const struct engine_ops native_engine = {
 	.name = "native",
 	.abi = ENGINE_ABI,
 	.init = engine_init,
 	.load = engine_load,
 	.call = engine_call,
+	.ready = engine_ready,
 	.done = engine_done,
 	.interrupt = engine_interrupt,
 	.before_snapshot = engine_before_snapshot,
 	.after_clone = engine_after_clone,
+	.secrets = engine_secrets,
 };

@@ -36,10 +36,15 @@ EXPORT void *ramet_output(struct ramet_invocation *call, size_t len, int binary)
 {
 	if (len > call->call->max_output)
 		return refuse(call, RAMET_ELIMIT, len);
-	void *output = malloc(len ? len : 1);
+	void *output = call->call->room ? call->call->room(call->call->room_arg, len) : NULL;
+	bool in_room = output != NULL;
+	if (!in_room)
+		output = malloc(len ? len : 1);
 	if (!output)
 		return refuse(call, RAMET_ENOMEM, len);
-	free(call->output);
+	if (!call->in_room)
+		free(call->output);
+	call->in_room = in_room;
 	call->output = output;
 	call->len = len;
 	call->binary = binary != 0;
@@ -88,6 +93,47 @@ EXPORT int ramet_fail(struct ramet_invocation *call, const char *type, const cha
 	return -1;
 }
 
+static bool forked; /* a child of the host: what is emitted is its parent's to say */
+
+void native_emit_forked(void)
+{
+	forked = true;
+}
+
+static int emit(struct ramet_invocation *call, const struct engine_event *event)
+{
+	struct ramet_err err;
+	if (!call->call->emit || forked)
+		return 0;
+	int rc = call->call->emit(event, &err);
+	if (rc < 0) {
+		call->code = rc;
+		snprintf(call->message, sizeof(call->message), "%s", err.msg);
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+EXPORT int ramet_listened(const struct ramet_invocation *call)
+{
+	return call->call->emit != NULL;
+}
+
+EXPORT int ramet_emit(struct ramet_invocation *call, const void *data, size_t len, int binary)
+{
+	const struct engine_event event = {.chunk = data, .len = len, .binary = binary != 0};
+	return emit(call, &event);
+}
+
+EXPORT int ramet_progress(struct ramet_invocation *call, double fraction, const char *text)
+{
+	const struct engine_event event = {
+		.progress = true,
+		.fraction = fraction,
+		.text = {text, text ? strlen(text) : 0},
+	};
+	return emit(call, &event);
+}
+
 EXPORT const char *ramet_function_name(const struct ramet_invocation *call)
 {
 	return call->call->context.function;
@@ -126,4 +172,17 @@ EXPORT const unsigned char *ramet_call_id(const struct ramet_invocation *call)
 EXPORT int ramet_cancelled(const struct ramet_invocation *call)
 {
 	return call->cancelled != 0;
+}
+
+EXPORT const char *ramet_secret(
+	const struct ramet_invocation *call, const char *name, size_t *ret_len)
+{
+	for (unsigned i = 0; i < call->nsecrets; i++) {
+		if (strcmp(call->secrets[i].name, name) != 0)
+			continue;
+		if (ret_len)
+			*ret_len = call->secrets[i].len;
+		return call->secrets[i].value;
+	}
+	return NULL;
 }

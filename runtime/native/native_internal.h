@@ -12,7 +12,10 @@
 
 struct ramet_invocation {
 	const struct engine_call *call;
-	void *output; /* malloc'ed, kept until done() */
+	const struct engine_secret *secrets; /* the host's */
+	unsigned nsecrets;
+	void *output; /* malloc'ed, kept until done(), or the caller's room */
+	bool in_room;
 	size_t len;
 	bool binary;
 	int code; /* of an error of ours; 0: none */
@@ -21,5 +24,8 @@ struct ramet_invocation {
 	char message[NATIVE_MESSAGE_MAX];
 	volatile sig_atomic_t cancelled;
 };
+
+/* native_emit_forked - in a child of the host, which has nobody to tell anything */
+void native_emit_forked(void);
 
 #endif

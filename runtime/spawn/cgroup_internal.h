@@ -22,6 +22,8 @@ struct cgroups {
 int cgroup_path(const struct cgroups *cgroups, int controller, const char *group, const char *file,
 	char dst[PATH_MAX]);
 int cgroup_write(const char *path, const char *text); /* -1 with errno set */
+/* cgroup_hand_on - version 2: what is below dir may have limits of memory and processes; -1 */
+int cgroup_hand_on(const char *dir);
 /* cgroup_node_make - the node's directory in every hierarchy; what cannot be made sets
  * place.version 0, and says why */
 void cgroup_node_make(struct cgroups *cgroups);

@@ -42,13 +42,19 @@ int cgroup_write(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-static void remove_leaves(const char *dir)
+/* groups, and those in tenants' directories */
+static void remove_leaves(const char *dir, bool tenants)
 {
+	char inside[PATH_MAX];
 	auto_closedir DIR *d = opendir(dir);
 	for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 &&
-			strcmp(e->d_name, "..") != 0)
-			(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+		if (e->d_type != DT_DIR || strcmp(e->d_name, ".") == 0 ||
+			strcmp(e->d_name, "..") == 0)
+			continue;
+		if (tenants && e->d_name[0] == 't' &&
+			snprintf(inside, sizeof(inside), "%s/%s", dir, e->d_name) < PATH_MAX)
+			remove_leaves(inside, false);
+		(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
 	}
 }
 
@@ -58,7 +64,7 @@ void cgroup_node_remove(const struct cgroups *cgroups)
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
 		if (cgroup_path(cgroups, c, NULL, NULL, path) < 0)
 			continue;
-		remove_leaves(path);
+		remove_leaves(path, true);
 		(void)rmdir(path);
 		*strrchr(path, '/') = '\0';
 		(void)rmdir(path); /* fails while another node is there */
@@ -114,7 +120,7 @@ static int move_aside(const char *own, const char *leaf)
 	return cgroup_write(path, line) < 0 || cgroup_write(path, "0") < 0 ? -1 : 0;
 }
 
-static int v2_hand_on(const char *dir)
+int cgroup_hand_on(const char *dir)
 {
 	char path[PATH_MAX];
 	if (snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir) >= PATH_MAX)
@@ -131,9 +137,9 @@ static int v2_prepare(const struct cgroups *cgroups, const char *base, const cha
 	if (snprintf(leaf, sizeof(leaf), "%s/" DAEMON_LEAF, node) >= PATH_MAX)
 		return -1;
 	const char *own = cgroups->place.dirs[CGROUP_MEMORY];
-	if (v2_hand_on(own) < 0 && (move_aside(own, leaf) < 0 || v2_hand_on(own) < 0))
+	if (cgroup_hand_on(own) < 0 && (move_aside(own, leaf) < 0 || cgroup_hand_on(own) < 0))
 		return -1;
-	return v2_hand_on(base) < 0 || v2_hand_on(node) < 0 ? -1 : 0;
+	return cgroup_hand_on(base) < 0 || cgroup_hand_on(node) < 0 ? -1 : 0;
 }
 
 static int prepare_controller(const struct cgroups *cgroups, int controller)
@@ -146,7 +152,7 @@ static int prepare_controller(const struct cgroups *cgroups, int controller)
 	if ((mkdir(base, 0755) < 0 && errno != EEXIST) ||
 		(mkdir(node, 0755) < 0 && errno != EEXIST))
 		return -1;
-	remove_leaves(node);
+	remove_leaves(node, true);
 	return cgroups->place.version == 2 ? v2_prepare(cgroups, base, node) : 0;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HIGH_FD 10
+#define HIGH_FD (EXEC_SOCKET_FD + EXEC_MAX_FDS + 1)
 
 void exec_signals(void)
 {

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #define EXEC_SOCKET_FD 3
-#define EXEC_MAX_FDS 3
+#define EXEC_MAX_FDS 34
 
 /* exec_helper - fork and exec argv (NULL-terminated, argv[0] a path) with fds as its descriptors 3
  * and on, the first a socket to the parent. Returns after the exec succeeded or failed (then

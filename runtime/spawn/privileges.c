@@ -23,6 +23,13 @@ struct caps {
 	struct __user_cap_data_struct data[CAP_WORDS];
 };
 
+bool privileges_have(unsigned cap)
+{
+	struct caps caps = {.header = {.version = _LINUX_CAPABILITY_VERSION_3}};
+	return syscall(SYS_capget, &caps.header, caps.data) == 0 &&
+		caps.data[cap / 32].effective & 1u << cap % 32;
+}
+
 int privileges_keep(void)
 {
 	struct caps caps = {.header = {.version = _LINUX_CAPABILITY_VERSION_3}};

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* privileges_have - a capability of <linux/capability.h>, in effect */
+bool privileges_have(unsigned cap);
 /* privileges_keep - make every capability that is held survive every exec from now on: in a user
  * namespace our helpers have another uid than 0 */
 int privileges_keep(void);

@@ -97,10 +97,15 @@ void reaper_forget(struct reaper *reaper, struct child *child)
 	child->pid = 0;
 }
 
-void child_kill(const struct child *child)
+void child_signal(const struct child *child, int signal)
 {
 	if (child->pid > 0)
-		kill(child->pid, SIGKILL);
+		kill(child->pid, signal);
+}
+
+void child_kill(const struct child *child)
+{
+	child_signal(child, SIGKILL);
 }
 
 bool reaper_drain(struct reaper *reaper, unsigned timeout_ms)

@@ -32,6 +32,7 @@ void reaper_add(struct reaper *reaper, struct child *child, pid_t pid,
 /* reaper_forget - its end is not told; it is still reaped. A no-op on a reaped or zeroed child. */
 void reaper_forget(struct reaper *reaper, struct child *child);
 void child_kill(const struct child *child); /* SIGKILL; a no-op on a reaped or zeroed child */
+void child_signal(const struct child *child, int signal); /* the same with another signal */
 /* reaper_drain - wait until no child is left, registered or not, at most timeout_ms; true: none is
  */
 bool reaper_drain(struct reaper *reaper, unsigned timeout_ms);

@@ -278,12 +278,25 @@ static int start_helper(struct sandbox_pool *pool, struct ramet_err *err)
 		return err_errno(err, RAMET_EIO, "socketpair");
 	pool->socket = sockets[0];
 	const char *store = pool->options.store_dir, *hidden = pool->options.hide_dir;
-	const int fds[] = {sockets[1], pool->options.view_fd};
-	bool view = pool->options.view_fd >= 0;
-	const char *argv[] = {pool->options.helper, store ? store : "", hidden ? hidden : "",
-		view ? SANDBOX_VIEW_OPTION : NULL, NULL};
+	int fds[2 + SANDBOX_DATA_MAX] = {sockets[1]};
+	const char *argv[6 + SANDBOX_DATA_MAX] = {
+		pool->options.helper, store ? store : "", hidden ? hidden : ""};
+	unsigned nfds = 1, argc = 3;
+	if (pool->options.view_fd >= 0) {
+		fds[nfds++] = pool->options.view_fd;
+		argv[argc++] = SANDBOX_VIEW_OPTION;
+	}
+	if (pool->options.ndata > 0)
+		argv[argc++] = SANDBOX_DATA_OPTION;
+	for (unsigned i = 0; i < pool->options.ndata && i < SANDBOX_DATA_MAX; i++) {
+		const struct sandbox_data *data = &pool->options.data[i];
+		if (data->fd < 0)
+			continue;
+		fds[nfds++] = data->fd;
+		argv[argc++] = data->path;
+	}
 	pid_t pid;
-	int rc = exec_helper(argv, fds, view ? 2 : 1, &pid, err);
+	int rc = exec_helper(argv, fds, nfds, &pid, err);
 	close(sockets[1]);
 	if (rc < 0)
 		return rc;

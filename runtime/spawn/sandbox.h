@@ -22,6 +22,12 @@ struct sandbox {
 	uint64_t discarded_ns;
 };
 
+/* A path that is shown, and what was found there (O_PATH); -1: it is seen as it is. */
+struct sandbox_data {
+	const char *path;
+	int fd;
+};
+
 /* its strings must live as long as the pool */
 struct sandbox_options {
 	const char *helper; /* path of ramet-sandbox */
@@ -31,6 +37,8 @@ struct sandbox_options {
 	/* a mount that is attached nowhere, whose files are laid over the machine's own; it is open
 	 * as long as the pool is. -1: none */
 	int view_fd;
+	const struct sandbox_data *data; /* lives as long as the pool */
+	unsigned ndata;
 };
 
 /* sandbox_pool_create - starts the helper and waits until its root is made. RAMET_EPERM,

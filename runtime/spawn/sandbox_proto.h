@@ -10,6 +10,8 @@
 #define SANDBOX_SOCKET_FD 3
 #define SANDBOX_VIEW_FD 4 /* with the option: a mount to lay over the machine's files */
 #define SANDBOX_VIEW_OPTION "--view"
+#define SANDBOX_DATA_OPTION "--data" /* then paths; descriptors of what is there come last */
+#define SANDBOX_DATA_MAX 32
 
 struct sandbox_request {
 	uint32_t count; /* sandboxes to make; each is answered by itself */

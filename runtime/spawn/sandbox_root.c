@@ -324,8 +324,27 @@ static int enter_base(struct sandbox_reply *reply)
 	return chdir("/") < 0 ? sandbox_fail(reply, "enter", "/") : 0;
 }
 
-int sandbox_root_enter(
-	const char *store_dir, const char *hide_dir, int view_fd, struct sandbox_reply *reply)
+/* before anything is changed: what is at a path later may be another thing */
+static int take_data(const char *const *data, int data_fd, struct sandbox_reply *reply)
+{
+	for (; *data; data++, data_fd++)
+		if (sandbox_data_take(*data, data_fd, reply) < 0)
+			return -1;
+	return 0;
+}
+
+static int show_data(const char *const *data, int data_fd, struct sandbox_reply *reply)
+{
+	for (; *data; data++, data_fd++) {
+		if (sandbox_data_show(BASE, *data, data_fd, reply) < 0)
+			return -1;
+		close(data_fd);
+	}
+	return 0;
+}
+
+int sandbox_root_enter(const char *store_dir, const char *hide_dir, int view_fd,
+	const char *const *data, int data_fd, struct sandbox_reply *reply)
 {
 	char real_store[PATH_MAX], real_hide[PATH_MAX];
 	umask(0);
@@ -335,6 +354,8 @@ int sandbox_root_enter(
 		return sandbox_fail(reply, "unshare", "the mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return sandbox_fail(reply, "make private", "/");
+	if (take_data(data, data_fd, reply) < 0)
+		return -1;
 	auto_close int topology = tree_clone(TOPOLOGY);
 	auto_close int store = store_dir ? tree_clone(store_dir) : -1;
 	if (store_dir && store < 0)
@@ -348,6 +369,8 @@ int sandbox_root_enter(
 	if (hide_dir && hide(hide_dir, store_dir, reply) < 0)
 		return -1;
 	if (store_dir && attach_readonly(store, BASE "/ramet", reply) < 0)
+		return -1;
+	if (show_data(data, data_fd, reply) < 0)
 		return -1;
 	if (mount(NULL, BASE, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) < 0)
 		return sandbox_fail(reply, "make read-only", BASE);

@@ -11,9 +11,16 @@ struct sandbox_reply;
 /* sandbox_root_enter - leave the machine's mount namespace for one that shows: the top-level
  * directories read-only, few devices, empty /proc, /tmp and /run, nothing of what is below
  * hide_dir, and store_dir as /ramet; either may be NULL. view_fd: a mount whose files are laid over
- * the machine's, and win (-1: none); it is closed. -1 with *reply filled in. */
-int sandbox_root_enter(
-	const char *store_dir, const char *hide_dir, int view_fd, struct sandbox_reply *reply);
+ * the machine's, and win (-1: none); it is closed. data: paths, ended by NULL, that are
+ * shown as they are now; what is there must be what the descriptors data_fd and on are of (O_PATH),
+ * which are closed. -1 with *reply filled in. */
+int sandbox_root_enter(const char *store_dir, const char *hide_dir, int view_fd,
+	const char *const *data, int data_fd, struct sandbox_reply *reply);
+/* sandbox_data_take - in the place of a descriptor of what is at that path, one of a clone of its
+ * mount, to be attached later. EXDEV: something else is there. Linked as sandbox_data.c. */
+int sandbox_data_take(const char *path, int fd, struct sandbox_reply *reply);
+/* sandbox_data_show - attach such a mount at base + path, read-only */
+int sandbox_data_show(const char *base, const char *path, int tree_fd, struct sandbox_reply *reply);
 /* sandbox_view_show - lay the directory `name` of the view over the machine's directory `source`,
  * with what is mounted below it, at `target`, a directory that exists. view: where the view is
  * attached, without a slash at its end. Linked as sandbox_view.c. */

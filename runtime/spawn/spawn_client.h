@@ -30,10 +30,20 @@ struct spawn_caps {
 	char detail[512]; /* for people: what is missing and why, "; " between; "" nothing */
 };
 
+/* of a group, or of all groups of a tenant together */
+enum spawn_limit {
+	SPAWN_LIMIT_NONE,
+	SPAWN_LIMIT_MEMORY,
+	SPAWN_LIMIT_PIDS,
+	SPAWN_LIMIT_TENANT_MEMORY,
+	SPAWN_LIMIT_TENANT_PIDS
+};
+
 struct spawn_exit {
 	int status; /* exit code, or -1 */
 	int signal; /* 0: none */
 	bool core;
+	enum spawn_limit limit; /* that its group had reached when it was killed */
 	uint64_t utime_us, stime_us, maxrss_kb;
 };
 
@@ -113,6 +123,8 @@ struct spawn_host {
 	const char *group; /* cgroup leaf, named as nodes are; NULL or "": none */
 	struct spawn_limits limits;
 	int control_fd, log_fd;
+	uint64_t view; /* it sees that view's files; 0: the machine's only */
+	bool bare; /* in no sandbox, and the machine's network: what is made for its user */
 };
 int spawn_host(struct spawn_client *client, const struct spawn_host *host, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err);
@@ -121,6 +133,8 @@ int spawn_host(struct spawn_client *client, const struct spawn_host *host, SPAWN
 struct spawn_template {
 	uint64_t tmpl; /* the caller's number for it */
 	int desc_fd, image_fd;
+	bool layered; /* the descriptor has a base, whose image is base_fd */
+	int base_fd;
 	const char *const
 		*files; /* paths of this node, one for each file of the descriptor, in order */
 	uint32_t nfiles;
@@ -154,7 +168,9 @@ struct spawn_view {
 	uint64_t view; /* the caller's number for it, not 0 */
 	struct spawn_tenant tenant;
 	int control_fd, manifest_fd; /* or -1, and */
-	int dir_fd; /* this one */
+	int dir_fd; /* this one; or all -1: the machine's files only, and */
+	const char *const *data; /* paths of this node that are shown, too */
+	uint32_t ndata;
 };
 int spawn_view(struct spawn_client *client, const struct spawn_view *view, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err);
@@ -171,6 +187,9 @@ void spawn_forget(struct spawn_client *client, uint64_t req);
 /* spawn_kill - SIGKILL to all processes of an instance; on_exited follows. Unknown ones are fine.
  */
 void spawn_kill(struct spawn_client *client, uint64_t inst);
+/* spawn_interrupt - the signal that has a host look whether its call is cancelled. Unknown ones are
+ * fine. */
+void spawn_interrupt(struct spawn_client *client, uint64_t inst);
 /* spawn_drop - end a template; its instances live on. No answer. */
 void spawn_drop(struct spawn_client *client, uint64_t tmpl);
 

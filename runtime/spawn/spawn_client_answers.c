@@ -162,6 +162,25 @@ static int on_answer(struct spawn_client *client, const struct answer *answer,
 
 /* --- events --- */
 
+static int take_limit(
+	const struct wire_value *body, enum spawn_limit *ret_limit, struct ramet_err *err)
+{
+	static const char *const names[] = {[SPAWN_LIMIT_NONE] = "",
+		[SPAWN_LIMIT_MEMORY] = "memory",
+		[SPAWN_LIMIT_PIDS] = "pids",
+		[SPAWN_LIMIT_TENANT_MEMORY] = "tenant.memory",
+		[SPAWN_LIMIT_TENANT_PIDS] = "tenant.pids"};
+	char name[16];
+	int rc = wire_get_str_or(body, "limit", "", name, sizeof(name), err);
+	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(names); i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+		*ret_limit = (enum spawn_limit)i;
+		return 0;
+	}
+	return rc < 0 ? rc : err_set(err, RAMET_EPROTO, "an unknown limit");
+}
+
 static int on_exited(
 	struct spawn_client *client, const struct answer *answer, struct ramet_err *err)
 {
@@ -175,6 +194,8 @@ static int on_exited(
 		rc = wire_get_uint(answer->body, "signal", 128, &signal, err);
 	if (rc == 0)
 		rc = wire_get_bool_or(answer->body, "core", false, &how.core, err);
+	if (rc == 0)
+		rc = take_limit(answer->body, &how.limit, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(answer->body, "utime_us", UINT64_MAX, 0, &how.utime_us, err);
 	if (rc == 0)

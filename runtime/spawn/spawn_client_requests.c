@@ -80,10 +80,12 @@ static uint32_t count_strings(const char *const *strings)
 static void put_tenant(struct buf *b, const struct spawn_tenant *tenant)
 {
 	wire_key(b, "tenant");
-	wire_map(b, 3);
+	wire_map(b, 5);
 	wire_kuint(b, "uid", tenant->uid);
 	wire_kuint(b, "gid", tenant->gid);
 	wire_kstr(b, "name", tenant->name);
+	wire_kuint(b, "mem", tenant->limits.mem);
+	wire_kuint(b, "pids", tenant->limits.pids);
 }
 
 /* three pairs */
@@ -107,19 +109,21 @@ int spawn_host(struct spawn_client *client, const struct spawn_host *host, SPAWN
 		.kind = PENDING_HOST, .subject = host->inst, .done = done, .user = user};
 	if (!host->argv || !host->argv[0] || host->argv[0][0] != '/')
 		return err_set(err, RAMET_EINVAL, "a host's argv[0] is not an absolute path");
-	struct buf *b = begin_request(client, "host", 7);
+	struct buf *b = begin_request(client, "host", 9);
 	wire_kuint(b, "inst", host->inst);
 	put_strings(b, "argv", host->argv, count_strings(host->argv));
 	put_strings(b, "env", host->env, count_strings(host->env));
 	wire_kstr(b, "dir", host->dir);
 	put_membership(b, &host->tenant, host->group, &host->limits);
+	wire_kuint(b, "view", host->view);
+	wire_kbool(b, "bare", host->bare);
 	return submit(client, &pending, fds, 2, ret_req, err);
 }
 
 int spawn_template(struct spawn_client *client, const struct spawn_template *tmpl, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err)
 {
-	const int fds[] = {tmpl->desc_fd, tmpl->image_fd};
+	const int fds[] = {tmpl->desc_fd, tmpl->image_fd, tmpl->base_fd};
 	const struct pending pending = {
 		.kind = PENDING_TEMPLATE, .subject = tmpl->tmpl, .done = done, .user = user};
 	struct buf *b = begin_request(client, "template", 10);
@@ -131,7 +135,7 @@ int spawn_template(struct spawn_client *client, const struct spawn_template *tmp
 	wire_kint(b, "mono_offset", tmpl->mono_offset_ns);
 	wire_kint(b, "boot_offset", tmpl->boot_offset_ns);
 	wire_kuint(b, "view", tmpl->view);
-	return submit(client, &pending, fds, 2, ret_req, err);
+	return submit(client, &pending, fds, tmpl->layered ? 3 : 2, ret_req, err);
 }
 
 int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),
@@ -178,17 +182,23 @@ void spawn_kill(struct spawn_client *client, uint64_t inst)
 	tell(client, "kill", "inst", inst);
 }
 
+void spawn_interrupt(struct spawn_client *client, uint64_t inst)
+{
+	tell(client, "interrupt", "inst", inst);
+}
+
 int spawn_view(struct spawn_client *client, const struct spawn_view *view, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err)
 {
 	const int fds[] = {view->control_fd, view->manifest_fd};
 	const struct pending pending = {
 		.kind = PENDING_VIEW, .subject = view->view, .done = done, .user = user};
-	struct buf *b = begin_request(client, "view", 2);
+	struct buf *b = begin_request(client, "view", 3);
 	wire_kuint(b, "view", view->view);
 	put_tenant(b, &view->tenant);
+	put_strings(b, "data", view->data, view->ndata);
 	if (view->control_fd < 0)
-		return submit(client, &pending, &view->dir_fd, 1, ret_req, err);
+		return submit(client, &pending, &view->dir_fd, view->dir_fd >= 0, ret_req, err);
 	return submit(client, &pending, fds, 2, ret_req, err);
 }
 

@@ -114,6 +114,19 @@ static int choose_sandboxes(struct spawn_template_record *record, bool first, st
 	return 0;
 }
 
+/* the kernel gave neither process nor memory, and it is the function that has them */
+static int tell_crowded(const struct spawn_template_record *record, int rc, struct ramet_err *err)
+{
+	if (rc != RAMET_EREFUSED || !record->of.group || (err->sys != EAGAIN && err->sys != ENOMEM))
+		return rc;
+	int sys = err->sys;
+	err_set(err, RAMET_ELIMIT, "the processes of this function have reached their limit of %s",
+		sys == EAGAIN ? "processes (limits.pids, limits.tenant.pids)"
+			      : "memory (limits.mem, limits.tenant.memory)");
+	err->sys = sys;
+	return RAMET_ELIMIT;
+}
+
 static int clone_into_sandbox(struct spawn_template_record *record, struct template_clone *clone,
 	struct instance *inst, struct timing *timing, pid_t *ret_pid, struct ramet_err *err)
 {
@@ -224,13 +237,13 @@ int spawn_handle_clone(
 	clone.control_fd = request->fds[0];
 	clone.log_fd = request->fds[1];
 	clone.uid = record->of.uid;
-	clone.drop = server->root || server->userns;
+	clone.drop = server->root || server->userns || geteuid() == 0;
 	AUTO(instance_destroy) struct instance *inst = NULL;
 	rc = instance_create(server, id, &inst, err);
 	if (rc == 0)
 		rc = clone_into_sandbox(record, &clone, inst, &timing, &pid, err);
 	if (rc < 0)
-		return rc;
+		return tell_crowded(record, rc, err);
 	inst->of.tenant = tenant_ref(record->of.tenant);
 	inst->of.group = cgroup_ref(record->of.group);
 	instance_begin(inst, pid);

@@ -6,17 +6,24 @@
 #include <string.h>
 #include <unistd.h>
 
-static int get_tenant(const struct wire_value *body, struct membership *of, struct ramet_err *err)
+static int get_tenant(const struct wire_value *body, struct membership *of,
+	struct spawn_limits *ret_limits, struct ramet_err *err)
 {
 	const struct wire_value *tenant;
-	uint64_t uid = 0, gid = 0;
+	uint64_t uid = 0, gid = 0, pids = 0;
+	*ret_limits = (struct spawn_limits){0};
 	int rc = wire_get_map(body, "tenant", &tenant, err);
 	if (rc == 0)
 		rc = wire_get_uint(tenant, "uid", UINT32_MAX - 1, &uid, err);
 	if (rc == 0)
 		rc = wire_get_uint(tenant, "gid", UINT32_MAX - 1, &gid, err);
+	if (rc == 0)
+		rc = wire_get_uint_or(tenant, "mem", INT64_MAX, 0, &ret_limits->mem, err);
+	if (rc == 0)
+		rc = wire_get_uint_or(tenant, "pids", UINT32_MAX, 0, &pids, err);
 	if (rc < 0)
 		return rc;
+	ret_limits->pids = (uint32_t)pids;
 	of->uid = (uid_t)uid;
 	of->gid = (gid_t)gid;
 	return 0;
@@ -48,11 +55,11 @@ int spawn_get_membership(struct spawn_server *server, const struct wire_value *b
 	struct membership *ret_of, struct ramet_err *err)
 {
 	struct membership of = {0};
-	struct spawn_limits limits;
+	struct cgroup_wish wish = {0};
 	char group[SPAWN_NAME_MAX];
-	int rc = get_tenant(body, &of, err);
+	int rc = get_tenant(body, &of, &wish.tenant, err);
 	if (rc == 0)
-		rc = get_limits(body, &limits, err);
+		rc = get_limits(body, &wish.limits, err);
 	if (rc == 0)
 		rc = wire_get_str_or(body, "group", "", group, sizeof(group), err);
 	if (rc < 0)
@@ -62,10 +69,12 @@ int spawn_get_membership(struct spawn_server *server, const struct wire_value *b
 			"a node that does not run as root serves its own user (%u) only", getuid());
 	if (!server->root)
 		of.gid = getgid();
+	wish.name = group;
+	wish.uid = of.uid;
 	if (server->tenants)
 		rc = tenant_get(server->tenants, of.uid, &of.tenant, err);
 	if (rc == 0)
-		rc = cgroup_get(server->cgroups, group, &limits, &of.group, err);
+		rc = cgroup_get(server->cgroups, &wish, &of.group, err);
 	if (rc < 0) {
 		membership_put(&of);
 		return rc;

@@ -15,6 +15,8 @@ struct host_request {
 	char dir[PATH_MAX]; /* of the machine */
 	char inside[PATH_MAX]; /* as the host sees it */
 	bool bind;
+	uint64_t view; /* whose sandboxes; 0: the server's */
+	bool bare; /* in none */
 };
 
 static void host_request_fini(struct host_request *host)
@@ -40,7 +42,7 @@ static int place_dir(
 	if (host->dir[0] != '/')
 		return err_set(err, RAMET_EINVAL, "not an absolute path: %.200s", host->dir);
 	memcpy(host->inside, host->dir, sizeof(host->inside));
-	if (!server->pool)
+	if (!server->pool || host->bare)
 		return 0;
 	if (store && below(host->dir, store, &len)) {
 		int n = snprintf(host->inside, sizeof(host->inside), SPAWN_INSIDE "%.*s",
@@ -64,6 +66,10 @@ static int parse(const struct spawn_server *server, const struct wire_value *bod
 		rc = spawn_get_strings(body, "env", &host->env, &envc, err);
 	if (rc == 0)
 		rc = wire_get_str_or(body, "dir", "", host->dir, sizeof(host->dir), err);
+	if (rc == 0)
+		rc = wire_get_uint_or(body, "view", UINT64_MAX, 0, &host->view, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(body, "bare", false, &host->bare, err);
 	if (rc == 0 && (argc == 0 || host->argv[0][0] != '/'))
 		rc = err_set(err, RAMET_EINVAL, "argv[0] is not an absolute path: %.200s",
 			argc ? host->argv[0] : "(none)");
@@ -71,10 +77,9 @@ static int parse(const struct spawn_server *server, const struct wire_value *bod
 }
 
 /* forks it into a sandbox, which the record then holds */
-static int start_in_sandbox(struct instance *inst, struct cold_start *start, pid_t *ret_pid,
-	int *ret_outcome, struct ramet_err *err)
+static int start_in_sandbox(struct instance *inst, struct sandbox_pool *pool,
+	struct cold_start *start, pid_t *ret_pid, int *ret_outcome, struct ramet_err *err)
 {
-	struct sandbox_pool *pool = inst->server->pool;
 	int rc = RAMET_EAGAIN;
 	for (int i = 0; i < ATTEMPTS && rc == RAMET_EAGAIN; i++) {
 		sandbox_discard(inst->sandbox);
@@ -102,14 +107,18 @@ static int start_host(struct instance *inst, const struct host_request *host,
 		.uid = inst->of.uid,
 		.gid = inst->of.gid,
 		.clear_groups = server->root,
-		.tenant_pidfd = inst->of.tenant ? inst->of.tenant->pidfd : -1,
+		.tenant_pidfd = inst->of.tenant && !host->bare ? inst->of.tenant->pidfd : -1,
+		.sandbox_pidfd = -1,
 		.group = inst->of.group,
 		.nofile = &server->nofile,
 		.seccomp = &server->seccomp,
 	};
-	pid_t pid;
-	int outcome;
-	int rc = start_in_sandbox(inst, &start, &pid, &outcome, err);
+	pid_t pid = 0;
+	int outcome = -1;
+	struct sandbox_pool *pool = NULL;
+	int rc = host->bare ? 0 : spawn_view_pool(server, host->view, &pool, err);
+	if (rc == 0)
+		rc = start_in_sandbox(inst, pool, &start, &pid, &outcome, err);
 	if (rc < 0)
 		return rc;
 	instance_begin(inst, pid);

@@ -1,10 +1,20 @@
 /* Running instances: one record each, from fork until it is reaped. */
 #include "base/log.h"
+#include "runtime/host_proto.h"
 #include "runtime/spawn/cold.h"
 #include "runtime/spawn/spawn_internal.h"
 
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CROWD_PART 8 /* of all that its group may have: who has that much has its share in it */
 
 void membership_put(struct membership *membership)
 {
@@ -85,10 +95,39 @@ int instance_await(struct instance *inst, int outcome, struct ramet_err *err)
 
 /* --- running and ending --- */
 
+/* processes and threads in a sandbox, by its own /proc */
+static unsigned count_tasks(const struct sandbox *sandbox)
+{
+	char path[PATH_MAX];
+	unsigned tasks = 0;
+	snprintf(path, sizeof(path), "/proc/%d/root/proc", sandbox->init.pid);
+	auto_closedir DIR *dir = sandbox->init.pid ? opendir(path) : NULL;
+	for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+		struct stat st;
+		int n = snprintf(path, sizeof(path), "%s/task", e->d_name);
+		if (isdigit((unsigned char)e->d_name[0]) && n < (int)sizeof(path) &&
+			fstatat(dirfd(dir), path, &st, 0) == 0)
+			tasks += (unsigned)st.st_nlink - 2; /* each is a directory in it */
+	}
+	return tasks;
+}
+
+/* It is not for another one of its function that the group is full. */
+static void look_for_crowd(struct instance *inst)
+{
+	bool tenant = false;
+	unsigned limit = inst->crowded ? 0 : cgroup_full(inst->of.group, &tenant);
+	inst->crowded |=
+		limit > 0 && (!inst->sandbox || count_tasks(inst->sandbox) > limit / CROWD_PART);
+	inst->tenant_crowded |= limit > 0 && tenant;
+}
+
 static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)
 {
 	struct instance *inst = container_of(child, struct instance, child);
 	bool ran = inst->outcome < 0 || settle(inst);
+	if (WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL)
+		look_for_crowd(inst);
 	if (inst->outcome >= 0) { /* it was killed on the way to exec */
 		struct ramet_err err = {0};
 		(void)err_set(
@@ -97,7 +136,7 @@ static void on_reaped(struct child *child, int wstatus, const struct rusage *usa
 		ran = false;
 	}
 	if (ran)
-		spawn_send_exited(inst->server, inst->node.key, wstatus, usage);
+		spawn_send_exited(inst, wstatus, usage);
 	instance_destroy(inst);
 }
 
@@ -121,8 +160,24 @@ int spawn_handle_kill(
 	uint64_t id;
 	int rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);
 	struct idmap_node *node = rc == 0 ? idmap_find(&server->instances, id) : NULL;
+	if (!node)
+		return rc;
+	struct instance *inst = idmap_entry(node, struct instance, node);
+	look_for_crowd(inst);
+	inst->killed = true;
+	instance_kill(inst);
+	return rc;
+}
+
+int spawn_handle_interrupt(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err)
+{
+	uint64_t id;
+	int rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);
+	struct idmap_node *node = rc == 0 ? idmap_find(&server->instances, id) : NULL;
 	if (node)
-		instance_kill(idmap_entry(node, struct instance, node));
+		child_signal(
+			&idmap_entry(node, struct instance, node)->child, HOST_INTERRUPT_SIGNAL);
 	return rc;
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/spawn/probe.h"
 #include "runtime/spawn/reaper.h"
 #include "runtime/spawn/sandbox.h"
+#include "runtime/spawn/spawn_data.h"
 #include "runtime/spawn/spawn_server.h"
 #include "runtime/spawn/syscall_filter.h"
 #include "runtime/spawn/tenant.h"
@@ -51,7 +52,8 @@ struct spawn_view_record {
 	struct spawn_server *server;
 	struct child files; /* ramet-files; pid 0: none, or it ended */
 	int mount_fd; /* attached nowhere */
-	struct sandbox_pool *pool;
+	struct spawn_data data; /* that its sandboxes show */
+	struct sandbox_pool *pool; /* NULL: there are no sandboxes, and it has data only */
 };
 
 /* Who a process belongs to: what its instance or template holds on to. */
@@ -69,6 +71,9 @@ struct instance {
 	struct spawn_server *server;
 	struct membership of;
 	struct sandbox *sandbox; /* NULL: none */
+	bool killed; /* we were asked to */
+	bool crowded; /* its group was full of processes when it was killed */
+	bool tenant_crowded; /* that of all groups of its tenant was */
 	int uffd; /* -1: none. Kept so that no page is ever made up if the pager goes first. */
 	/* cold hosts until the outcome of exec is known: */
 	int outcome; /* -1: known */
@@ -91,8 +96,7 @@ void spawn_on_frame(void *user, const unsigned char *data, size_t len, int *fds,
 void spawn_send_hello(struct spawn_server *server);
 void spawn_send_failed(struct spawn_server *server, const struct ramet_err *error);
 void spawn_send_started(struct spawn_server *server, const struct instance *inst);
-void spawn_send_exited(
-	struct spawn_server *server, uint64_t inst, int wstatus, const struct rusage *usage);
+void spawn_send_exited(const struct instance *inst, int wstatus, const struct rusage *usage);
 void spawn_send_gone(struct spawn_server *server, uint64_t tmpl, const struct ramet_err *why);
 void spawn_send_error(struct spawn_server *server, uint64_t req, const struct ramet_err *error);
 struct spawn_cloned {
@@ -141,6 +145,8 @@ void instance_begin(struct instance *inst, pid_t pid);
 int instance_await(struct instance *inst, int outcome, struct ramet_err *err);
 void instance_kill(const struct instance *inst);
 void spawn_kill_instances(struct spawn_server *server);
+int spawn_handle_interrupt(
+	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err);
 int spawn_handle_kill(
 	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err);
 

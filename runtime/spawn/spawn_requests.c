@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "runtime/spawn/spawn_internal.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -19,6 +20,7 @@ static const struct request_kind {
 } kinds[] = {
 	{"clone", true, spawn_handle_clone},
 	{"kill", false, spawn_handle_kill},
+	{"interrupt", false, spawn_handle_interrupt},
 	{"host", true, spawn_handle_host},
 	{"template", true, spawn_handle_template},
 	{"drop", false, spawn_handle_drop},
@@ -117,11 +119,23 @@ static uint64_t timeval_us(struct timeval tv)
 	return (uint64_t)tv.tv_sec * 1000000 + (uint64_t)tv.tv_usec;
 }
 
-void spawn_send_exited(
-	struct spawn_server *server, uint64_t inst, int wstatus, const struct rusage *usage)
+/* the limit that it had reached when it was killed */
+static const char *limit_of(const struct instance *inst, const struct rusage *usage)
 {
-	struct buf *b = begin(server, "exited", 7);
-	wire_kuint(b, "inst", inst);
+	if (inst->crowded)
+		return inst->tenant_crowded ? "tenant.pids" : "pids";
+	if (inst->killed || !cgroup_oom_killed(inst->of.group, (uint64_t)usage->ru_maxrss << 10))
+		return "";
+	return cgroup_tenant_short(inst->of.group) ? "tenant.memory" : "memory";
+}
+
+void spawn_send_exited(const struct instance *inst, int wstatus, const struct rusage *usage)
+{
+	struct spawn_server *server = inst->server;
+	bool killed = WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL;
+	struct buf *b = begin(server, "exited", 8);
+	wire_kuint(b, "inst", inst->node.key);
+	wire_kstr(b, "limit", killed ? limit_of(inst, usage) : "");
 	wire_kint(b, "status", WIFEXITED(wstatus) ? WEXITSTATUS(wstatus) : -1);
 	wire_kint(b, "signal", WIFSIGNALED(wstatus) ? WTERMSIG(wstatus) : 0);
 	wire_kbool(b, "core", WIFSIGNALED(wstatus) && WCOREDUMP(wstatus));

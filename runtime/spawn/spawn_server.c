@@ -6,6 +6,7 @@
 #include "runtime/spawn/spawn_internal.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,10 +57,11 @@ static void note(struct spawn_server *server, const char *text)
 	probe_note(server->missing, sizeof(server->missing), text);
 }
 
-/* Without root, a user namespace gives sandboxes, if the machine allows it. */
+/* Without root, a user namespace gives sandboxes, if the machine allows it. The uid 0 of a
+ * container is not root for that. */
 static void set_up_identity(struct spawn_server *server)
 {
-	server->root = geteuid() == 0;
+	server->root = geteuid() == 0 && privileges_have(CAP_SYS_ADMIN);
 	if (server->root) {
 		(void)setgroups(0, NULL); /* none is needed, and files are opened for tenants */
 		return;

@@ -147,6 +147,9 @@ static int get_setup(
 		rc = wire_get_int(body, "boot_offset", &setup->boot_offset_ns, err);
 	setup->desc_fd = request->fds[0];
 	setup->image_fd = request->fds[1];
+	setup->layered = request->nfds == 3;
+	if (setup->layered)
+		setup->base_fd = request->fds[2];
 	return rc;
 }
 
@@ -201,9 +204,10 @@ int spawn_handle_template(
 	struct spawn_server *server, struct spawn_request *request, struct ramet_err *err)
 {
 	uint64_t begin = now_ns();
-	if (request->nfds != 2)
+	if (request->nfds != 2 && request->nfds != 3)
 		return err_set(err, RAMET_EPROTO,
-			"template: %u descriptors, not descriptor and image", request->nfds);
+			"template: %u descriptors, not descriptor, image and perhaps base",
+			request->nfds);
 	struct template_setup setup = {0};
 	CLEANUP(template_files_fini) struct template_files files = {0};
 	AUTO(spawn_template_destroy) struct spawn_template_record *record = NULL;

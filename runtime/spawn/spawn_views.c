@@ -77,6 +77,7 @@ static void view_destroy(struct spawn_view_record *view)
 	child_kill(&view->files);
 	reaper_forget(view->server->reaper, &view->files);
 	sandbox_pool_destroy(view->pool);
+	spawn_data_fini(&view->data);
 	close_reset(&view->mount_fd);
 	free(view);
 }
@@ -126,11 +127,13 @@ static int make_pool(struct spawn_view_record *view, struct ramet_err *err)
 		.hide_dir = server->config.hide_dir,
 		.target = MIN(server->config.sandboxes, (unsigned)VIEW_SANDBOXES),
 		.view_fd = view->mount_fd,
+		.data = view->data.v,
+		.ndata = view->data.count,
 	};
 	return sandbox_pool_create(server->loop, server->reaper, &options, &view->pool, err);
 }
 
-static int view_create(struct spawn_server *server, const struct wire_value *body,
+static int view_create(struct spawn_server *server, const struct wire_value *body, bool files,
 	struct spawn_view_record **ret_view, struct ramet_err *err)
 {
 	uint64_t id;
@@ -139,7 +142,7 @@ static int view_create(struct spawn_server *server, const struct wire_value *bod
 		return rc;
 	if (id == 0 || idmap_find(&server->views, id))
 		return err_set(err, RAMET_EEXIST, "view %llu exists", (unsigned long long)id);
-	if (!server->pool)
+	if (!server->pool && files)
 		return err_set(err, RAMET_ENOTSUP, "no sandboxes here: %s", server->missing);
 	struct spawn_view_record *view = calloc(1, sizeof(*view));
 	if (!view)
@@ -156,16 +159,19 @@ int spawn_handle_view(
 {
 	AUTO(view_destroy) struct spawn_view_record *view = NULL;
 	struct membership of = {0};
-	if (request->nfds != 1 && request->nfds != 2)
+	if (request->nfds > 2)
 		return err_set(err, RAMET_EPROTO, "view: %u descriptors", request->nfds);
-	int rc = view_create(server, request->body, &view, err);
+	int rc = view_create(server, request->body, request->nfds > 0, &view, err);
 	if (rc == 0)
 		rc = spawn_get_membership(server, request->body, &of, err);
 	if (rc == 0)
-		rc = request->nfds == 2 ? start_files(view, &of, request->fds, err)
-					: take_tree(view, request->fds[0], err);
+		rc = spawn_data_open(server, request->body, &of, &view->data, err);
+	if (rc == 0 && request->nfds == 2)
+		rc = start_files(view, &of, request->fds, err);
+	else if (rc == 0 && request->nfds == 1)
+		rc = take_tree(view, request->fds[0], err);
 	membership_put(&of);
-	if (rc == 0)
+	if (rc == 0 && server->pool)
 		rc = make_pool(view, err);
 	if (rc < 0)
 		return rc;

@@ -13,6 +13,7 @@
 
 struct deploy_message {
 	const char *app, *lang, *function, *handler, *second, *python, *fresh, *env_name;
+	const char *init, *module, *sys_path, *shown, *requirement, *requirements; /* NULL: none */
 	const char *path, *path2; /* of files; path2 NULL: one file */
 	const char *data;
 	bool no_functions, many_functions, no_files, executable;
@@ -92,9 +93,17 @@ static inline void deploy_message_files(const struct deploy_message *m, struct b
 	}
 }
 
+static inline void deploy_message_list(struct buf *b, const char *key, const char *item)
+{
+	wire_key(b, key);
+	wire_array(b, item != NULL);
+	if (item)
+		wire_str(b, item);
+}
+
 static inline void deploy_message_pack(const struct deploy_message *m, struct buf *b)
 {
-	wire_map(b, 10);
+	wire_map(b, 16);
 	wire_kstr(b, "t", "deploy");
 	wire_kuint(b, "req", 1);
 	wire_kstr(b, "app", m->app);
@@ -110,6 +119,12 @@ static inline void deploy_message_pack(const struct deploy_message *m, struct bu
 	wire_key(b, "samples");
 	wire_array(b, 1);
 	wire_bin(b, "[1]", 3);
+	wire_kstr(b, "init", m->init);
+	deploy_message_list(b, "modules", m->module);
+	deploy_message_list(b, "path", m->sys_path);
+	deploy_message_list(b, "data", m->shown);
+	deploy_message_list(b, "requirements", m->requirement);
+	wire_kstr(b, "requirements_file", m->requirements);
 }
 
 #endif

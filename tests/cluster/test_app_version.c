@@ -58,6 +58,12 @@ static void test_packing_and_parsing_is_the_same(void)
 	message.python = "/opt/bin/python3";
 	message.fresh = "fresh";
 	message.second = "g";
+	message.init = "setup.py:main";
+	message.module = "os.path";
+	message.sys_path = "lib/python";
+	message.shown = "/srv/data";
+	message.requirement = "numpy>1";
+	message.requirements = "needs.txt";
 	REQUIRE_OK(parse(&message, &version, &err), &err);
 	version->uid = 1000;
 	app_version_pack(version, &b);
@@ -69,6 +75,13 @@ static void test_packing_and_parsing_is_the_same(void)
 	CHECK(c.len == b.len && memcmp(b.data, c.data, b.len) == 0);
 	CHECK_INT(again->uid, 1000);
 	CHECK_INT(again->fresh, FRESH_FRESH);
+	CHECK_STR(again->init, "setup.py:main");
+	CHECK_INT(again->modules.count, 1);
+	CHECK_STR(again->modules.v[0], "os.path");
+	CHECK_STR(again->path.v[0], "lib/python");
+	CHECK_STR(again->data.v[0], "/srv/data");
+	CHECK_STR(again->requirements.v[0], "numpy>1");
+	CHECK_STR(again->requirements_file, "needs.txt");
 	wire_free(msg);
 	buf_fini(&b);
 	buf_fini(&c);
@@ -98,6 +111,20 @@ static void test_what_is_refused(void)
 		{{.no_functions = true}, RAMET_ELIMIT, "0 functions"},
 		{{.many_functions = true}, RAMET_ELIMIT, "65 functions"},
 		{{.lang = "0123456789abcdef"}, RAMET_EPROTO, "lang"},
+		{{.init = "setup.py"}, RAMET_EINVAL, "init is \"setup.py\""},
+		{{.module = "a b"}, RAMET_EINVAL, "modules: \"a b\" is no module's name"},
+		{{.module = ".relative"}, RAMET_EINVAL, "modules"},
+		{{.module = "numpy", .lang = "native"}, RAMET_EINVAL, "only Python has that"},
+		{{.sys_path = "../up"}, RAMET_EINVAL, "path"},
+		{{.sys_path = "lib", .lang = "native"}, RAMET_EINVAL, "path: only Python"},
+		{{.requirement = "a\nb"}, RAMET_EINVAL, "requirements"},
+		{{.requirement = "numpy", .lang = "native"}, RAMET_EINVAL, "requirements: only"},
+		{{.shown = "relative"}, RAMET_EINVAL, "data: \"relative\" is not an absolute path"},
+		{{.shown = "/"}, RAMET_EINVAL, "data"},
+		{{.shown = "/a/../b"}, RAMET_EINVAL, "data"},
+		{{.shown = "/a/"}, RAMET_EINVAL, "data"},
+		{{.shown = "/proc/1"}, RAMET_EINVAL, "/proc is the instances' own"},
+		{{.shown = "/ramet"}, RAMET_EINVAL, "/ramet"},
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
 		struct app_version *version = NULL;

@@ -242,8 +242,103 @@ static void test_a_changed_archive_is_refused(void)
 	teardown(&f);
 }
 
+/* --- into an app that has functions --- */
+
+/* deploys f, then what `change` makes of it into the same app */
+static int pack_into(struct fixture *f, const struct deploy_message *change,
+	struct app_version **ret, struct ramet_err *err)
+{
+	char path[160];
+	struct wire_msg *msg = NULL;
+	CLEANUP(buf_fini) struct buf b = {0};
+	CLEANUP(buf_fini) struct buf archive = {0};
+	struct deploy_message message = deploy_message_with(change);
+	snprintf(path, sizeof(path), "%s/%s.bundle", f->dir, f->version->id);
+	deploy_message_pack(&message, &b);
+	int rc = file_replace(path, f->archive.data, f->archive.len, 0600, err);
+	if (rc == 0)
+		rc = wire_parse(b.data, b.len, WIRE_LIMITS_CONTROL, &msg, err);
+	if (rc == 0)
+		rc = bundle_pack_merged(
+			wire_root(msg), 1000, 1000, f->version->id, path, &archive, ret, err);
+	wire_free(msg);
+	if (rc == 0) /* what was packed can be unpacked: every file is in it once */
+		rc = bundle_install(f->dir, (*ret)->id, archive.data, archive.len, err);
+	return rc;
+}
+
+static void test_another_function_comes_to_the_app(void)
+{
+	struct fixture f = setup();
+	struct deploy_message message = DEPLOY_MESSAGE;
+	struct app_version *merged = NULL;
+	struct ramet_err err = {0};
+	char path[200];
+	REQUIRE_OK(pack(&message, getuid(), &f, &err), &err);
+	const struct deploy_message other = {.function = "g",
+		.handler = "other.py:handler",
+		.path = "other.py",
+		.module = "json"};
+	REQUIRE_OK(pack_into(&f, &other, &merged, &err), &err);
+	REQUIRE(merged != NULL);
+	CHECK_INT(merged->nfunctions, 2);
+	CHECK(app_version_function(merged, "f") && app_version_function(merged, "g"));
+	CHECK_INT(merged->modules.count, 1);
+	CHECK_INT(merged->nenv, 2);
+	for (const char *const *name = (const char *const[]){"app.py", "other.py", NULL}; *name;
+		name++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", f.dir, merged->id, *name);
+		CHECK_INT(access(path, F_OK), 0);
+	}
+	CHECK_INT(bundle_delete(f.dir, merged->id, NULL), 0);
+	app_version_put(merged);
+	teardown(&f);
+}
+
+static void test_what_is_in_conflict_with_the_app(void)
+{
+	static const struct {
+		struct deploy_message change;
+		const char *says;
+	} cases[] = {
+		{{.function = "g", .data = "other"},
+			"file app.py differs from that of app app, whose function f"},
+		{{.function = "g", .lang = "native"}, "lang: app app has \"python\""},
+		{{.function = "g", .fresh = "fresh"}, "fresh: app app has \"reuse\""},
+		{{.function = "g", .python = "/opt/python"}, "python: app app has \"/usr/python\""},
+		{{.function = "g", .init = "app.py:other"}, "init: app app has \"app.py:first\""},
+		{{.function = "g", .path = "app.py/x", .handler = "app.py/x:h"},
+			"both a file and a directory"},
+	};
+	struct fixture f = setup();
+	struct deploy_message message = DEPLOY_MESSAGE;
+	struct ramet_err err = {0};
+	message.python = "/usr/python";
+	message.init = "app.py:first";
+	REQUIRE_OK(pack(&message, getuid(), &f, &err), &err);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct app_version *merged = NULL;
+		CHECK(pack_into(&f, &cases[i].change, &merged, &err) < 0);
+		if (!strstr(err.msg, cases[i].says))
+			CHECK_STR(err.msg, cases[i].says);
+		CHECK(merged == NULL);
+	}
+	/* who replaces all that the app has changes what it likes */
+	struct app_version *merged = NULL;
+	const struct deploy_message all = {
+		.data = "other", .fresh = "fresh", .python = "/opt/python"};
+	REQUIRE_OK(pack_into(&f, &all, &merged, &err), &err);
+	CHECK_INT(merged->nfunctions, 1);
+	CHECK_STR(merged->python, "/opt/python");
+	CHECK_STR(merged->init, "");
+	CHECK_INT(bundle_delete(f.dir, merged->id, NULL), 0);
+	app_version_put(merged);
+	teardown(&f);
+}
+
 SUITE_MAIN("bundle_archive", TEST(test_files_arrive_with_owner_and_mode),
 	TEST(test_the_version_is_made_of_everything_and_of_nothing_else), TEST(test_paths),
 	TEST(test_what_cannot_be_deployed),
 	TEST(test_a_forged_archive_is_refused_and_leaves_nothing),
-	TEST(test_a_changed_archive_is_refused))
+	TEST(test_a_changed_archive_is_refused), TEST(test_another_function_comes_to_the_app),
+	TEST(test_what_is_in_conflict_with_the_app))

@@ -48,7 +48,22 @@ static void on_notice(void *user, struct bus_request *request, const struct wire
 	bus_reply(request, NULL);
 }
 
+/* three parts, of which there is no memory for the second if that is asked for */
+static void on_parts(void *user, struct bus_request *request, const struct wire_value *body)
+{
+	bool lose = wire_has(body, "lose");
+	for (unsigned i = 0; i < 3; i++) {
+		struct buf b = {0};
+		wire_map(&b, 1);
+		wire_kuint(&b, "part", i);
+		b.oom = lose && i == 1;
+		bus_part(request, &b);
+	}
+	bus_reply(request, NULL);
+}
+
 static const struct bus_handler handlers[] = {
+	{"parts", on_parts},
 	{"echo", on_echo},
 	{"fail", on_fail},
 	{"hold", on_hold},
@@ -116,6 +131,41 @@ static void test_answers(void)
 	CHECK_INT(answer.len, 5);
 	CHECK_INT(answer.from, 1);
 	free(answer.data);
+	bus_pair_fini(&pair);
+}
+
+struct parts {
+	struct answer answer; /* first: both callbacks have one user */
+	unsigned count;
+};
+
+static void on_part(void *user, const struct wire_value *body)
+{
+	struct parts *parts = user;
+	uint64_t part = 0;
+	CHECK_INT(parts->answer.count, 0);
+	CHECK_INT(wire_get_uint(body, "part", 2, &part, NULL), 0);
+	CHECK_INT(part, parts->count++);
+}
+
+static void test_a_lost_part_is_an_error(void)
+{
+	struct ramet_err err = {0};
+	PAIR(pair);
+	for (unsigned lose = 0; lose < 2; lose++) {
+		struct parts parts = {0};
+		struct buf b = {0};
+		uint64_t id = 0;
+		wire_map(&b, 1);
+		wire_kbool(&b, lose ? "lose" : "keep", true);
+		REQUIRE_OK(
+			bus_call(pair.side[0].bus, 2, "parts", &b, 0, on_answer, &parts, &id, &err),
+			&err);
+		bus_want_parts(pair.side[0].bus, id, on_part);
+		BUS_PAIR_UNTIL(&pair, parts.answer.count == 1);
+		CHECK_INT(parts.answer.err.code, lose ? RAMET_EIO : 0);
+		CHECK_INT(parts.count, lose ? 1 : 3); /* none after what was lost */
+	}
 	bus_pair_fini(&pair);
 }
 
@@ -370,8 +420,9 @@ static void test_nothing_is_left_behind(void)
 	CHECK_INT(suite_count_fds(), fds);
 }
 
-SUITE_MAIN("bus", TEST(test_answers), TEST(test_errors_travel), TEST(test_many_at_once_both_ways),
-	TEST(test_a_payload_of_64_mib), TEST(test_timeout_and_a_late_answer),
-	TEST(test_forgotten_answers_are_not_told), TEST(test_a_lost_peer_fails_what_is_in_flight),
-	TEST(test_a_peer_comes_back), TEST(test_notices), TEST(test_garbage_is_dropped),
-	TEST(test_a_port_in_use_is_named), TEST(test_nothing_is_left_behind))
+SUITE_MAIN("bus", TEST(test_answers), TEST(test_a_lost_part_is_an_error), TEST(test_errors_travel),
+	TEST(test_many_at_once_both_ways), TEST(test_a_payload_of_64_mib),
+	TEST(test_timeout_and_a_late_answer), TEST(test_forgotten_answers_are_not_told),
+	TEST(test_a_lost_peer_fails_what_is_in_flight), TEST(test_a_peer_comes_back),
+	TEST(test_notices), TEST(test_garbage_is_dropped), TEST(test_a_port_in_use_is_named),
+	TEST(test_nothing_is_left_behind))

@@ -61,6 +61,7 @@ static void test_everything(void)
 		"pager: eager\n"
 		"checksums: off\n"
 		"log_level: debug\n"
+		"environments: /var/environments/\n"
 		"python: /opt/python/bin/python3\n"
 		"pools: {sandboxes: 8, stubs: 2}\n"
 		"limits:\n"
@@ -71,6 +72,7 @@ static void test_everything(void)
 		"  start: 2m\n"
 		"  silence: 2s\n"
 		"  deadline: 2m\n"
+		"  tenant: {memory: 4G, pids: 500, cache: 1G, instances: 16, queue: 32}\n"
 		"peers:\n"
 		"  - {node: 1, listen: \"10.0.0.1:7400\"}\n"
 		"  - {node: 7, listen: \"host7:7400\"}\n";
@@ -86,6 +88,7 @@ static void test_everything(void)
 	CHECK_INT(config.pager, PAGER_EAGER);
 	CHECK(!config.checksums);
 	CHECK_INT(config.log_level, LOG_DEBUG);
+	CHECK_STR(config.environments, "/var/environments");
 	CHECK_INT(config.pool_sandboxes, 8);
 	CHECK_INT(config.pool_stubs, 2);
 	CHECK_INT(config.capacity, 12);
@@ -94,6 +97,11 @@ static void test_everything(void)
 	CHECK_INT(config.idle_ms, 1500);
 	CHECK_INT(config.start_ms, 120000);
 	CHECK_INT(config.deadline_ms, 120000);
+	CHECK_INT(config.quota.memory, 4ll << 30);
+	CHECK_INT(config.quota.pids, 500);
+	CHECK_INT(config.quota.cache, 1 << 30);
+	CHECK_INT(config.quota.instances, 16);
+	CHECK_INT(config.quota.queue, 32);
 	CHECK_INT(config.npeers, 2);
 	CHECK_INT(config.peers[1].node, 7);
 	CHECK_STR(config.peers[1].listen, "host7:7400");
@@ -134,10 +142,16 @@ static void test_errors_name_the_key(void)
 		{"node: 1\npager: lazy\n", ": pager: "},
 		{"node: 1\nchecksums: maybe\n", ": checksums: "},
 		{"node: 1\nlog_level: loud\n", ": log_level: "},
+		{"node: 1\nenvironments: here\n", ": environments: \"here\" is not an absolute"},
+		{"node: 1\nenvironments: /tmp/e\n", "instances have a /tmp of their own"},
+		{"node: 1\ndir: /srv/r\nenvironments: /srv/r/e\n", "instances would not see it"},
 		{"node: 1\npython: python3\n", ": python: "},
 		{"node: 1\npools: {sandboxes: 5000}\n", ": pools.sandboxes: "},
 		{"node: 1\npools: {sandbox: 5}\n", "sandbox"},
 		{"node: 1\nlimits: {idle: 5}\n", ": limits.idle: "},
+		{"node: 1\nlimits: {tenant: {memory: much}}\n", ": limits.tenant.memory: "},
+		{"node: 1\nlimits: {tenant: {cache: 5X}}\n", ": limits.tenant.cache: "},
+		{"node: 1\nlimits: {tenant: {disk: 5G}}\n", "disk"},
 		{"node: 1\nlimits: {silence: 99ms}\n", ": limits.silence: "},
 		{"node: 1\nlimits: {silence: 61s}\n", ": limits.silence: "},
 		{"node: 1\nlisten: \"h:1\"\npeers: [{node: 1, listen: \"h:2\"}]\n",

@@ -14,6 +14,7 @@ struct told {
 	unsigned changes;
 	char unused[8][VERSION_HEX + 1];
 	unsigned nunused;
+	unsigned forgotten;
 };
 
 static void on_change(void *user, const struct registry_entry *entry, struct app_version *old)
@@ -27,7 +28,13 @@ static void on_unused(void *user, struct app_version *version)
 	memcpy(told->unused[told->nunused++ % 8], version->id, VERSION_HEX + 1);
 }
 
-static const struct registry_handler handler = {.on_change = on_change, .on_unused = on_unused};
+static void on_forgotten(void *user, struct app_version *version)
+{
+	((struct told *)user)->forgotten++;
+}
+
+static const struct registry_handler handler = {
+	.on_change = on_change, .on_unused = on_unused, .on_forgotten = on_forgotten};
 
 static struct registry *new_registry(uint32_t node, struct told *told)
 {
@@ -292,7 +299,79 @@ static void test_a_version_of_another_tenant_is_refused(void)
 	registry_destroy(b);
 }
 
+/* the first letter of what a function goes back to, or '-' */
+static char past(struct registry *registry, const char *which, struct app_version **ret)
+{
+	struct registry_entry *entry;
+	struct ramet_err err = {0};
+	struct app_version *version = NULL;
+	if (registry_find(registry, 7, "f", &entry, &err) < 0 ||
+		registry_find_past(entry, which, &version, &err) < 0)
+		return '-';
+	if (ret)
+		*ret = version;
+	return version->id[0];
+}
+
+static void test_going_back(void)
+{
+	struct told told, told2;
+	struct registry *one = new_registry(1, &told), *two = new_registry(2, &told2);
+	struct app_version *version = NULL;
+	struct ramet_err err = {0};
+	CHECK_INT(past(one, NULL, NULL), '-');
+	for (const char *c = "abc"; *c; c++) {
+		struct buf news = deploy(one, *c, 7, "f", NULL);
+		REQUIRE_OK(merge(two, &news, &err), &err);
+		buf_fini(&news);
+	}
+	CHECK_INT(past(one, NULL, NULL), 'b');
+	CHECK_INT(past(one, "aaaa", NULL), 'a');
+	CHECK_INT(past(one, "latest", NULL), '-'); /* it is that already */
+	CHECK_INT(past(one, "dddd", NULL), '-');
+	CHECK_INT(past(one, "aaaa", &version), 'a');
+	struct buf news = {0};
+	REQUIRE_OK(registry_rollback(one, version, &news, &err), &err);
+	REQUIRE_OK(merge(two, &news, &err), &err);
+	buf_fini(&news);
+	struct registry *both[] = {one, two};
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_INT(lookup(both[i], 7, "f"), 'a');
+		CHECK_INT(past(both[i], NULL, NULL), 'c');
+		CHECK_INT(past(both[i], "latest", NULL), 'c');
+		CHECK_INT(past(both[i], "aaaa", NULL), '-');
+	}
+	CHECK(registry_digest(one) == registry_digest(two));
+	registry_destroy(one);
+	registry_destroy(two);
+}
+
+static void test_so_many_are_kept(void)
+{
+	struct told told;
+	struct registry *registry = new_registry(1, &told);
+	struct registry_entry *entry = NULL;
+	struct ramet_err err = {0};
+	char id[VERSION_HEX + 1] = {0};
+	for (const char *c = "0123456789"; *c; c++)
+		deploy_quietly(registry, *c, 7, "f");
+	CHECK_INT(told.forgotten, 1);
+	memset(id, '0', VERSION_HEX);
+	CHECK(!registry_keeps(registry, id));
+	memset(id, '1', VERSION_HEX);
+	CHECK(registry_keeps(registry, id));
+	CHECK_INT(past(registry, "11", NULL), '1');
+	REQUIRE_OK(registry_find(registry, 7, "f", &entry, &err), &err);
+	struct buf news = {0};
+	REQUIRE_OK(registry_remove(registry, entry, &news, &err), &err);
+	buf_fini(&news);
+	CHECK_INT(told.forgotten, 1 + REGISTRY_PAST);
+	CHECK(!registry_keeps(registry, id));
+	registry_destroy(registry);
+}
+
 SUITE_MAIN("registry", TEST(test_tenants), TEST(test_not_found_suggests_only_what_may_be_seen),
 	TEST(test_a_version_that_nothing_points_to_is_told), TEST(test_news_make_registries_equal),
 	TEST(test_removed_stays_removed), TEST(test_two_deploys_at_once_end_the_same_everywhere),
-	TEST(test_garbage_changes_nothing), TEST(test_a_version_of_another_tenant_is_refused))
+	TEST(test_garbage_changes_nothing), TEST(test_a_version_of_another_tenant_is_refused),
+	TEST(test_going_back), TEST(test_so_many_are_kept))

@@ -16,8 +16,11 @@
 
 #define LIMITS ((struct wire_limits){.bytes = HOST_MAX_FRAME, .depth = 6, .items = 4096})
 
-bool fake_capture_fails;
-uint64_t fake_capture_class;
+atomic_bool fake_capture_fails;
+_Atomic uint64_t fake_capture_class;
+atomic_bool fake_capture_waits;
+atomic_uint fake_captures_waiting;
+sem_t fake_capture_go;
 
 /* --- what processes say --- */
 
@@ -56,6 +59,47 @@ static void say_result(struct fake_process *p, uint64_t id, const void *data, si
 	wire_kuint(&b, "begin", now_ns() - 1000);
 	wire_kuint(&b, "end", now_ns());
 	say(p, &b, NULL, 0);
+}
+
+static void say_chunk(struct fake_process *p, uint64_t id, const void *chunk, size_t len)
+{
+	struct buf b = {0};
+	wire_map(&b, 4);
+	wire_kstr(&b, "t", "event");
+	wire_kuint(&b, "id", id);
+	wire_kbin(&b, "chunk", chunk, len);
+	wire_kbool(&b, "binary", false);
+	say(p, &b, NULL, 0);
+}
+
+static void say_progress(struct fake_process *p, uint64_t id, uint64_t millionths, const char *text)
+{
+	struct buf b = {0};
+	wire_map(&b, 4);
+	wire_kstr(&b, "t", "event");
+	wire_kuint(&b, "id", id);
+	wire_kuint(&b, "progress", millionths);
+	wire_kstr(&b, "text", text);
+	say(p, &b, NULL, 0);
+}
+
+/* what an honest host never says; how: the input */
+static void say_bad_event(struct fake_process *p, const char *how, size_t len)
+{
+	static char bytes[HOST_EVENT_MAX + 1];
+	memset(bytes, 'x', sizeof(bytes));
+	bytes[HOST_EVENT_TEXT_MAX + 1] = '\0';
+	if (len == 5 && memcmp(how, "large", 5) == 0)
+		say_chunk(p, p->call, bytes, sizeof(bytes));
+	else if (len == 4 && memcmp(how, "text", 4) == 0)
+		say_progress(p, p->call, 1, bytes);
+	else if (len == 4 && memcmp(how, "more", 4) == 0)
+		say_progress(p, p->call, 1000001, "");
+	else if (len == 5 && memcmp(how, "other", 5) == 0)
+		say_chunk(p, p->call + 1, "1", 1);
+	else
+		for (unsigned i = 0; i < 5; i++) /* which is more than may be open */
+			say_chunk(p, p->call, bytes, HOST_EVENT_MAX);
 }
 
 /* a result with up to three bytes changed */
@@ -187,6 +231,13 @@ static void do_call(struct fake_process *p, const struct wire_value *body)
 		if (write(p->log_fd, "hello\n", 6) != 6)
 			abort();
 		say_result(p, p->call, data, len);
+	} else if (strcmp(fn, "emit") == 0) {
+		say_chunk(p, p->call, data, len);
+		say_progress(p, p->call, 500000, "half");
+		say_chunk(p, p->call, data, len);
+		say_result(p, p->call, data, len);
+	} else if (strcmp(fn, "bademit") == 0) {
+		say_bad_event(p, data, len);
 	} else if (strcmp(fn, "fail") == 0) {
 		say_failure(p, p->call, "EUSER");
 	} else if (strcmp(fn, "claim") == 0) {
@@ -219,6 +270,7 @@ static void on_frame(void *user, const unsigned char *data, size_t len, int *fds
 	struct fake *fake = p->client->fake;
 	struct wire_msg *msg = NULL;
 	char type[16];
+	uint64_t taken = 0;
 	(void)fds;
 	(void)nfds;
 	if (p->ending)
@@ -228,19 +280,29 @@ static void on_frame(void *user, const unsigned char *data, size_t len, int *fds
 		abort();
 	if (strcmp(type, "load") == 0) {
 		fake->loads++;
-		if (fake->fail_load)
+		if (fake->unsuitable)
+			say_error(p, "failed", "EREFUSED", "its files begin otherwise");
+		else if (fake->fail_load)
 			say_error(p, "failed", "EUSER", "no module named nothing");
 		else
 			say_plain(p, "loaded");
+		fake->unsuitable = false;
+	} else if (strcmp(type, "base") == 0) {
+		say_plain(p, "based");
 	} else if (strcmp(type, "capture") == 0) {
+		fake->captured = p->inst;
 		fake_capture_fails = fake->bad_capture;
 		fake_capture_class = fake->class_id;
-		if (fake->refuse_capture)
+		if (fake->refuse_capture || fake->unsuitable)
 			say_error(p, "refused", "EREFUSED", "descriptor 5 is a connected socket");
 		else
 			say_captured(p);
 	} else if (strcmp(type, "call") == 0) {
 		do_call(p, wire_root(msg));
+	} else if (strcmp(type, "taken") == 0) {
+		if (wire_get_uint(wire_root(msg), "bytes", UINT64_MAX, &taken, NULL) < 0)
+			abort();
+		fake->taken += (unsigned)taken;
 	} else if (strcmp(type, "exit") == 0) {
 		fake_process_end(p, 0, 0);
 	}

@@ -8,6 +8,8 @@
 #include "base/loop.h"
 #include "tests/cluster_node/fake_spawn.h"
 
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,8 +49,13 @@ struct spawn_client {
 };
 
 /* what the last host that was asked for a capture wants of it */
-extern bool fake_capture_fails;
-extern uint64_t fake_capture_class;
+extern atomic_bool fake_capture_fails;
+extern _Atomic uint64_t fake_capture_class;
+
+/* captures wait for fake_capture_go, and are counted meanwhile */
+extern atomic_bool fake_capture_waits;
+extern atomic_uint fake_captures_waiting;
+extern sem_t fake_capture_go;
 
 /* fake_job_new - done soon, from the loop */
 struct fake_job *fake_job_new(struct spawn_client *client, enum fake_job_kind kind);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static struct list clients = {&clients, &clients};
 
@@ -232,6 +233,12 @@ void spawn_forget(struct spawn_client *client, uint64_t req)
 			job->done = NULL;
 }
 
+void spawn_interrupt(struct spawn_client *client, uint64_t inst)
+{
+	(void)client;
+	(void)inst;
+}
+
 void spawn_kill(struct spawn_client *client, uint64_t inst)
 {
 	struct fake_process *p = find(client, inst);
@@ -256,23 +263,65 @@ int shadow_check(int pidfd, pid_t host, struct ramet_err *err)
 	return 0; /* there are no processes */
 }
 
+static void wait_if_told(void)
+{
+	if (!atomic_load(&fake_capture_waits))
+		return;
+	atomic_fetch_add(&fake_captures_waiting, 1);
+	while (sem_wait(&fake_capture_go) < 0)
+		;
+}
+
+/* half of its pages are the base's */
+static struct fixture layered(void)
+{
+	const uint64_t half = FAKE_PAGES / 2;
+	const uint8_t prot = PROT_READ | PROT_WRITE;
+	return (struct fixture){
+		.pieces = {{.start = FIXTURE_BASE,
+				   .pages = half,
+				   .kind = PIECE_IMAGE,
+				   .prot = prot,
+				   .base = true},
+			{.start = FIXTURE_BASE + half * RFORK_PAGE,
+				.pages = half,
+				.kind = PIECE_IMAGE,
+				.prot = prot}},
+		.npieces = 2,
+		.base_pages = FAKE_PAGES,
+	};
+}
+
+static void name_base(struct descriptor_header *header, const struct image *base)
+{
+	const struct descriptor_header *of = base->desc.header;
+	memcpy(header->base_id, of->seed_id, SEED_ID_BYTES);
+	header->base_epoch = of->epoch;
+	header->base_pages = of->image_pages;
+	header->base_file_bytes = of->image_file_bytes;
+}
+
 int capture_seed(const struct capture_request *request, struct image **ret_image,
 	struct capture_stats *ret_stats, struct ramet_err *err)
 {
-	struct fixture fixture = fixture_simple(FAKE_PAGES);
+	struct fixture fixture = request->layer ? layered() : fixture_simple(FAKE_PAGES);
 	size_t len = 0;
 	auto_free void *bytes = fixture_descriptor(&fixture, &len);
 	struct descriptor_header *header = bytes;
 	uint64_t page[RFORK_PAGE / 8];
+	wait_if_told();
 	if (fake_capture_fails)
 		return err_set(err, RAMET_EREFUSED, "file /tmp/x is open for writing");
 	memcpy(header->seed_id, request->seed_id, SEED_ID_BYTES);
-	header->class_id = fake_capture_class ? fake_capture_class : request->class_id;
+	if (request->layer)
+		name_base(header, request->base);
+	const uint64_t class_id = fake_capture_class;
+	header->class_id = class_id ? class_id : request->class_id;
 	snprintf(header->class_text, sizeof(header->class_text), "%.150s", request->class_text);
 	size_t from = offsetof(struct descriptor_header, checksum) + sizeof(uint64_t);
 	header->checksum = hash64((unsigned char *)bytes + from, len - from);
 	auto_image struct image *image = NULL;
-	int rc = image_create(bytes, len, &image, err);
+	int rc = image_create_on(request->layer, bytes, len, &image, err);
 	if (rc < 0)
 		return rc;
 	for (uint64_t i = 0; i < image->npages; i++) {

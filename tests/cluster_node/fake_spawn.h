@@ -30,12 +30,15 @@ struct fake {
 	bool no_started; /* clones say nothing */
 	bool fail_load; /* hosts answer load with an error */
 	bool refuse_capture; /* hosts answer capture with an error */
+	bool unsuitable; /* captures are refused, up to the first load, which is, too */
 	bool bad_capture; /* capture_seed() fails */
 	bool fail_template, fail_clone;
 	uint64_t class_id; /* of the seeds made; 0: what capture was asked for */
 	/* what happened */
 	unsigned hosts, templates, clones, drops, kills, exits, uffd_templates;
 	unsigned alive, max_alive, loads, samples;
+	unsigned taken; /* weight of events, as instances were told */
+	uint64_t captured; /* the last instance that was asked for a capture */
 };
 
 /* fake_create - for spawn_client_stop(); fake: outlives it */

@@ -10,6 +10,8 @@
  *	hang    sleeps for ever
  *	print   a line on stdout
  *	touch   writes to each page of the table
+ *	late    the same as touch, when all of the table is on this node
+ *	fail    an error
  *	pretend says that it crashed, hangs up, and goes on
  *
  * An app with IMPOSTOR in its environment gives the daemon for its shadow, or where the kernel has no pidfd of it,
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -111,6 +114,43 @@ static void say_result(uint64_t id, const void *data, size_t len, uint64_t begin
 	msgpack_sbuffer_destroy(&body);
 }
 
+static void say_failure(uint64_t id)
+{
+	msgpack_sbuffer body;
+	msgpack_packer pk;
+	msgpack_sbuffer_init(&body);
+	msgpack_packer_init(&pk, &body, msgpack_sbuffer_write);
+	msgpack_pack_map(&pk, 4);
+	put_str(&pk, "t");
+	put_str(&pk, "result");
+	put_uint(&pk, "id", id);
+	put_str(&pk, "ok");
+	msgpack_pack_false(&pk);
+	put_str(&pk, "error");
+	msgpack_pack_map(&pk, 3);
+	put_str(&pk, "code");
+	put_str(&pk, "EUSER");
+	put_str(&pk, "kind");
+	put_str(&pk, "user");
+	put_str(&pk, "message");
+	put_str(&pk, "it fails");
+	send_frame(&body, NULL, 0);
+	msgpack_sbuffer_destroy(&body);
+}
+
+/* asks the kernel, who looks at the image: nothing is touched, and nobody tells when it comes */
+static void await_table(void)
+{
+	static unsigned char here[TABLE / 512];
+	for (uint32_t have = 0; have < TABLE / 512; usleep(1000)) {
+		uintptr_t begin = (uintptr_t)table & ~(uintptr_t)4095;
+		if (mincore((void *)begin, TABLE * sizeof(*table), here) < 0)
+			_exit(3);
+		for (have = 0; have < TABLE / 512 && here[have] & 1;)
+			have++;
+	}
+}
+
 static const msgpack_object *get(const msgpack_object *map, const char *key)
 {
 	for (uint32_t i = 0; i < map->via.map.size; i++) {
@@ -135,11 +175,13 @@ static void do_call(const msgpack_object *map)
 	const msgpack_object *data = get(map, "data");
 	uint64_t begin = now();
 	char text[64];
-	if (is(fn, "sum") || is(fn, "touch")) {
+	if (is(fn, "late"))
+		await_table();
+	if (is(fn, "sum") || is(fn, "touch") || is(fn, "late")) {
 		uint64_t sum = strtoull(data->via.bin.ptr, NULL, 10);
 		for (uint32_t i = 0; i < TABLE; i++)
 			sum += table[i];
-		if (is(fn, "touch"))
+		if (!is(fn, "sum"))
 			for (uint32_t i = 0; i < TABLE; i += 512)
 				table[i]++;
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)sum);
@@ -147,6 +189,8 @@ static void do_call(const msgpack_object *map)
 	} else if (is(fn, "pid")) {
 		snprintf(text, sizeof(text), "%d", (int)getpid());
 		say_result(id, text, strlen(text), begin);
+	} else if (is(fn, "fail")) {
+		say_failure(id);
 	} else if (is(fn, "crash")) {
 		int *volatile nowhere = (int *)8;
 		*nowhere = 1;

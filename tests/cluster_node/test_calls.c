@@ -1,10 +1,13 @@
 /* Calls on one node: starts, reuse, deaths, deadlines, cancelling, limits. */
 #include "tests/cluster_node/world.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "cluster/leases.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 static const struct world_options one_node;
 
@@ -170,14 +173,16 @@ static void test_deadline(void)
 {
 	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
 	struct outcome o;
-	struct call_request r = {.function = "polite", .deadline_ns = 20 * NSEC_PER_MSEC};
+	/* it is killed as long after its deadline as that was away: so long a machine may stand
+	 * still */
+	struct call_request r = {.function = "polite", .deadline_ns = 1500 * NSEC_PER_MSEC};
 	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
 	REQUIRE(world_until(&w, &o.done, 1));
 	CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
 	CHECK_INT(w.fakes[0].kills, 0); /* it stopped by itself */
 	outcome_fini(&o);
 	uint64_t begin = now_ns();
-	r.function = "hang";
+	r = (struct call_request){.function = "hang", .deadline_ns = 20 * NSEC_PER_MSEC};
 	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
 	REQUIRE(world_until(&w, &o.done, 1));
 	CHECK_INT(o.result.error.err.code, RAMET_EDEADLINE);
@@ -207,6 +212,68 @@ static void test_deadline_of_the_deployment_and_in_the_queue(void)
 	CHECK_INT(b.result.node, 0);
 	outcome_fini(&a);
 	outcome_fini(&b);
+	world_fini(&w);
+}
+
+static void on_look(void *user, struct lease *lease)
+{
+}
+
+static void on_ended(void *user, struct lease *lease)
+{
+	++*(unsigned *)user;
+}
+
+static int grant(struct world *w, unsigned *ended, struct lease **ret_lease)
+{
+	static const struct lease_owner owner = {.on_look = on_look, .on_ended = on_ended};
+	auto_close int fd = eventfd(0, EFD_CLOEXEC);
+	const struct lease_request request = {.tenant = WORLD_UID,
+		.function = "echo",
+		.client_fd = fd,
+		.owner = &owner,
+		.user = ended};
+	return lease_grant(w->nodes[0]->calls, &request, ret_lease, NULL);
+}
+
+/* a lease without an instance would take memory for nothing, and calls that wait in it their time
+ */
+static void test_no_room_for_a_line(void)
+{
+	WORLD_BEGIN(w, &(struct world_options){.max_instances = 1},
+		&(struct world_app){.fresh = "fresh"});
+	struct outcome o;
+	struct lease *lease = NULL;
+	unsigned ended = 0;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
+	CHECK_INT(grant(&w, &ended, &lease), RAMET_EAGAIN);
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, o.id), 0);
+	REQUIRE(world_until(&w, &o.done, 1));
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
+/* a lease makes room for a call, also before its instances have begun to start */
+static void test_a_line_makes_room(void)
+{
+	WORLD_BEGIN(w, &(struct world_options){.max_instances = 2},
+		&(struct world_app){.fresh = "fresh"});
+	struct outcome first, second;
+	struct lease *lease = NULL;
+	unsigned ended = 0;
+	struct call_request r = {.function = "hang"};
+	REQUIRE(world_submit(&w, 0, &r, &first) == 0); /* the host that was captured has it */
+	REQUIRE(grant(&w, &ended, &lease) == 0);
+	r.function = "echo";
+	REQUIRE(world_submit(&w, 0, &r, &second) == 0);
+	REQUIRE(world_until(&w, &second.done, 1));
+	CHECK_INT(second.result.error.err.code, 0);
+	REQUIRE(world_until(&w, &ended, 1));
+	CHECK_INT(calls_cancel(w.nodes[0]->calls, WORLD_UID, first.id), 0);
+	REQUIRE(world_until(&w, &first.done, 1));
+	outcome_fini(&first);
+	outcome_fini(&second);
 	world_fini(&w);
 }
 
@@ -398,7 +465,8 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_an_error_it_may_not_give_is_its_own), TEST(test_a_crash_costs_one_call),
 	TEST(test_ends_and_lies_of_instances), TEST(test_noise_ends_the_instance_only),
 	TEST(test_idempotent_calls_are_tried_again), TEST(test_deadline),
-	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_cancel),
+	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_no_room_for_a_line),
+	TEST(test_a_line_makes_room), TEST(test_cancel),
 	TEST(test_calls_of_a_node_that_is_dead_for_us_are_lost),
 	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
 	TEST(test_fresh_functions_never_reuse), TEST(test_clone_that_cannot_be_made),

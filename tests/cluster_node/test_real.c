@@ -5,12 +5,16 @@
 #include "base/clock.h"
 #include "cluster/members.h"
 #include "runtime/spawn/spawn_client.h"
+#include "scheduler/place.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SUM "137438691370" /* of the table, 2^19 numbers from 0, and 42 */
+#define TOUCHED 1024 /* numbers of the table, by each call of `touch` */
 #define MANY 24
 
 static void test_one_node(void)
@@ -136,7 +140,7 @@ static void test_given_up_before_it_was_made(void)
 		&err);
 	instance_end(inst);
 	CHECK(world_until(&w, &count, 1));
-	CHECK(now_ns() - begin < NSEC_PER_SEC);
+	CHECK(now_ns() - begin < suite_patience(NSEC_PER_SEC));
 	REQUIRE(kill(spawn, SIGCONT) == 0);
 	struct outcome o = world_call(&w, 0, "pid", 0);
 	CHECK_INT(o.result.error.err.code, 0);
@@ -159,10 +163,16 @@ static void has_working_set(void *user, const struct seed_info *info)
 	*(uint64_t *)user = info->working_set_bytes;
 }
 
+static uint64_t set_bytes(struct world *w)
+{
+	uint64_t set = 0;
+	seeds_each(w->nodes[0]->seeds, has_working_set, &set);
+	return set;
+}
+
 static void test_remote_forks(void)
 {
 	struct world w;
-	uint64_t set = 0;
 	REQUIRE(world_init(&w, &(struct world_options){.nodes = 3}));
 	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
 	struct outcome o = world_call(&w, 0, "touch", 2);
@@ -176,8 +186,7 @@ static void test_remote_forks(void)
 	CHECK_STR(o.result.output, SUM);
 	CHECK_INT(o.result.start, START_LOCAL_FORK);
 	outcome_fini(&o);
-	seeds_each(w.nodes[0]->seeds, has_working_set, &set);
-	CHECK(set >= 4 << 20); /* node 2 told what it had to fetch */
+	CHECK(set_bytes(&w) >= 4 << 20); /* node 2 told what it had to fetch */
 	o = world_call(&w, 0, "touch", 3); /* prefetched */
 	CHECK_INT(o.result.error.err.code, 0);
 	CHECK_STR(o.result.output, SUM);
@@ -186,18 +195,68 @@ static void test_remote_forks(void)
 	world_fini(&w);
 }
 
+static bool set_is_known(struct world *w)
+{
+	return set_bytes(w) > 0;
+}
+
+/* by the time that it touches its memory, the background has brought it */
+static void test_working_set_of_a_slow_call(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){.nodes = 2}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "late", 2);
+	CHECK_INT(o.result.error.err.code, 0);
+	CHECK_STR(o.result.output, SUM);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	outcome_fini(&o);
+	REQUIRE(world_until_true(&w, set_is_known));
+	CHECK(set_bytes(&w) >= 4 << 20);
+	world_fini(&w);
+}
+
+static void test_no_working_set_of_a_call_that_fails(void)
+{
+	struct world w;
+	REQUIRE(world_init(&w, &(struct world_options){.nodes = 2}));
+	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
+	struct outcome o = world_call(&w, 0, "fail", 2);
+	CHECK_INT(o.result.error.err.code, RAMET_EUSER);
+	CHECK_INT(o.result.start, START_REMOTE_FORK);
+	outcome_fini(&o);
+	REQUIRE(world_until_true(&w, two_has_a_copy));
+	CHECK_INT(set_bytes(&w), 0);
+	world_fini(&w);
+}
+
 struct seen {
 	unsigned results, summaries, wrong, kinds[START_KINDS];
 	struct burst_summary summary;
 };
+
+/* an instance that was there may have served before: what it touched then is more by one */
+static bool is_sum(const struct call_result *result)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%.*s", (int)result->output_len, (const char *)result->output);
+	if (result->start != START_WARM)
+		return strcmp(text, SUM) == 0;
+	uint64_t sum = strtoull(text, NULL, 10), first = strtoull(SUM, NULL, 10);
+	return sum >= first && (sum - first) % TOUCHED == 0;
+}
 
 static void on_rank(void *user, const struct call_result *result)
 {
 	struct seen *seen = user;
 	seen->results++;
 	seen->kinds[result->start]++;
-	seen->wrong +=
-		result->output_len != strlen(SUM) || memcmp(result->output, SUM, strlen(SUM)) != 0;
+	if (!is_sum(result)) {
+		seen->wrong++;
+		printf("  a rank, %s: %.*s %s\n", start_kind_name(result->start),
+			(int)result->output_len, (const char *)result->output,
+			result->error.err.msg);
+	}
 }
 
 static void on_summary(void *user, const struct burst_summary *summary)
@@ -225,10 +284,11 @@ static void test_burst_over_three_nodes(void)
 	struct seen seen;
 	REQUIRE(world_init(&w, &(struct world_options){.nodes = 3}));
 	REQUIRE(world_deploy(&w, 0, &(struct world_app){0}));
-	burst(&w, 64, &seen);
-	CHECK_INT(seen.results, 64);
+	const uint32_t count = 64 / (uint32_t)suite_patience(1); /* at most as many forks at once */
+	burst(&w, count, &seen);
+	CHECK_INT(seen.results, count);
 	CHECK_INT(seen.wrong, 0);
-	CHECK_INT(seen.summary.ok, 64);
+	CHECK_INT(seen.summary.ok, count);
 	CHECK_INT(seen.summary.nodes, 3);
 	CHECK_INT(seen.kinds[START_COLD], 0);
 	CHECK(seen.kinds[START_LOCAL_FORK] > 0 && seen.kinds[START_REMOTE_FORK] > 0);
@@ -280,7 +340,8 @@ static void test_nothing_is_left_after_many(void)
 }
 
 SUITE_MAIN("nodes with real processes", TEST(test_one_node), TEST(test_many_at_once),
-	TEST(test_deadline_kills), TEST(test_remote_forks), TEST(test_burst_over_three_nodes),
+	TEST(test_deadline_kills), TEST(test_remote_forks), TEST(test_working_set_of_a_slow_call),
+	TEST(test_no_working_set_of_a_call_that_fails), TEST(test_burst_over_three_nodes),
 	TEST(test_copy_outlives_its_source), TEST(test_false_crash),
 	TEST(test_impostor_for_a_shadow), TEST(test_given_up_before_it_was_made),
 	TEST(test_nothing_is_left_after_many))

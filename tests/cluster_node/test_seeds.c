@@ -1,4 +1,5 @@
 /* Making seeds, and forking them on other nodes: three nodes, real bus, data and pager threads. */
+#include "tests/cluster_node/fake_process.h"
 #include "tests/cluster_node/world.h"
 
 #include "base/clock.h"
@@ -64,6 +65,78 @@ static void test_what_cannot_be_made_leaves_nothing(void)
 	world_make(&w, 0, &(struct world_app){0}, &made);
 	CHECK_INT(made.seed.error.err.code, 0);
 	world_fini(&w);
+}
+
+static bool capture_waits(struct world *w)
+{
+	(void)w;
+	return atomic_load(&fake_captures_waiting) > 0;
+}
+
+static const struct world_app versions[] = {
+	{.python = true, .content = "one"},
+	{.python = true, .content = "two"},
+};
+
+static void test_redeploy_begins_from_the_base(void)
+{
+	struct world w;
+	struct made made;
+	REQUIRE(world_init(&w, &one_node));
+	world_make(&w, 0, &versions[0], &made);
+	CHECK_INT(made.seed.error.err.code, 0);
+	CHECK_INT(made.seed.start, START_COLD);
+	world_make(&w, 0, &versions[1], &made);
+	CHECK_INT(made.seed.error.err.code, 0);
+	CHECK_INT(made.seed.start, START_LOCAL_FORK);
+	CHECK_INT(w.fakes[0].hosts, 1);
+	world_fini(&w);
+}
+
+/* it has imported what the version must not have: another one, that is asked for no base */
+static void test_host_that_could_not_be_a_base_does_not_suit(void)
+{
+	struct world w;
+	struct made made;
+	REQUIRE(world_init(&w, &one_node));
+	w.fakes[0].unsuitable = true;
+	world_make(&w, 0, &versions[0], &made);
+	CHECK_INT(made.seed.error.err.code, 0);
+	CHECK_INT(made.seed.start, START_COLD);
+	CHECK_INT(w.fakes[0].hosts, 2);
+	CHECK_INT(w.fakes[0].loads, 2);
+	call_error_fini(&made.seed.error);
+	world_fini(&w);
+}
+
+/* the worker's answer comes when another host is on its way, and is for nobody */
+static void test_clone_of_base_ends_while_its_capture_is_read(void)
+{
+	struct world w;
+	struct seed_making *making = NULL;
+	struct made made;
+	struct ramet_err err = {0};
+	REQUIRE(world_init(&w, &one_node));
+	REQUIRE(sem_init(&fake_capture_go, 0, 0) == 0);
+	world_make(&w, 0, &versions[0], &made);
+	REQUIRE(made.seed.error.err.code == 0);
+	REQUIRE(world_install(&w, 0, &versions[1]));
+	made = (struct made){0};
+	atomic_store(&fake_captures_waiting, 0);
+	atomic_store(&fake_capture_waits, true);
+	REQUIRE_OK(world_begin(&w, 0, &made, &making, &err), &err);
+	REQUIRE(world_until_true(&w, capture_waits));
+	atomic_store(&fake_capture_waits, false);
+	REQUIRE(fake_kill(&w.fakes[0], w.fakes[0].captured));
+	REQUIRE(world_until(&w, &w.fakes[0].hosts, 2));
+	sem_post(&fake_capture_go);
+	REQUIRE(world_until(&w, &made.done, 1));
+	CHECK_INT(made.seed.error.err.code, 0);
+	CHECK_INT(made.seed.start, START_COLD);
+	CHECK_INT(w.fakes[0].loads, 3); /* of both versions, and the second once more */
+	CHECK(made.seed.load_ns < WORLD_TIMEOUT_NS);
+	world_fini(&w);
+	sem_destroy(&fake_capture_go);
 }
 
 static void test_samples_are_called_before_the_capture(void)
@@ -347,6 +420,9 @@ static void test_files_of_a_seed_are_named_beforehand(void)
 
 SUITE_MAIN("seeds and nodes", TEST(test_files_of_a_seed_are_named_beforehand),
 	TEST(test_making_a_seed), TEST(test_what_cannot_be_made_leaves_nothing),
+	TEST(test_redeploy_begins_from_the_base),
+	TEST(test_host_that_could_not_be_a_base_does_not_suit),
+	TEST(test_clone_of_base_ends_while_its_capture_is_read),
 	TEST(test_samples_are_called_before_the_capture), TEST(test_cancelled_while_it_loads),
 	TEST(test_remote_fork_then_a_complete_copy), TEST(test_many_wait_for_one_fetch),
 	TEST(test_without_userfaultfd_all_comes_first),

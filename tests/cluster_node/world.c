@@ -9,19 +9,16 @@
 #include "cluster/members.h"
 #include "tests/lib/suite.h"
 
-#include <arpa/inet.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const functions[] = {"echo", "hang", "crash", "leave", "other", "print", "fail",
-	"polite", "die", "garbage", "big", "claim", "hold", "noise", "pid", "sum", "touch",
-	"pretend"};
+static const char *const functions[] = {"echo", "emit", "bademit", "hang", "crash", "leave",
+	"other", "print", "fail", "polite", "die", "garbage", "big", "claim", "hold", "noise",
+	"pid", "sum", "touch", "late", "pretend"};
 
 /* one turn of the loop; false: it is too late, or the loop is broken (printed) */
 static bool turn(struct world *world, uint64_t deadline)
@@ -56,20 +53,18 @@ bool world_until(struct world *world, const unsigned *counter, unsigned want)
 	return true;
 }
 
-/* a port that was free a moment ago */
-static int free_port(void)
+/* An address of the loopback network that no other process uses, so that nobody can take its ports:
+   connections leave from 127.0.0.1 and listeners of other tests have other addresses. The port is
+   below those the kernel hands out. */
+static void own_address(char *addr, size_t cap, unsigned index)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-	auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 ||
-		getsockname(fd, (struct sockaddr *)&in, &len) < 0)
-		return -1;
-	return ntohs(in.sin_port);
+	unsigned pid = (unsigned)getpid(); /* less than 2^22 */
+	snprintf(addr, cap, "127.%u.%u.%u:%u", 64 + (pid >> 16), pid >> 8 & 255, pid & 255,
+		7000 + index);
 }
 
 static void configure(struct world *world, unsigned index, const struct world_options *options,
-	const int *ports, struct node_config *c)
+	struct node_config *c)
 {
 	*c = (struct node_config){
 		.node = index + 1,
@@ -77,13 +72,13 @@ static void configure(struct world *world, unsigned index, const struct world_op
 		.capacity = 4,
 		.max_instances = options->max_instances ? options->max_instances : 64,
 		.max_queue = options->max_queue ? options->max_queue : 1000,
-		.start_ms = 10000,
+		.start_ms = (uint32_t)suite_patience(10000),
 		.idle_ms = options->idle_ms ? options->idle_ms : 60000,
 	};
 	snprintf(c->name, sizeof(c->name), "n%u", index + 1);
 	snprintf(c->dir, sizeof(c->dir), "%s", world->dirs[index]);
 	snprintf(c->client_socket, sizeof(c->client_socket), "%s/sock", world->dirs[index]);
-	snprintf(c->listen, sizeof(c->listen), "127.0.0.1:%d", ports[index]);
+	own_address(c->listen, sizeof(c->listen), index);
 	snprintf(c->data, sizeof(c->data), "127.0.0.1:0");
 	snprintf(c->transport, sizeof(c->transport), "tcp");
 	for (unsigned i = 0; i < world->n; i++) {
@@ -91,7 +86,7 @@ static void configure(struct world *world, unsigned index, const struct world_op
 			continue;
 		struct node_peer *peer = &c->peers[c->npeers++];
 		peer->node = i + 1;
-		snprintf(peer->listen, sizeof(peer->listen), "127.0.0.1:%d", ports[i]);
+		own_address(peer->listen, sizeof(peer->listen), i);
 	}
 }
 
@@ -106,13 +101,10 @@ static bool all_ready(struct world *world)
 bool world_init(struct world *world, const struct world_options *options)
 {
 	struct ramet_err err = {0};
-	int ports[WORLD_MAX] = {0};
 	*world = (struct world){.n = options->nodes ? options->nodes : 1};
 	log_init("test", getenv("TEST_DEBUG") ? LOG_DEBUG : LOG_ERROR, STDERR_FILENO);
 	world->fds = suite_count_fds();
 	bool ok = loop_create(&world->loop, &err) == 0;
-	for (unsigned i = 0; i < world->n; i++)
-		ports[i] = free_port();
 	for (unsigned i = 0; ok && i < world->n; i++) { /* first, while there are no threads */
 		snprintf(world->dirs[i], sizeof(world->dirs[i]), "/tmp/ramet-world-XXXXXX");
 		ok = mkdtemp(world->dirs[i]) && chmod(world->dirs[i], 0711) == 0 &&
@@ -120,7 +112,7 @@ bool world_init(struct world *world, const struct world_options *options)
 	}
 	for (unsigned i = 0; ok && i < world->n; i++) {
 		struct node_config config;
-		configure(world, i, options, ports, &config);
+		configure(world, i, options, &config);
 		ok = node_create(world->loop, &config, steal_ptr(&world->spawns[i]),
 			     &world->nodes[i], &err) == 0;
 	}
@@ -161,15 +153,17 @@ void world_fini(struct world *world)
 
 static void pack_app(struct buf *b, const struct world_app *app)
 {
+	const char *file = app->python ? "f.py" : "libf.so";
+	const char *content = app->content ? app->content : "not really";
 	unsigned n = app->samples ? 1 : ARRAY_LEN(functions);
 	wire_map(b, 9);
 	wire_kstr(b, "app", app->name ? app->name : "app");
-	wire_kstr(b, "lang", "native");
+	wire_kstr(b, "lang", app->python ? "python" : "native");
 	wire_key(b, "functions");
 	wire_array(b, n);
 	for (unsigned i = 0; i < n; i++) {
 		char handler[64];
-		snprintf(handler, sizeof(handler), "libf.so:%s", functions[i]);
+		snprintf(handler, sizeof(handler), "%s:%s", file, functions[i]);
 		wire_map(b, 2);
 		wire_kstr(b, "name", functions[i]);
 		wire_kstr(b, "handler", handler);
@@ -177,9 +171,9 @@ static void pack_app(struct buf *b, const struct world_app *app)
 	wire_key(b, "files");
 	wire_array(b, 1);
 	wire_map(b, 3);
-	wire_kstr(b, "path", "libf.so");
+	wire_kstr(b, "path", file);
 	wire_kuint(b, "mode", 0755);
-	wire_kbin(b, "data", "not really", 10);
+	wire_kbin(b, "data", content, strlen(content));
 	wire_key(b, "limits");
 	wire_map(b, 2);
 	wire_kuint(b, "deadline_ms", app->deadline_ms);
@@ -202,7 +196,7 @@ static void on_installed(void *user, const struct ramet_err *error)
 	*done = error ? 2 : 1;
 }
 
-static bool install(struct world *world, unsigned index, const struct world_app *app)
+bool world_install(struct world *world, unsigned index, const struct world_app *app)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	struct buf archive = {0};
@@ -243,15 +237,21 @@ static void on_made(void *user, const struct seed_made *seed)
 	made->done = 1;
 }
 
+int world_begin(struct world *world, unsigned index, struct made *made,
+	struct seed_making **ret_making, struct ramet_err *err)
+{
+	return seeds_make(
+		world->nodes[index]->seeds, world->app, on_stage, on_made, made, ret_making, err);
+}
+
 void world_make(
 	struct world *world, unsigned index, const struct world_app *app, struct made *ret_made)
 {
 	struct seed_making *making = NULL;
 	struct ramet_err err = {0};
 	*ret_made = (struct made){0};
-	if (!install(world, index, app) ||
-		seeds_make(world->nodes[index]->seeds, world->app, on_stage, on_made, ret_made,
-			&making, &err) < 0 ||
+	if (!world_install(world, index, app) ||
+		world_begin(world, index, ret_made, &making, &err) < 0 ||
 		!world_until(world, &ret_made->done, 1))
 		err_set(&ret_made->seed.error.err, RAMET_EINTERNAL, "no outcome: %s", err.msg);
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define WORLD_MAX 3
-#define WORLD_TIMEOUT_NS 20000000000ull
+#define WORLD_TIMEOUT_NS suite_patience(20000000000ull)
 #define WORLD_UID 4242
 
 struct world {
@@ -58,6 +58,8 @@ struct world_app {
 	bool idempotent;
 	uint64_t deadline_ms, output;
 	unsigned samples; /* with `echo` alone as its function */
+	bool python; /* it has a base, if ramet_host is built */
+	const char *content; /* of its file: versions differ by that; NULL: "not really" */
 	bool impostor; /* mini_host.c gives another process for its shadow */
 };
 /* world_deploy - makes it on a node and publishes it on all; made: the outcome, errors and all
@@ -67,6 +69,10 @@ struct made {
 	struct seed_made seed;
 	unsigned stages;
 };
+/* world_install, world_begin - the two halves of world_make(); made: until done */
+bool world_install(struct world *world, unsigned index, const struct world_app *app);
+int world_begin(struct world *world, unsigned index, struct made *made,
+	struct seed_making **ret_making, struct ramet_err *err);
 void world_make(
 	struct world *world, unsigned index, const struct world_app *app, struct made *ret_made);
 bool world_deploy(struct world *world, unsigned index, const struct world_app *app);

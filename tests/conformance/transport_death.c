@@ -1,5 +1,6 @@
 /* Transport suite: peers that die or fall silent. On sockets the peer is a child process that gets
  * signals; on mem death is transport_mem_stop(): from then on that transport answers nobody. */
+#include "tests/conformance/transport_apart.h"
 #include "tests/conformance/transport_cases.h"
 #include "tests/conformance/transport_pair.h"
 
@@ -26,17 +27,6 @@ static const struct transport_options *by_default(void)
 	return PROVIDER.patience_ms ? &options : NULL;
 }
 
-/* A server that can die: a thread (mem) or a child process (sockets). */
-struct mortal {
-	struct server server; /* of a child: only what its card says */
-	pid_t pid;
-};
-
-static int in_process(void)
-{
-	return !PROVIDER.processes;
-}
-
 /* what a client needs to know of a server in another process */
 struct card {
 	char addr[TRANSPORT_ADDR_MAX];
@@ -61,32 +51,70 @@ int mortal_main(const char *pipe_fd)
 		pause();
 }
 
+/* The child of the process that has the servers; there is one at a time. */
+static SHARED struct {
+	pid_t pid;
+	struct card card;
+	int told; /* all of its card */
+} child;
+
+static void child_start(void)
+{
+	int fds[2];
+	child.told = 0;
+	REQUIRE(pipe(fds) == 0);
+	char number[16];
+	snprintf(number, sizeof(number), "%d", fds[1]);
+	child.pid = fork();
+	if (child.pid == 0) { /* a program of its own: devices' mappings do not survive a fork */
+		execl("/proc/self/exe", "transport", MORTAL, number, (char *)NULL);
+		_exit(1);
+	}
+	close(fds[1]);
+	child.told = CHECK_INT(read(fds[0], &child.card, sizeof(child.card)), sizeof(child.card));
+	close(fds[0]);
+	CHECK(child.pid > 0);
+}
+
+static void child_stop(void)
+{
+	int status;
+	kill(child.pid, SIGSTOP);
+	CHECK(waitpid(child.pid, &status, WUNTRACED) == child.pid && WIFSTOPPED(status));
+}
+
+static void child_continue(void)
+{
+	kill(child.pid, SIGCONT);
+}
+
+static void child_kill(void)
+{
+	kill(child.pid, SIGKILL);
+	CHECK_INT(waitpid(child.pid, NULL, 0), child.pid);
+}
+
+/* A server that can die: a thread (mem) or a child process (sockets). */
+struct mortal {
+	struct server server; /* of a child: only what its card says */
+};
+
+static int in_process(void)
+{
+	return !PROVIDER.processes;
+}
+
 static int mortal_open(struct mortal *m)
 {
 	memset(m, 0, sizeof(*m));
 	if (in_process())
 		return server_open(&m->server, "mem:mortal", by_default());
-	int fds[2];
-	if (!CHECK(pipe(fds) == 0))
-		return 0;
-	char number[16];
-	snprintf(number, sizeof(number), "%d", fds[1]);
-	m->pid = fork();
-	if (m->pid == 0) { /* a program of its own: devices' mappings do not survive a fork */
-		execl("/proc/self/exe", "transport", MORTAL, number, (char *)NULL);
-		_exit(1);
-	}
-	close(fds[1]);
-	struct card card;
-	ssize_t n = read(fds[0], &card, sizeof(card));
-	close(fds[0]);
-	if (!CHECK(m->pid > 0) || !CHECK_INT(n, sizeof(card)))
-		return 0;
-	memcpy(m->server.addr, card.addr, sizeof(card.addr));
-	memcpy(m->server.token, card.token, sizeof(card.token));
-	m->server.token_len = card.token_len;
-	m->server.read_ref = card.read_ref;
-	return 1;
+	server_run(child_start);
+	memcpy(m->server.addr, child.card.addr, sizeof(child.card.addr));
+	memcpy(m->server.token, child.card.token, sizeof(child.card.token));
+	m->server.token_len = child.card.token_len;
+	m->server.read_ref = child.card.read_ref;
+	return child.told;
 }
 
 static void server_fall_silent(struct server *s)
@@ -96,23 +124,18 @@ static void server_fall_silent(struct server *s)
 
 static void mortal_fall_silent(struct mortal *m)
 {
-	if (in_process()) {
+	if (in_process())
 		server_call(&m->server, server_fall_silent);
-		return;
-	}
-	int status;
-	kill(m->pid, SIGSTOP);
-	CHECK(waitpid(m->pid, &status, WUNTRACED) == m->pid && WIFSTOPPED(status));
+	else
+		server_run(child_stop);
 }
 
 static void mortal_close(struct mortal *m)
 {
-	if (in_process()) {
+	if (in_process())
 		server_close(&m->server);
-		return;
-	}
-	kill(m->pid, SIGKILL);
-	CHECK_INT(waitpid(m->pid, NULL, 0), m->pid);
+	else
+		server_run(child_kill);
 }
 
 static void post_reads(struct client *c, const struct server *s, unsigned count)
@@ -236,7 +259,7 @@ void test_slow_peer_lives(void)
 	while (now_ns() < until && c.closed == 0)
 		loop_turn(c.loop, until - now_ns(), NULL);
 	CHECK_INT(c.closed, 0);
-	kill(m.pid, SIGCONT);
+	server_run(child_continue);
 	CHECK(client_wait(&c, &c.done_count, 50));
 	for (unsigned i = 0; i < c.done_count; i++)
 		CHECK_INT(c.done[i].status, 0);
@@ -245,10 +268,12 @@ void test_slow_peer_lives(void)
 	mortal_close(&m);
 }
 
-/* closing while a silent peer owes answers: it ends in time, what was in flight as CLOSED or as the
- * peer's death */
+/* Closing while a silent peer owes answers: it ends in time, what was in flight as CLOSED or as the
+ * peer's death. Its device may still answer some of it: not more messages than its process has left
+ * room for. */
 void test_close_does_not_wait_for_the_dead(void)
 {
+	enum { READS = 10, ALL = 310 };
 	struct mortal m;
 	struct client c;
 	if (!mortal_open(&m) || !client_open(&c, by_default()))
@@ -256,14 +281,20 @@ void test_close_does_not_wait_for_the_dead(void)
 	client_connect(&c, &m.server);
 	mortal_fall_silent(&m);
 	const struct stopwatch start = stopwatch();
-	post_reads(&c, &m.server, 10);
+	post_reads(&c, &m.server, READS);
+	for (unsigned i = READS; i < ALL; i++)
+		CHECK_INT(transport_send(c.conn, "hello?", 6, i), 0);
 	transport_conn_close(c.conn);
 	CHECK(client_wait(&c, &c.closed, 1));
 	CHECK(elapsed(&start) < DEATH_NS);
 	CHECK_INT(c.closed_code, 0);
-	CHECK_INT(c.done_count, 10);
-	for (unsigned i = 0; i < 10; i++)
-		CHECK(c.done[i].status == RAMET_ECLOSED || c.done[i].status == RAMET_EPEER);
+	CHECK_INT(c.done_count, ALL);
+	for (unsigned i = 0; i < ALL; i++) {
+		int status = c.done[i].status;
+		CHECK(status == RAMET_ECLOSED || status == RAMET_EPEER ||
+			(PROVIDER.device_serves && status == 0));
+		CHECK(c.done[i].cookie != ALL - 1 || status != 0);
+	}
 	client_close(&c);
 	mortal_close(&m);
 }
@@ -286,7 +317,9 @@ void test_killed_peer_fails_what_is_in_flight(void)
 	CHECK(c.done_count == 0 || PROVIDER.device_serves);
 	const struct stopwatch start = stopwatch();
 	mortal_close(&m);
+	/* how long the kernel of another machine takes to end a process is not in our hands */
+	const struct stopwatch gone = stopwatch();
 	check_all_failed_within(&c, &start, 0, 100);
-	CHECK(elapsed(&start) < 300 * NSEC_PER_MSEC);
+	CHECK(elapsed(apart() ? &gone : &start) < 300 * NSEC_PER_MSEC);
 	client_close(&c);
 }

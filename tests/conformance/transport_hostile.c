@@ -61,7 +61,7 @@ static void hostile_flood(int fd, const struct server *s)
 static void hostile_garbage(int fd, const struct server *s)
 {
 	raw_frame(fd, (struct tcp_frame){.op = TCP_PING});
-	(void)!send(fd, s->memory, TCP_HEADER_SIZE, MSG_NOSIGNAL);
+	(void)!send(fd, pattern(0), TCP_HEADER_SIZE, MSG_NOSIGNAL);
 }
 
 static void hostile_chunk_too_large(int fd, const struct server *s)

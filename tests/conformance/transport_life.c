@@ -105,14 +105,22 @@ void test_a_token_arrives_byte_for_byte(void)
 	pair_close(&p);
 }
 
+static SHARED char nobody_addr[TRANSPORT_ADDR_MAX];
+
+static void tell_nobody(void)
+{
+	snprintf(nobody_addr, sizeof(nobody_addr), "%s", PROVIDER.nobody);
+}
+
 void test_nobody_there(void)
 {
+	server_run(tell_nobody);
 	unsigned fds = suite_count_fds();
 	struct server nobody = {0};
 	struct client c;
 	if (!client_open(&c, NULL))
 		return;
-	snprintf(nobody.addr, sizeof(nobody.addr), "%s", PROVIDER.nobody);
+	memcpy(nobody.addr, nobody_addr, sizeof(nobody.addr));
 	client_connect(&c, &nobody);
 	CHECK_INT(c.closed, 1);
 	CHECK_INT(c.closed_code, RAMET_EPEER);
@@ -138,30 +146,65 @@ static int accept_nobody(void *user, const void *token, size_t token_len, const 
 	return RAMET_EPERM;
 }
 
-/* somebody listens, but its loop does not turn */
+/* A transport of the servers' process whose loop does not turn */
+static struct {
+	struct loop *loop;
+	struct transport *transport;
+} still;
+static SHARED char still_addr[TRANSPORT_ADDR_MAX];
+
+static void still_open(void)
+{
+	struct ramet_err err = {0};
+	REQUIRE_OK(loop_create(&still.loop, &err), &err);
+	REQUIRE_OK(transport_open(PROVIDER.name, still.loop, NULL, &still.transport, &err), &err);
+}
+
+static void still_listen(void)
+{
+	struct ramet_err err = {0};
+	struct transport_listener *listener = NULL;
+	still_open();
+	REQUIRE_OK(transport_listen(
+			   still.transport, PROVIDER.addr, accept_nobody, NULL, &listener, &err),
+		&err);
+	snprintf(still_addr, sizeof(still_addr), "%s", transport_listener_addr(listener));
+}
+
+static void still_close(void)
+{
+	transport_close(still.transport);
+	loop_destroy(still.loop);
+}
+
 void test_listener_that_does_not_answer(void)
 {
 	struct ramet_err err = {0};
 	const struct transport_options hasty = {.handshake_ms = 100};
-	struct transport_listener *listener = NULL;
-	struct transport *busy = NULL;
-	struct loop *loop = NULL;
 	struct client c;
 	if (!client_open(&c, &hasty))
 		return;
-	REQUIRE_OK(loop_create(&loop, &err), &err);
-	REQUIRE_OK(transport_open(PROVIDER.name, loop, NULL, &busy, &err), &err);
+	server_run(still_listen);
 	REQUIRE_OK(
-		transport_listen(busy, PROVIDER.addr, accept_nobody, NULL, &listener, &err), &err);
-	REQUIRE_OK(transport_connect(c.domain, transport_listener_addr(listener), "x", 1,
-			   &client_handler, &c, &c.conn, &err),
+		transport_connect(c.domain, still_addr, "x", 1, &client_handler, &c, &c.conn, &err),
 		&err);
 	CHECK(client_wait(&c, &c.closed, 1));
 	CHECK_INT(c.closed_code, RAMET_EPEER);
 	CHECK_INT(c.connected, 0);
-	transport_close(busy);
-	loop_destroy(loop);
+	server_run(still_close);
 	client_close(&c);
+}
+
+static void still_listens_at_a_taken_address(void)
+{
+	struct ramet_err err = {0};
+	struct transport_listener *listener = NULL;
+	still_open();
+	CHECK_INT(transport_listen(still.transport, still_addr, NULL, NULL, &listener, &err),
+		RAMET_EEXIST);
+	CHECK(listener == NULL);
+	CHECK(err.msg[0] != '\0');
+	still_close();
 }
 
 void test_listening(void)
@@ -172,8 +215,8 @@ void test_listening(void)
 	struct client *c = &p.client;
 	struct ramet_err err = {0};
 	struct transport_listener *listener = NULL;
-	CHECK_INT(transport_listen(c->transport, p.server.addr, NULL, NULL, &listener, &err),
-		RAMET_EEXIST);
+	memcpy(still_addr, p.server.addr, sizeof(still_addr));
+	server_run(still_listens_at_a_taken_address);
 	CHECK_INT(transport_listen(c->transport, "nonsense", NULL, NULL, &listener, &err),
 		RAMET_EINVAL);
 	CHECK(listener == NULL);

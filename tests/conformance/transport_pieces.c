@@ -4,15 +4,13 @@
 #include "tests/conformance/transport_cases.h"
 #include "tests/conformance/transport_pair.h"
 
-#include "base/fault.h"
-
 #include <limits.h>
 #include <string.h>
 
 static void pieces(unsigned skip, unsigned count)
 {
-	fault_set("transport.short_send", skip, count);
-	fault_set("transport.short_receive", skip, count);
+	pair_fault("transport.short_send", skip, count);
+	pair_fault("transport.short_receive", skip, count);
 }
 
 static void post_everything(struct pair *p, unsigned i)
@@ -116,7 +114,7 @@ void test_segment_removed_within_an_answer(void)
 	if (!pair_open(&p, NULL))
 		return;
 	struct client *c = &p.client;
-	fault_set("transport.short_send", 0, UINT_MAX);
+	pair_fault("transport.short_send", 0, UINT_MAX);
 	for (unsigned i = 0; i < 16; i++)
 		CHECK_INT(
 			transport_read(c->conn, p.server.read_ref, c->local, c->memory, 8 << 20, i),
@@ -124,7 +122,7 @@ void test_segment_removed_within_an_answer(void)
 	CHECK(client_wait(c, &c->done_count, 1));
 	server_call(&p.server, server_revoke); /* nearly always a frame is partly out now */
 	CHECK(pair_wait(&p, &p.server.drained, 1));
-	fault_set("transport.short_send", 0, 0);
+	pair_fault("transport.short_send", 0, 0);
 	unsigned revoked = 0;
 	for (unsigned at = 1; at < 16; at++) {
 		REQUIRE(client_wait(c, &c->done_count, at + 1));

@@ -4,25 +4,49 @@
 #include "tests/conformance/transport_pair.h"
 #include "tests/conformance/transport_raw.h"
 
-#include "base/fault.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "transport/greeting.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static unsigned log_lines(int fd, const char *event)
+/* The log of the process that has the servers, which goes to a file for a while. */
+static int log_fd = -1;
+static SHARED char log_event[32];
+static SHARED unsigned log_count;
+
+static void log_begin(void)
+{
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	log_init("suite", LOG_WARN, log_fd);
+}
+
+static void log_end(void)
+{
+	log_init("suite", LOG_WARN, 2);
+	close_reset(&log_fd);
+}
+
+static void log_look(void)
 {
 	static char text[65536];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
 	text[MAX(n, 0)] = '\0';
-	unsigned lines = 0;
-	for (const char *at = text; (at = strstr(at, event)) != NULL; at += strlen(event))
-		lines++;
-	return lines;
+	log_count = 0;
+	for (const char *at = text; (at = strstr(at, log_event)) != NULL; at += strlen(log_event))
+		log_count++;
+}
+
+static unsigned log_lines(const char *event)
+{
+	snprintf(log_event, sizeof(log_event), "%s", event);
+	server_run(log_look);
+	return log_count;
 }
 
 void test_strangers_are_dropped(void)
@@ -31,8 +55,7 @@ void test_strangers_are_dropped(void)
 		suite_skip("no stranger comes with a stream of bytes");
 		return;
 	}
-	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_init("suite", LOG_WARN, log_fd);
+	server_run(log_begin);
 	struct pair p;
 	const struct transport_options options = {.handshake_ms = 300};
 	if (!pair_open(&p, &options))
@@ -84,8 +107,8 @@ void test_strangers_are_dropped(void)
 	CHECK(counter_wait(&p.server.connected, 2));
 	CHECK_INT(counter_get(&p.server.connected), 2);
 	pair_close(&p);
-	CHECK_INT(log_lines(log_fd, "transport.dropped"), ARRAY_LEN(strangers) + 1);
-	log_init("suite", LOG_WARN, 2);
+	CHECK_INT(log_lines("transport.dropped"), ARRAY_LEN(strangers) + 1);
+	server_run(log_end);
 }
 
 /* more strangers than are let wait: the oldest go, who has a token still gets in, and the log is
@@ -97,8 +120,7 @@ void test_a_crowd_of_strangers(void)
 		return;
 	}
 	enum { CROWD = 300 };
-	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_init("suite", LOG_WARN, log_fd);
+	server_run(log_begin);
 	struct pair p;
 	int fds[CROWD];
 	if (!pair_open(&p, NULL))
@@ -109,14 +131,14 @@ void test_a_crowd_of_strangers(void)
 		CHECK(raw_is_dropped(fds[i], 1000));
 	client_connect(&p.client, &p.server);
 	CHECK_INT(p.client.connected, 2);
-	unsigned lines = log_lines(log_fd, "transport.dropped");
+	unsigned lines = log_lines("transport.dropped");
 	CHECK(lines > 0 && lines <= 20);
 	client_close(&p.client);
 	server_close(&p.server); /* with strangers still waiting */
 	for (unsigned i = 0; i < CROWD; i++)
 		close(fds[i]);
 	CHECK_INT(suite_count_fds(), p.fds);
-	log_init("suite", LOG_WARN, 2);
+	server_run(log_end);
 }
 
 /* out of descriptors for a moment: who came meanwhile is let in later */
@@ -126,19 +148,18 @@ void test_accept_fails_for_a_while(void)
 		suite_skip("there is no socket to accept");
 		return;
 	}
-	auto_close int log_fd = memfd_create("log", MFD_CLOEXEC);
-	log_init("suite", LOG_WARN, log_fd);
+	server_run(log_begin);
 	struct pair p;
 	if (!pair_open(&p, NULL))
 		return;
-	fault_set("transport.accept", 0, 2);
+	pair_fault("transport.accept", 0, 2);
 	client_connect(&p.client, &p.server);
 	CHECK_INT(p.client.connected, 2);
 	CHECK_INT(p.client.closed, 0);
-	CHECK_INT(log_lines(log_fd, "transport.accept"), 2);
+	CHECK_INT(log_lines("transport.accept"), 2);
 	pair_close(&p);
-	fault_set("transport.accept", 0, 0);
-	log_init("suite", LOG_WARN, 2);
+	pair_fault("transport.accept", 0, 0);
+	server_run(log_end);
 }
 
 void test_addresses(void)

@@ -1,4 +1,5 @@
 /* The transport suite: one set of cases, one binary for each provider. */
+#include "tests/conformance/transport_apart.h"
 #include "tests/conformance/transport_cases.h"
 #include "tests/conformance/transport_pair.h"
 
@@ -15,5 +16,5 @@ int main(int argc, char **argv)
 		return SKIPPED;
 	if (argc == 3 && strcmp(argv[1], MORTAL) == 0)
 		return mortal_main(argv[2]);
-	return suite_run("transport", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
+	return apart_suite_run("transport", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

@@ -1,6 +1,7 @@
 /* Whoever speaks verbs but not as we do: strangers with false greetings, and peers with a proper
  * one who break the protocol on the control queue pair. Each is turned away, and nobody else
  * notices. */
+#include "tests/conformance/transport_apart.h"
 #include "tests/conformance/transport_cases.h"
 #include "tests/conformance/transport_pair.h"
 
@@ -194,5 +195,6 @@ int main(int argc, char **argv)
 {
 	if (!provider_find(&PROVIDER))
 		return 77;
-	return suite_run("verbs_strangers", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+	return apart_suite_run(
+		"verbs_strangers", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -7,6 +7,7 @@
 #include "base/wire.h"
 #include "cluster/bundle_archive.h"
 #include "runtime/files/manifest.h"
+#include "runtime/slots/slots_wire.h"
 #include "tests/cluster/deploy_message.h"
 #include "tests/rfork/seed_fixture.h"
 #include "transport/verbs_wire.h"
@@ -56,10 +57,18 @@ static void descriptors(struct output *out)
 		.npieces = 4,
 		.zeros = 4,
 	};
+	const struct fixture layered = {
+		.pieces = {{FIXTURE_BASE, 2, PIECE_IMAGE, PROT_READ, true, 1},
+			{FIXTURE_BASE + 2 * RFORK_PAGE, 1, PIECE_IMAGE, PROT_READ},
+			{FIXTURE_BASE + 3 * RFORK_PAGE, 2, PIECE_IMAGE, PROT_READ, true, 4}},
+		.npieces = 3,
+		.base_pages = 8,
+	};
 	const struct {
 		const char *name;
 		struct fixture fixture;
-	} all[] = {{"simple", fixture_simple(3)}, {"apart", apart}, {"mixed", mixed}};
+	} all[] = {{"simple", fixture_simple(3)}, {"apart", apart}, {"mixed", mixed},
+		{"layered", layered}};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		size_t len = 0;
 		auto_free void *bytes = fixture_descriptor(&all[i].fixture, &len);
@@ -150,6 +159,39 @@ static void verbs_messages(struct output *out)
 	}
 }
 
+/* a byte that says who is asked (fuzz_slots_far.c), a header, and some bytes behind it */
+static void slots_frame(
+	struct output *out, const char *name, bool to_node, const struct slots_wire *wire)
+{
+	unsigned char bytes[1 + SLOTS_WIRE_BYTES + 16] = {to_node};
+	slots_wire_pack(wire, bytes + 1);
+	if (wire->len > 16)
+		out->failed = true;
+	else
+		put(out, "slots_far", name, bytes, 1 + SLOTS_WIRE_BYTES + wire->len);
+}
+
+static void slots_frames(struct output *out)
+{
+	const struct slots_wire call = {.type = SLOTS_WIRE_CALL,
+		.slot = 2,
+		.number = 5,
+		.len = 16,
+		.time_ns = 1000000,
+		.span_ms = 1,
+		.size = 1};
+	const struct slots_wire cancel = {.type = SLOTS_WIRE_CANCEL, .slot = 2, .number = 5};
+	const struct slots_wire answer = {
+		.type = SLOTS_WIRE_ANSWER, .number = 1, .len = 3, .begun = true};
+	const struct slots_wire back = {.type = SLOTS_WIRE_ANSWER, .slot = 1, .number = 2};
+	const struct slots_wire end = {.type = SLOTS_WIRE_END};
+	slots_frame(out, "call", true, &call);
+	slots_frame(out, "cancel", true, &cancel);
+	slots_frame(out, "answer", false, &answer);
+	slots_frame(out, "back", false, &back);
+	slots_frame(out, "end", false, &end);
+}
+
 int main(int argc, char **argv)
 {
 	struct output out = {.check = argc == 3 && strcmp(argv[1], "--check") == 0};
@@ -160,5 +202,6 @@ int main(int argc, char **argv)
 	manifests(&out);
 	bundles(&out);
 	verbs_messages(&out);
+	slots_frames(&out);
 	return out.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

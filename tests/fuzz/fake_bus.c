@@ -13,6 +13,7 @@ struct asked {
 	struct list link;
 	uint64_t id;
 	bus_answer_fn *fn;
+	bus_part_fn *on_part;
 	void *user;
 };
 
@@ -110,6 +111,13 @@ int bus_call(struct bus *bus, uint32_t node, const char *type, struct buf *body,
 	return 0;
 }
 
+void bus_want_parts(struct bus *bus, uint64_t id, bus_part_fn *fn)
+{
+	list_for_each (asked, &bus->asked, struct asked, link)
+		if (asked->id == id)
+			asked->on_part = fn;
+}
+
 void bus_forget(struct bus *bus, uint64_t id)
 {
 	list_for_each (asked, &bus->asked, struct asked, link)
@@ -129,6 +137,12 @@ void bus_notify(struct bus *bus, uint32_t node, const char *type, struct buf *bo
 uint32_t bus_request_node(const struct bus_request *request)
 {
 	return request->node;
+}
+
+void bus_part(struct bus_request *request, struct buf *body)
+{
+	(void)request;
+	buf_fini(body);
 }
 
 void bus_reply(struct bus_request *request, struct buf *body)
@@ -176,6 +190,16 @@ void fake_bus_answer(struct bus *bus, const struct wire_value *body, const struc
 {
 	if (!list_empty(&bus->asked))
 		asked_end(bus, list_first(&bus->asked, struct asked, link), body, error);
+}
+
+void fake_bus_part(struct bus *bus, const struct wire_value *body)
+{
+	list_for_each (asked, &bus->asked, struct asked, link) {
+		if (asked->fn && asked->on_part) {
+			asked->on_part(asked->user, body);
+			return;
+		}
+	}
 }
 
 unsigned fake_bus_asked(const struct bus *bus)

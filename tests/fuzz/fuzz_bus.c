@@ -1,6 +1,6 @@
 /* What other nodes say: every request and notice, in any order, and the answers to what a node asks
  * in consequence. Parts (fuzz_node.h): `what` even: a message of type `which`; odd: an answer, or,
- * if `which` is odd too, an error. */
+ * if `which` is odd too, an error, or, 3 of 4, a part of an answer. */
 #include "tests/fuzz/fuzz.h"
 
 #include "cluster/bus_proto.h"
@@ -21,7 +21,9 @@ static void say(struct bus *bus, const struct fuzz_part *part)
 	if (wire_parse(part->data, part->len, limits, &msg, &err) < 0)
 		return;
 	const struct wire_value *body = wire_root(msg);
-	if (wire_is_map(body) && part->what % 2)
+	if (wire_is_map(body) && part->what % 4 == 3)
+		fake_bus_part(bus, body);
+	else if (wire_is_map(body) && part->what % 2)
 		fake_bus_answer(bus, body, NULL);
 	else if (wire_is_map(body))
 		fake_bus_hear(bus, 2 + part->what / 2 % 2, part->which, body);

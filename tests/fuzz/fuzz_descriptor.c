@@ -19,6 +19,10 @@ static size_t use(const struct descriptor_view *view)
 		const struct seed_piece *piece = &view->pieces[i];
 		if (descriptor_piece_of_addr(view, piece->start) != piece)
 			abort();
+		if ((piece->flags & PIECE_BASE) &&
+			(piece->kind != PIECE_IMAGE ||
+				piece->file + piece->pages > view->header->base_pages))
+			abort();
 		if (piece->kind == PIECE_IMAGE &&
 			descriptor_piece_of_page(view, piece->image_page) != piece)
 			abort();

@@ -16,6 +16,18 @@ static void on_done(void *user, const struct call_result *result)
 	++*(unsigned *)user;
 }
 
+/* every byte of it must be there */
+static void on_event(void *user, const struct call_event *event)
+{
+	static volatile unsigned sum;
+	const unsigned char *chunk = event->chunk;
+	(void)user;
+	for (size_t i = 0; i < event->len; i++)
+		sum += chunk[i];
+	for (size_t i = 0; i < event->text_len; i++)
+		sum += (unsigned char)event->text[i];
+}
+
 static struct instance *busy(const struct node *node)
 {
 	list_for_each (inst, &node->instances->list, struct instance, link)
@@ -36,7 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct world *world = fuzz_node();
 	struct node *node = world->nodes[0];
 	const struct call_request request = {
-		.tenant = WORLD_UID, .function = "hang", .data = "1", .len = 1};
+		.tenant = WORLD_UID,
+		.function = "hang",
+		.data = "1",
+		.len = 1,
+		.on_event = on_event,
+	};
 	static unsigned done;
 	char id[CALL_ID_MAX];
 	struct fuzz_part part;
@@ -54,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (!inst)
 			break;
 		say(inst, &part);
+		if (part.which % 2)
+			calls_taken(node->calls, id, part.what * 1024);
 		fuzz_node_turn();
 	}
 	(void)calls_cancel(node->calls, 0, id);

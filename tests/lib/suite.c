@@ -1,4 +1,5 @@
-/* Running a suite: CUnit's automated registry, printed one line a test, so that a log says what ran and what was skipped. */
+/* Running a suite: CUnit's automated registry, printed one line a test, so that a log says what ran
+ * and what was skipped. */
 #include "tests/lib/suite.h"
 
 #include "ramet/error.h"
@@ -6,10 +7,13 @@
 #include <CUnit/Basic.h>
 #include <dirent.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned skipped;
+static atomic_uint failed_checks;
 
 void suite_skip(const char *fmt, ...)
 {
@@ -25,33 +29,44 @@ void suite_skip(const char *fmt, ...)
 
 void suite_record(int cond, const char *text, const char *file, int line)
 {
-	if (!cond)
+	if (!cond) {
+		atomic_fetch_add(&failed_checks, 1);
 		printf("  %s:%d: %s\n", file, line, text);
+	}
 	if (CU_get_current_test()) /* else we are a process that a test started */
-		CU_assertImplementation(cond ? CU_TRUE : CU_FALSE, (unsigned)line, text, file, "", CU_FALSE);
+		CU_assertImplementation(
+			cond ? CU_TRUE : CU_FALSE, (unsigned)line, text, file, "", CU_FALSE);
 }
 
-int suite_check_int(long long actual, long long expected, const char *text, const char *file, int line)
+int suite_check_int(
+	long long actual, long long expected, const char *text, const char *file, int line)
 {
 	if (actual != expected)
 		printf("  %s:%d: %s is %lld, expected %lld\n", file, line, text, actual, expected);
 	return suite_check(actual == expected, text, file, line);
 }
 
-int suite_check_str(const char *actual, const char *expected, const char *text, const char *file, int line)
+int suite_check_str(
+	const char *actual, const char *expected, const char *text, const char *file, int line)
 {
 	int same = actual && expected && strcmp(actual, expected) == 0;
 	if (!same)
-		printf("  %s:%d: %s is \"%s\", expected \"%s\"\n", file, line, text, actual ? actual : "(null)",
-			expected ? expected : "(null)");
+		printf("  %s:%d: %s is \"%s\", expected \"%s\"\n", file, line, text,
+			actual ? actual : "(null)", expected ? expected : "(null)");
 	return suite_check(same, text, file, line);
 }
 
-void suite_record_ok(int rc, const struct ramet_err *err, const char *text, const char *file, int line)
+void suite_record_ok(
+	int rc, const struct ramet_err *err, const char *text, const char *file, int line)
 {
 	if (rc < 0)
 		printf("  %s:%d: %s failed: %d %s\n", file, line, text, rc, err ? err->msg : "");
 	suite_record(rc >= 0, text, file, line);
+}
+
+unsigned suite_failed_checks(void)
+{
+	return atomic_load(&failed_checks);
 }
 
 unsigned suite_count_fds(void)
@@ -66,7 +81,14 @@ unsigned suite_count_fds(void)
 	return count - 3; /* ".", ".." and the directory itself */
 }
 
-int suite_run(const char *name, const struct suite_test *tests, unsigned count, int argc, char **argv)
+uint64_t suite_patience(uint64_t bound)
+{
+	const char *factor = getenv("RAMET_TEST_PATIENCE");
+	return factor ? bound * strtoul(factor, NULL, 10) : bound;
+}
+
+int suite_run(
+	const char *name, const struct suite_test *tests, unsigned count, int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (CU_initialize_registry() != CUE_SUCCESS)

@@ -117,6 +117,55 @@ static bool send_wrong(const struct fake_answers *a, const struct message *to)
 	return send_buf(a, &b);
 }
 
+#define FLOOD_CHUNK 65536
+#define FLOOD_CHUNKS 192
+
+static bool send_chunk(struct fake_answers *a, uint64_t req, const void *chunk, size_t len)
+{
+	const struct message to = {.req = req};
+	struct buf b = {0};
+	begin(&b, &to, "event", 2);
+	wire_kbin(&b, "chunk", chunk, len);
+	wire_kbool(&b, "binary", false);
+	return send_buf(a, &b);
+}
+
+static bool send_progress(struct fake_answers *a, const struct message *to, uint64_t millionths)
+{
+	struct buf b = {0};
+	begin(&b, to, "event", 2);
+	wire_kuint(&b, "progress", millionths);
+	wire_kstr(&b, "text", "halfway");
+	return send_buf(a, &b);
+}
+
+/* what may be open, and no more */
+static bool go_on_flooding(struct fake_answers *a)
+{
+	static const char chunk[FLOOD_CHUNK] = "1";
+	const uint64_t weight = FLOOD_CHUNK + CLIENT_EVENT_WEIGHT;
+	const struct message to = {.req = a->flood};
+	while (a->flood && a->chunks > 0 && a->untaken + weight <= CLIENT_EVENT_WINDOW) {
+		if (!send_chunk(a, a->flood, chunk, sizeof(chunk)))
+			return false;
+		a->untaken += weight;
+		a->chunks--;
+	}
+	if (!a->flood || a->chunks > 0)
+		return true;
+	a->flood = 0;
+	return send_result(a, &to, "flood", "null", 4);
+}
+
+static bool on_taken(struct fake_answers *a, const struct message *m)
+{
+	uint64_t weight = 0;
+	if (wire_get_uint(m->root, "weight", a->untaken, &weight, NULL) < 0)
+		return false; /* more than there was, too */
+	a->untaken -= weight;
+	return empty(a, m, "taken") && go_on_flooding(a);
+}
+
 static bool keep_slow(struct fake_answers *a, const struct message *to)
 {
 	for (unsigned i = 0; i < FAKE_MAX_SLOW; i++) {
@@ -142,6 +191,16 @@ static bool on_call(struct fake_answers *a, const struct message *m)
 		return false;
 	if (strcmp(name, "slow") == 0)
 		return keep_slow(a, m);
+	if (strcmp(name, "emit") == 0)
+		return send_chunk(a, m->req, data, len) && send_progress(a, m, 500000) &&
+			send_chunk(a, m->req, data, len) && send_result(a, m, name, "null", 4);
+	if (strcmp(name, "badevent") == 0)
+		return send_progress(a, m, 1000001) && keep_slow(a, m);
+	if (strcmp(name, "flood") == 0) {
+		a->flood = m->req;
+		a->chunks = FLOOD_CHUNKS;
+		return go_on_flooding(a);
+	}
 	if (strcmp(name, "drop") == 0)
 		return false;
 	if (strcmp(name, "garbage") == 0)
@@ -354,6 +413,7 @@ bool fake_answer(struct fake_answers *a, const struct message *message)
 		{"remove", on_remove},
 		{"call", on_call},
 		{"burst", on_burst},
+		{"taken", on_taken},
 		{"cancel", on_cancel},
 		{"wait", on_wait},
 		{"list", on_list},

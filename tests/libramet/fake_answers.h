@@ -13,6 +13,10 @@ struct fake_answers {
 	unsigned node;
 	uint64_t slow[FAKE_MAX_SLOW]; /* calls that wait for their cancellation; 0: none */
 	unsigned calls;
+	uint64_t flood; /* the call that floods, its weight that is not taken, and chunks to come;
+			   0: none */
+	uint64_t untaken;
+	unsigned chunks;
 };
 
 /* fake_answer - false: close the connection */

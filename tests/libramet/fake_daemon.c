@@ -67,12 +67,15 @@ static void *serve(void *arg)
 	for (bool go_on = true; go_on;) {
 		unsigned char *data;
 		size_t len;
-		unsigned nfds = 0;
+		int fds[FRAME_MAX_FDS];
+		unsigned nfds = FRAME_MAX_FDS;
 		struct message *kept;
 		auto_message struct message *message = NULL;
 		struct ramet_err err = {0};
-		if (frame_read(served->fd, CLIENT_MAX_FRAME, &data, &len, NULL, &nfds, 0, &err) < 0)
+		if (frame_read(served->fd, CLIENT_MAX_FRAME, &data, &len, fds, &nfds, 0, &err) < 0)
 			break;
+		while (nfds > 0)
+			close(fds[--nfds]);
 		int rc = message_parse(data, len, &message, &err);
 		if (rc == 0 && message_parse(data, len, &kept, &err) == 0)
 			remember(

@@ -5,6 +5,9 @@
  *	slow     runs until it is cancelled   crash    dies of a signal
  *	drop     the connection is closed     garbage  an answer that is no msgpack
  *	wrong    a result with a key of the wrong type
+ *	emit     emits what it got, progress, and the same again, and returns "null"
+ *	flood    emits 64 KiB again and again, as long as that is taken, 12 MiB in all
+ *	badevent emits what is no event
  *	missing  there is no such function */
 #ifndef TESTS_LIBRAMET_FAKE_DAEMON_H
 #define TESTS_LIBRAMET_FAKE_DAEMON_H

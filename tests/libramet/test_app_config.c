@@ -16,12 +16,16 @@ static void test_all_keys(void)
 {
 	struct app_config c = {0};
 	struct ramet_err err = {0};
-	REQUIRE_OK(parse("name: rank\napp: graph\nlang: python\nhandler: app.py:main\n"
-			 "files: [app.py, data/]\npython: /usr/bin/python3\n"
-			 "env:\n  OMP_NUM_THREADS: 1\n  GREETING: \"a=b c\"\n  EMPTY: ''\n"
-			 "limits:\n  mem: 512M\n  deadline: 250\n  output: 1M\n  pids: 64\n"
-			 "fresh: reset\nidempotent: yes\nclose_on_fork: [sockets, devices]\n",
-			   &c, &err),
+	REQUIRE_OK(
+		parse("name: rank\napp: graph\nlang: python\nhandler: app.py:main\n"
+		      "files: [app.py, data/]\npython: /usr/bin/python3\n"
+		      "env:\n  OMP_NUM_THREADS: 1\n  GREETING: \"a=b c\"\n  EMPTY: ''\n"
+		      "limits:\n  mem: 512M\n  deadline: 250\n  output: 1M\n  pids: 64\n  cpu: "
+		      "1.5\n"
+		      "init: setup.py:load\nmodules: [json, numpy.linalg]\npath: [lib, /opt/lib]\n"
+		      "data: [/srv/tables]\nsamples: samples.json\nrequirements: need.txt\nsecrets: [KEY]\n"
+		      "fresh: reset\nidempotent: yes\nclose_on_fork: [sockets, devices]\n",
+			&c, &err),
 		&err);
 	CHECK_STR(c.name, "rank");
 	CHECK_STR(c.app, "graph");
@@ -41,6 +45,31 @@ static void test_all_keys(void)
 	CHECK_INT(c.limits.deadline_ms, 250);
 	CHECK_INT(c.limits.output, 1u << 20);
 	CHECK_INT(c.limits.pids, 64);
+	CHECK_INT(c.limits.cpu, 1500);
+	CHECK_STR(c.init, "setup.py:load");
+	CHECK_STR(c.samples, "samples.json");
+	CHECK_STR(c.requirements_file, "need.txt");
+	CHECK_INT(c.secrets.count, 1);
+	CHECK_STR(c.secrets.v[0], "KEY");
+	CHECK_INT(c.requirements.count, 0);
+	CHECK_INT(c.modules.count, 2);
+	CHECK_STR(c.modules.v[1], "numpy.linalg");
+	CHECK_INT(c.path.count, 2);
+	CHECK_STR(c.path.v[0], "lib");
+	CHECK_INT(c.data.count, 1);
+	CHECK_STR(c.data.v[0], "/srv/tables");
+	app_config_fini(&c);
+}
+
+static void test_requirements_in_a_list(void)
+{
+	struct app_config c = {0};
+	struct ramet_err err = {0};
+	REQUIRE_OK(parse("requirements: ['numpy>=1.20', --no-index]\n", &c, &err), &err);
+	CHECK(!c.requirements_file);
+	CHECK_INT(c.requirements.count, 2);
+	CHECK_STR(c.requirements.v[0], "numpy>=1.20");
+	CHECK_STR(c.requirements.v[1], "--no-index");
 	app_config_fini(&c);
 }
 
@@ -65,7 +94,15 @@ static void test_refused(void)
 		{"limits:\n  mme: 1M\n", "mme"},
 		{"limits:\n  mem: lots\n", "limits.mem: \"lots\" is not a size"},
 		{"limits:\n  mem: 0\n", "limits.mem"},
-		{"limits:\n  cpu: 10s\n", "limits.cpu: this version of Ramet does not support it"},
+		{"limits:\n  cpu: 10s\n",
+			"limits.cpu: \"10s\" is not a number of cores, as in 1.5"},
+		{"limits:\n  cpu: .5\n", "limits.cpu"},
+		{"limits:\n  cpu: 0.001\n", "limits.cpu"},
+		{"limits:\n  cpu: 1.2345\n", "limits.cpu"},
+		{"limits:\n  cpu: 5000\n", "limits.cpu"},
+		{"modules: numpy\n", "modules"},
+		{"data: []\n", "data"},
+		{"requirements: {a: b}\n", "requirements"},
 		{"limits:\n  deadline: soon\n", "limits.deadline: \"soon\" is not a time"},
 		{"limits:\n  deadline: 0\n", "limits.deadline"},
 		{"limits:\n  output: 65M\n", "limits.output: \"65M\" is not at most 64M"},
@@ -85,7 +122,8 @@ static void test_refused(void)
 			"ramet.yaml:2: env: \"1A\" cannot name an environment variable"},
 		{"env:\n  A: 1\n  A: 2\n", "A"},
 		{"env:\n  A: {b: c}\n", "A"},
-		{"name: a\nsecrets: [KEY]\n", "ramet.yaml:2: secrets: this version of Ramet"},
+		{"name: a\nbind: shared\n", "ramet.yaml:2: bind: this version of Ramet"},
+		{"secrets: KEY\n", "secrets"},
 		{"name: a\nname: b\n", "name"},
 		{"name: a\n  b: c\n", "ramet.yaml"},
 		{"- a\n", "ramet.yaml"},
@@ -144,5 +182,6 @@ static void test_env_replaces(void)
 	app_config_fini(&c);
 }
 
-SUITE_MAIN("app_config", TEST(test_all_keys), TEST(test_nothing_is_fine), TEST(test_refused),
-	TEST(test_oversized), TEST(test_missing_file), TEST(test_env_replaces))
+SUITE_MAIN("app_config", TEST(test_all_keys), TEST(test_requirements_in_a_list),
+	TEST(test_nothing_is_fine), TEST(test_refused), TEST(test_oversized),
+	TEST(test_missing_file), TEST(test_env_replaces))

@@ -4,34 +4,9 @@
 #include "base/err.h"
 #include "ramet/ramet.h"
 #include "tests/lib/suite.h"
-#include "tests/libramet/fake_daemon.h"
-#include "tests/libramet/temp_dir.h"
+#include "tests/libramet/client_fixture.h"
 
 #include <poll.h>
-
-struct fixture {
-	struct temp_dir dir;
-	struct fake_daemon *fake;
-	struct ramet *ramet;
-	unsigned fds;
-};
-
-static int setup(struct fixture *f)
-{
-	struct ramet_err err = {0};
-	f->fds = suite_count_fds();
-	temp_dir_make(&f->dir);
-	f->fake = fake_daemon_start(temp_dir_join(&f->dir, "sock"), 1);
-	return f->fake ? ramet_open(f->dir.joined, &f->ramet, &err) : -1;
-}
-
-static void teardown(struct fixture *f)
-{
-	ramet_close(f->ramet);
-	fake_daemon_stop(f->fake);
-	temp_dir_remove(&f->dir);
-	CHECK_INT(suite_count_fds(), f->fds);
-}
 
 static void test_open(void)
 {

@@ -1,11 +1,11 @@
 """Clusters for the tests in this directory: each in a directory of its own, driven through the command line, and ended
 whatever happens to the test. Waiting is for conditions with a time limit, never for a time to pass."""
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +18,7 @@ SOURCE = pathlib.Path(os.environ.get("RAMET_SRC", ".")).resolve()
 NATIVE = BIN.parent / "tests" / "netns" / "libnetns.so"
 RAMET = str(BIN / "ramet")
 
-MODULES = {"numpy", "pandas", "PIL"}
+MODULES = {"numpy", "pandas", "PIL", "joblib", "dask", "mpi4py", "cloudpickle"}
 
 OK, FAILED, USAGE, NO_CLUSTER, REFUSED, DEADLINE, LOST, CANCELLED = range(8)
 
@@ -369,6 +369,8 @@ class Cluster(Cli):
         pids = [pid for pid in self.pids.values() if alive(pid)]
         everything = set(pids) | descendants(pids)
         self.run("down")
+        with contextlib.suppress(AssertionError):  # what was killed takes its time to end on a busy machine
+            eventually("all of it has ended", lambda: not any(map(alive, everything)))
         left = [f"process {pid} {name_of(pid)}" for pid in everything if alive(pid)]
         for node, pid in self.pids.items():
             left += groups(node, pid)
@@ -385,7 +387,7 @@ class ByHand:
     patience = 20  # seconds for daemons to find each other, and for one to end
 
     def __init__(self, count=3):
-        self.make([f"127.0.0.1:{port}" for port in free_ports(count)], Scratch())
+        self.make(own_addresses(count), Scratch())
 
     def make(self, addresses, scratch, directory=None, prefixes=None, extra=""):
         """One daemon for each address. directory: for what they keep, each in one of its own; prefixes: commands that
@@ -456,13 +458,10 @@ class ByHand:
         return daemon.wait(timeout=self.patience), below
 
 
-def free_ports(count):
-    """Ports of the loopback interface that nobody had just now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+def own_addresses(count):
+    """Addresses of the loopback network that no other process uses, so that nobody can take their ports."""
+    pid = os.getpid()  # less than 2^22
+    return [f"127.{64 + (pid >> 16)}.{pid >> 8 & 255}.{pid & 255}:{7000 + n}" for n in range(count)]
 
 
 def only(rows):

@@ -19,6 +19,7 @@ EXPORT int spin(struct ramet_invocation *call);
 EXPORT int crash(struct ramet_invocation *call);
 EXPORT int sweep(struct ramet_invocation *call);
 EXPORT int scatter(struct ramet_invocation *call);
+EXPORT int secret(struct ramet_invocation *call);
 
 static unsigned char *big; /* page n begins with a number made of n */
 
@@ -114,4 +115,15 @@ int sweep(struct ramet_invocation *call)
 	}
 	return ramet_answerf(
 		call, "{\"pages\": %zu, \"wrong\": %llu}", BIG_PAGES, (unsigned long long)wrong);
+}
+
+/* what it is told by name, and that it is told nothing else */
+int secret(struct ramet_invocation *call)
+{
+	size_t first = 0;
+	size_t second = 0;
+	const char *n1 = ramet_secret(call, "N1", &first);
+	const char *n2 = ramet_secret(call, "N2", &second);
+	return ramet_answerf(call, "[\"%s\", %zu, \"%s\", %zu, %s]", n1, first, n2, second,
+		ramet_secret(call, "N3", NULL) ? "true" : "null");
 }

@@ -17,7 +17,7 @@ ROW_KEYS = {
     "functions": {"function", "app", "lang", "version", "generation", "uid", "handler", "fresh", "idempotent", "seeds",
                   "instances", "calls", "failed", "warm", "local_fork", "remote_fork", "cold"},
     "seeds": {"seed", "app", "version", "generation", "epoch", "node", "role", "source_node", "image_bytes",
-              "cached_bytes", "working_set_bytes", "template", "instances", "class"},
+              "cached_bytes", "own_bytes", "working_set_bytes", "template", "instances", "class"},
 }
 
 

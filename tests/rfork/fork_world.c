@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 20000
+#define TIMEOUT_MS ((int)suite_patience(20000))
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -95,6 +95,22 @@ int fork_world_start(struct fork_world *w, const char *const *argv, struct ramet
 	return err_set(err, RAMET_EIO, "the host did not reach its safepoint: %#x", status);
 }
 
+int fork_world_adopt(struct fork_world *w, int control, const struct fork_world *base,
+	struct layer *layer, bool cloned, struct ramet_err *err)
+{
+	const struct memory_question q = {.op = MEMORY_CAPTURE};
+	*w = (struct fork_world){
+		.uffd = -1, .control = control, .request = {.pidfd = -1, .ready_fd = -1}};
+	if (write(control, &q, sizeof(q)) != (ssize_t)sizeof(q) ||
+		receive_shadow(control, &w->request) < 0)
+		return err_set(err, RAMET_EIO, "the host did not reach its safepoint again");
+	w->request.base = base->image;
+	w->request.layer = layer;
+	w->request.cloned = cloned;
+	memset(w->request.seed_id, 0x5e, sizeof(w->request.seed_id));
+	return 0;
+}
+
 static void end_shadow(struct fork_world *w)
 {
 	siginfo_t info;
@@ -124,6 +140,8 @@ int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struc
 		fds[i] = open(descriptor_string(d, d->files[i].path), O_RDONLY | O_CLOEXEC);
 	struct template_setup of = {.desc_fd = image->desc_fd,
 		.image_fd = image->fd,
+		.layered = image->layer != NULL,
+		.base_fd = image->layer ? image->layer->fd : -1,
 		.file_fds = fds,
 		.nfiles = d->nfiles,
 		.uffd = setup->uffd,

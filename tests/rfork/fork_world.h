@@ -26,6 +26,10 @@ struct fork_world {
 /* fork_world_start - until the host has left a shadow. argv[0]: a program beside the tests.
  * RAMET_ENOTSUP: it said MEMORY_NOT_HERE. */
 int fork_world_start(struct fork_world *w, const char *const *argv, struct ramet_err *err);
+/* fork_world_adopt - a world whose host is a process that was started already, and is asked for
+ * another shadow; control is taken. Captured, it is layered on base, whose clone it is if cloned */
+int fork_world_adopt(struct fork_world *w, int control, const struct fork_world *base,
+	struct layer *layer, bool cloned, struct ramet_err *err);
 /* fork_world_capture - the shadow is gone afterwards */
 int fork_world_capture(struct fork_world *w, struct ramet_err *err);
 struct fork_setup {

@@ -6,6 +6,7 @@
 #include "tests/rfork/send_shadow.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -150,6 +151,9 @@ static uint64_t answer(const struct memory_question *q)
 		return (uint64_t)mprotect(area, pages * PAGE, PROT_READ | PROT_WRITE);
 	case MEMORY_GROW:
 		return grow();
+	case MEMORY_HALVE:
+		pages /= 2;
+		return mremap(area, 2 * pages * PAGE, pages * PAGE, 0) != area;
 	case MEMORY_STATICS:
 		return sum_of_statics();
 	case MEMORY_DATA:
@@ -161,22 +165,36 @@ static uint64_t answer(const struct memory_question *q)
 	}
 }
 
-int main(int argc, char **argv)
+static bool capture(void)
 {
 	struct safepoint_shadow shadow;
 	struct ramet_err err = {0};
-	struct memory_question q;
 	uint64_t first = 0;
+	int side = safepoint_capture(3, &shadow, &first, &err);
+	if (side != SAFEPOINT_HOST)
+		return side >= 0;
+	int sent = send_shadow(&shadow);
+	close(shadow.pidfd);
+	close(shadow.ready_fd);
+	return sent == 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct memory_question q;
 	if (argc < 3)
 		return 1;
 	pages = strtoul(argv[2], NULL, 10) << 8;
 	if (set_up(argv[1]) < 0)
 		return MEMORY_NOT_HERE;
 	write_statics();
-	int side = safepoint_capture(3, &shadow, &first, &err);
-	if (side < 0 || (side == SAFEPOINT_HOST && send_shadow(&shadow) < 0))
+	if (!capture())
 		return 2;
 	while (read(3, &q, sizeof(q)) == (ssize_t)sizeof(q)) {
+		if (q.op == MEMORY_CAPTURE && !capture())
+			return 2;
+		if (q.op == MEMORY_CAPTURE)
+			continue;
 		uint64_t value = answer(&q);
 		if (write(3, &value, sizeof(value)) != (ssize_t)sizeof(value))
 			return 3;

@@ -32,6 +32,8 @@ enum memory_op {
 			   .bss */
 	MEMORY_DATA, /* address of the last of .data */
 	MEMORY_BSS, /* address of the first of .bss */
+	MEMORY_HALVE, /* the area's second half is cut off: mremap() */
+	MEMORY_CAPTURE, /* another shadow is sent, as at the start; no answer */
 };
 
 struct memory_question {

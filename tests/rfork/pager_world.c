@@ -145,14 +145,16 @@ static int server_on_accept(void *user, const void *token, size_t token_len, con
 	(void)peer;
 	if (token_len != 5 || memcmp(token, "token", 5) != 0)
 		return RAMET_EPERM;
-	*ret = (struct transport_accept){world->domain, &server_handler, world};
+	*ret = (struct transport_accept){
+		.domain = world->domain, .handler = &server_handler, .user = world};
 	return 0;
 }
 
-static int server_start(struct world *world, const char *provider, struct ramet_err *err)
+static int server_start(struct world *world, const char *provider,
+	const struct transport_options *options, struct ramet_err *err)
 {
 	bool mem = strcmp(provider, "mem") == 0;
-	int rc = transport_open(provider, world->loop, NULL, &world->server, err);
+	int rc = transport_open(provider, world->loop, options, &world->server, err);
 	if (rc == 0)
 		rc = transport_domain_create(world->server, &world->domain, err);
 	if (rc == 0)
@@ -222,7 +224,7 @@ static bool world_begin(struct world *world, const struct pager_options *options
 	if (rc == 0)
 		rc = loop_thread_start("pager", &world->thread, &err);
 	if (rc == 0)
-		rc = server_start(world, provider, &err);
+		rc = server_start(world, provider, options ? options->transport : NULL, &err);
 	if (rc == 0)
 		rc = pager_create(loop_thread_loop(world->thread), world->loop,
 			options ? options : &mem, &world->pager, &err);

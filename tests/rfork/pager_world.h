@@ -5,12 +5,13 @@
 #define TESTS_RFORK_PAGER_WORLD_H
 
 #include "rfork/pager.h"
+#include "tests/lib/suite.h"
 #include "tests/rfork/seed_fixture.h"
 
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#define WORLD_TIMEOUT_NS 20000000000ull
+#define WORLD_TIMEOUT_NS suite_patience(20000000000ull)
 #define SCRIPT_LOG 4096
 
 /* A source that does what it is told. Its fields may be changed by the test at any time. */

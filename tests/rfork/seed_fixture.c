@@ -37,8 +37,15 @@ static uint32_t lay_pieces(const struct fixture *fixture, struct seed_piece *pie
 		if (from->kind != PIECE_IMAGE)
 			continue;
 		pieces[i].image_page = pages;
-		pieces[i].offset = offset;
 		pages += from->pages;
+		if (from->base) {
+			pieces[i].flags = PIECE_BASE;
+			pieces[i].file = from->base_page;
+			pieces[i].offset =
+				(uint64_t)(from->base_page + from->base_shift) * RFORK_PAGE;
+			continue;
+		}
+		pieces[i].offset = offset;
 		offset += (from->pages + FIXTURE_GAP_PAGES) * RFORK_PAGE;
 	}
 	*ret_pages = pages;
@@ -97,6 +104,10 @@ static void lay(const struct fixture *fixture, struct layout *layout)
 		.epoch = 1,
 		.class_text = "test",
 		.page_size = RFORK_PAGE,
+		.base_id = {fixture->base_pages > 0},
+		.base_epoch = fixture->base_pages > 0,
+		.base_pages = fixture->base_pages,
+		.base_file_bytes = fixture->base_pages * RFORK_PAGE,
 		.process = {.tid = 1, .control_fd = 3, .comm = "fixture"},
 	};
 	uint32_t npieces =

@@ -21,12 +21,16 @@
 struct fixture_piece {
 	uint64_t start, pages;
 	uint8_t kind, prot;
+	bool base; /* its pages are the base's, from number base_page on */
+	uint32_t base_page;
+	uint32_t base_shift; /* so many pages behind where the base has them by this fixture */
 };
 
 struct fixture {
 	struct fixture_piece pieces[FIXTURE_MAX_PIECES];
 	unsigned npieces;
 	bool apart; /* checksums are in blocks behind the pages */
+	uint64_t base_pages; /* of the seed that it is layered on; 0: it is not */
 	uint64_t zeros; /* bit n: page n of the image is all zeros; for the first 64 */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct state_case *const state_tables[] = {state_clocks, state_events, state_files,
@@ -18,6 +19,12 @@ const struct state_case *state_find(const char *name)
 			if (strcmp(c->name, name) == 0)
 				return c;
 	return NULL;
+}
+
+unsigned state_patience(void)
+{
+	const char *factor = getenv("RAMET_TEST_PATIENCE");
+	return factor ? (unsigned)strtoul(factor, NULL, 10) : 1;
 }
 
 const char *state_wrong(const char *fmt, ...)

@@ -17,6 +17,7 @@ enum state_flag {
 	STATE_ALONE = 1, /* a host of its own */
 	STATE_FAR = 2, /* its cure shows only on a second node, with its clocks and missing pages */
 	STATE_PIDS = 4, /* host and clones each in a PID namespace of their own; with STATE_ALONE */
+	STATE_BUSY = 8, /* its threads run all the time, until it is checked: before the others */
 };
 
 struct state_case {
@@ -55,6 +56,10 @@ extern const struct state_case *const state_tables[]; /* all, NULL at the end */
 
 /* state_find - NULL: no such case */
 const struct state_case *state_find(const char *name);
+
+/* state_patience - how much longer all may take, and by how much what is measured in thousands is
+ * less: RAMET_TEST_PATIENCE, in guests, else 1 */
+unsigned state_patience(void);
 
 /* for checks: what is wrong, in memory that the next call uses again */
 const char *state_wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

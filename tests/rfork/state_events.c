@@ -84,7 +84,7 @@ static int timerfd_setup(void)
 	wall_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK);
 	clock_gettime(CLOCK_MONOTONIC, &far_at);
 	clock_gettime(CLOCK_REALTIME, &wall_at);
-	far_at.tv_sec += 100;
+	far_at.tv_sec += 1000;
 	wall_at.tv_sec += 200;
 	if (timerfd_settime(expired_fd, 0, &at, NULL) < 0 ||
 		timerfd_settime(every_fd, 0, &every, NULL) < 0)

@@ -105,7 +105,8 @@ static const char *timed_check(void)
 		return wrong;
 	STATE_EXPECT_INT((intptr_t)value, ETIMEDOUT);
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	STATE_EXPECT(now.tv_sec >= until.tv_sec && now.tv_sec < until.tv_sec + 60);
+	STATE_EXPECT(
+		now.tv_sec >= until.tv_sec && now.tv_sec < until.tv_sec + 60 * state_patience());
 	return NULL;
 }
 
@@ -285,7 +286,7 @@ static void *short_life(void *arg)
 static void *make_threads(void *arg)
 {
 	struct worker *self = arg;
-	for (size_t n = 0;; n++) {
+	for (size_t n = 0; !atomic_load(&self->stop); n++) {
 		pthread_t threads[3];
 		unsigned made = 0;
 		while (made < 3 && pthread_create(&threads[made], NULL, short_life, &n) == 0)
@@ -309,8 +310,14 @@ static int churn_setup(void)
 
 static const char *churn_check(void)
 {
-	const char *wrong = worker_advances(&churn[0]);
-	return wrong ? wrong : worker_advances(&churn[1]);
+	const char *wrong = NULL;
+	for (unsigned i = 0; i < 2 && !wrong; i++)
+		wrong = worker_advances(&churn[i]);
+	for (unsigned i = 0; i < 2 && !wrong; i++) {
+		atomic_store(&churn[i].stop, 1);
+		wrong = worker_join(&churn[i], NULL);
+	}
+	return wrong;
 }
 
 /* --- ends and beginnings --- */
@@ -418,7 +425,8 @@ const struct state_case state_threads[] = {
 		.setup = churn_setup,
 		.check_child = churn_check,
 		.check_parent = churn_check,
-		.fault = "threads.make"},
+		.fault = "threads.make",
+		.flags = STATE_BUSY},
 	{.name = "a thread blocks all signals, and is cancelled",
 		.setup = cancelled_setup,
 		.check_child = cancelled_check,

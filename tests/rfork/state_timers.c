@@ -10,11 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS 5000
+#define WAIT_MS (5000 * (long)state_patience())
 
 static bool near(long long a, long long b)
 {
-	return a - b < 1000 && b - a < 1000;
+	const long long bound = 1000 * (long long)state_patience();
+	return a - b < bound && b - a < bound;
 }
 
 static long long ms_of(const struct timespec *ts)
@@ -66,11 +67,11 @@ static int posix_setup(void)
 		syscall(SYS_timer_delete, gone) < 0 || sigaction(SIGRTMIN + 7, &action, NULL) < 0)
 		return STATE_BROKEN;
 	clock_gettime(CLOCK_MONOTONIC, &far_at);
-	far_at.tv_sec += 300;
+	far_at.tv_sec += 300 * state_patience();
 	at.it_value = far_at;
 	if (syscall(SYS_timer_settime, far_id, TIMER_ABSTIME, &at, NULL) < 0)
 		return STATE_BROKEN;
-	at = (struct itimerspec){{0, 0}, {50, 0}};
+	at = (struct itimerspec){{0, 0}, {50 * state_patience(), 0}};
 	if (syscall(SYS_timer_settime, cpu_id, 0, &at, NULL) < 0)
 		return STATE_BROKEN;
 	at = (struct itimerspec){{0, 20000000}, {0, 20000000}};
@@ -99,7 +100,8 @@ static const char *posix_check(void)
 	STATE_EXPECT_INT(syscall(SYS_timer_gettime, idle_id, &left), 0);
 	STATE_EXPECT_INT(ms_of(&left.it_value), 0);
 	STATE_EXPECT_INT(syscall(SYS_timer_gettime, cpu_id, &left), 0);
-	STATE_EXPECT(ms_of(&left.it_value) > 40000 && ms_of(&left.it_value) <= 50000);
+	STATE_EXPECT(ms_of(&left.it_value) > 40000 &&
+		ms_of(&left.it_value) <= 50000 * (long long)state_patience());
 	const char *wrong = wait_for(&short_count);
 	if (wrong)
 		return wrong;

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS (20000 * state_patience())
 
 int worker_start(struct worker *worker, void *(*run)(void *arg), void *arg)
 {

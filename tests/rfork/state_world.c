@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 20000
+#define TIMEOUT_MS ((int)suite_patience(20000))
 #define AHEAD_S 3600
 #define MAX_CASES 128
 
@@ -159,7 +159,12 @@ int state_world_capture(struct state_world *w, struct ramet_err *err)
 	if (rc == 0)
 		rc = fork_world_capture(&w->fork, err);
 	if (rc == 0 && w->where == STATE_REMOTE) {
-		if (!CHECK(world_init_of(&w->second, w->fork.image, NULL)) ||
+		/* the first node's loop is this thread's, which does other things for seconds: not
+		 * dead */
+		const struct transport_options patient = {
+			.peer_timeout_ms = TIMEOUT_MS, .handshake_ms = TIMEOUT_MS};
+		const struct pager_options options = {.provider = "mem", .transport = &patient};
+		if (!CHECK(world_init_of(&w->second, w->fork.image, &options)) ||
 			!CHECK(world_add_peer(&w->second)))
 			return err_set(err, RAMET_EIO, "no second node");
 		setup.image = w->second.image;
@@ -186,7 +191,7 @@ void state_world_close(struct state_world *w)
 
 static int await(struct state_world *w, int control, struct ramet_err *err)
 {
-	const uint64_t deadline = now_ns() + TIMEOUT_MS * NSEC_PER_MSEC;
+	const uint64_t deadline = now_ns() + (uint64_t)TIMEOUT_MS * NSEC_PER_MSEC;
 	while (now_ns() < deadline) {
 		struct pollfd pfds[2] = {{.fd = control, .events = POLLIN},
 			{.fd = w->second.loop ? loop_fd(w->second.loop) : -1, .events = POLLIN}};
@@ -226,6 +231,13 @@ const char *state_ask(struct state_world *w, int control, const struct state_cas
 }
 
 /* --- clones --- */
+
+unsigned state_clones(void)
+{
+	const char *fewer = getenv("RAMET_STATE_CLONES");
+	unsigned long n = fewer ? strtoul(fewer, NULL, 10) : STATE_CLONES;
+	return n > 0 && n < STATE_CLONES ? (unsigned)n : STATE_CLONES;
+}
 
 int state_clone_send(struct state_world *w, struct state_clone *ret, struct ramet_err *err)
 {

@@ -48,6 +48,8 @@ bool state_world_start(struct state_world *w, enum state_where where,
 int state_world_capture(struct state_world *w, struct ramet_err *err);
 void state_world_close(struct state_world *w);
 
+/* state_clones - how many at once: STATE_CLONES, or fewer by RAMET_STATE_CLONES, in guests */
+unsigned state_clones(void);
 /* state_clone_start - until it has said that it runs; state_clone_send() does not wait */
 int state_clone_start(struct state_world *w, struct state_clone *ret, struct ramet_err *err);
 int state_clone_send(struct state_world *w, struct state_clone *ret, struct ramet_err *err);

@@ -44,6 +44,26 @@ int ramet_init(void)
 		hidden, AREA_PAGES * PAGE, MADV_DONTFORK); /* would make the capture impossible */
 }
 
+static int preparations;
+
+RAMET_FUNCTION_EXPORT int prepare(void);
+int prepare(void)
+{
+	preparations++;
+	return table[1] == 1 ? 0 : 1; /* ramet_init() was before */
+}
+
+RAMET_FUNCTION_EXPORT int prepare_badly(void);
+int prepare_badly(void)
+{
+	return 7;
+}
+
+HANDLER(prepared)
+{
+	return ramet_answerf(call, "%d", preparations);
+}
+
 int ramet_before_snapshot(void)
 {
 	return refuse_snapshot;
@@ -203,4 +223,35 @@ HANDLER(refuse)
 HANDLER(inherited)
 {
 	return ramet_answerf(call, "%d", fcntl(3, F_GETFD) & FD_CLOEXEC ? 0 : 1);
+}
+
+/* a chunk, progress, and a chunk of bytes */
+HANDLER(tell)
+{
+	const char *text = text_of(call);
+	if (ramet_emit(call, text, strlen(text), 0) < 0 ||
+		ramet_progress(call, 0.25, "quarter") < 0 || ramet_emit(call, "\0\xff", 2, 1) < 0)
+		return -1;
+	return ramet_answerf(call, "%d", ramet_listened(call));
+}
+
+/* chunks of a MiB, as many as it is told */
+HANDLER(flood)
+{
+	static char chunk[1 << 20];
+	long count = strtol(text_of(call), NULL, 10);
+	for (long i = 0; i < count; i++)
+		if (ramet_emit(call, chunk, sizeof(chunk), 1) < 0)
+			return -1;
+	return ramet_answerf(call, "%ld", count);
+}
+
+/* a thousand steps, all at once, and what is no number */
+HANDLER(advance)
+{
+	(void)ramet_progress(call, -1, NULL);
+	for (int i = 0; i <= 1000; i++)
+		if (ramet_progress(call, i / 500.0, "\xff step") < 0)
+			return -1;
+	return 0;
 }

@@ -24,7 +24,8 @@ static const char *const all_handlers[] = {"libhost_functions.so:echo",
 	"libhost_functions.so:seven", "libhost_functions.so:big", "libhost_functions.so:spin",
 	"libhost_functions.so:crash", "libhost_functions.so:sum", "libhost_functions.so:seed",
 	"libhost_functions.so:dontneed", "libhost_functions.so:refuse",
-	"libhost_functions.so:inherited", "libhost_memory.so:madvise_free",
+	"libhost_functions.so:inherited", "libhost_functions.so:tell", "libhost_functions.so:flood",
+	"libhost_functions.so:advance", "libhost_memory.so:madvise_free",
 	"libhost_memory.so:madvise_hole", "libhost_memory.so:madvise_odd", "libhost_memory.so:grow",
 	"libhost_memory.so:twin", "libhost_memory.so:heap", "libhost_memory.so:deep",
 	"libhost_memory.so:keep", NULL};
@@ -146,8 +147,25 @@ static void pack_function(struct buf *b, const char *handler)
 	wire_kuint(b, "unknown", 1); /* keys of a later version are skipped */
 }
 
+static void pack_list(struct buf *b, const char *key, const char *const *list)
+{
+	uint32_t count = 0;
+	while (list && list[count])
+		count++;
+	wire_key(b, key);
+	wire_array(b, count);
+	for (uint32_t i = 0; i < count; i++)
+		wire_str(b, list[i]);
+}
+
 int host_load(
 	int control, const char *const *handlers, struct host_answer *ret, struct ramet_err *err)
+{
+	return host_load_with(control, handlers, &(struct host_config){.init = ""}, ret, err);
+}
+
+int host_load_with(int control, const char *const *handlers, const struct host_config *config,
+	struct host_answer *ret, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	uint32_t count = 0;
@@ -165,7 +183,11 @@ int host_load(
 	wire_map(&b, 1);
 	wire_kstr(&b, "COLOUR", "green");
 	wire_key(&b, "config");
-	wire_map(&b, 0);
+	wire_map(&b, 4);
+	wire_kuint(&b, "unknown", 1);
+	wire_kstr(&b, "init", config->init ? config->init : "");
+	pack_list(&b, "modules", config->modules);
+	pack_list(&b, "path", config->path);
 	int rc = host_send(control, &b, err);
 	return rc < 0 ? rc : host_read(control, ret, err);
 }
@@ -185,8 +207,10 @@ void host_pack_call(struct buf *b, const struct host_request *request)
 {
 	static const unsigned char id[16] = {0x01, 0x23, 0xff};
 	const char *text = request->text ? request->text : "";
-	wire_map(b, 7);
+	wire_map(b, request->events ? 8 : 7);
 	wire_kstr(b, "t", "call");
+	if (request->events)
+		wire_kbool(b, "events", true);
 	wire_kuint(b, "id", request->id);
 	wire_kstr(b, "fn", request->function);
 	wire_kbin(b, "data", request->data ? request->data : text,

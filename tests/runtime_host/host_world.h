@@ -5,13 +5,14 @@
 
 #include "base/wire.h"
 #include "ramet/error.h"
+#include "tests/lib/suite.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define HOST_TIMEOUT_NS 20000000000ull
+#define HOST_TIMEOUT_NS suite_patience(20000000000ull)
 
 struct host_world {
 	pid_t pid;
@@ -57,6 +58,13 @@ int host_say(int control, const char *type, struct ramet_err *err); /* {t: type}
  * symbol; and its answer */
 int host_load(
 	int control, const char *const *handlers, struct host_answer *ret, struct ramet_err *err);
+/* host_load_with - the same with the rest of what an app says; lists are ended by NULL, or NULL */
+struct host_config {
+	const char *init;
+	const char *const *modules, *const *path;
+};
+int host_load_with(int control, const char *const *handlers, const struct host_config *config,
+	struct host_answer *ret, struct ramet_err *err);
 /* host_load_all - every function of host_functions.c and host_memory.c; fails unless the answer is
  * `loaded` */
 int host_load_all(int control, struct ramet_err *err);
@@ -66,7 +74,7 @@ struct host_request {
 	const void *data; /* NULL: text */
 	size_t len;
 	const char *text;
-	bool binary;
+	bool binary, events;
 	uint64_t id, deadline_ns, max_output; /* max_output 0: 64 MiB */
 };
 void host_pack_call(struct buf *b, const struct host_request *request);

@@ -79,6 +79,41 @@ static void test_failed_init_is_told(void)
 	check_failed("libhost_broken.so:handle", "EUSER", "libhost_broken.so", "returned 5");
 }
 
+/* --- init --- */
+
+static void check_init(const char *init, const char *type, const char *says)
+{
+	static const char *const handlers[] = {"libhost_functions.so:prepared", NULL};
+	const struct host_config config = {.init = init};
+	struct ramet_err err = {0};
+	struct host_world w;
+	struct host_answer answer;
+	REQUIRE_OK(host_start(&w, &err), &err);
+	REQUIRE_OK(host_load_with(w.control, handlers, &config, &answer, &err), &err);
+	CHECK_STR(answer.type, type);
+	if (strcmp(type, "loaded") == 0)
+		CHECK_STR(ask(w.control, "prepared", ""), says);
+	else if (!strstr(answer_error(&answer, "message"), says))
+		CHECK_STR(answer_error(&answer, "message"), says);
+	host_answer_fini(&answer);
+	host_end(&w);
+}
+
+static void test_init_is_called_once(void)
+{
+	check_init("", "loaded", "0");
+	check_init("libhost_functions.so:prepare", "loaded", "1");
+}
+
+static void test_failed_init_of_the_app_is_told(void)
+{
+	check_init("libhost_functions.so:prepare_badly", "failed",
+		"init libhost_functions.so:prepare_badly returned 7");
+	check_init("libhost_functions.so:absent", "failed", "init: libhost_functions.so has no");
+	check_init("libnone.so:prepare", "failed", "init: cannot load");
+	check_init("prepare", "failed", "libname.so:symbol");
+}
+
 /* --- what rametd would not send --- */
 
 /* bytes instead of a message: the host says so on stderr and exits with RAMET_HOST_PROTOCOL */
@@ -123,6 +158,11 @@ static void test_messages_out_of_order_end_the_host(void)
 	CHECK_PROTOCOL("\x0b\0\0\0\x81\xa1t\xa7"
 		       "capture",
 		false);
+	/* not before a capture: they would be in the seed */
+	CHECK_PROTOCOL("\x12\0\0\0\x82\xa1t\xa7"
+		       "secrets\xa5"
+		       "items\x80",
+		true);
 	CHECK_PROTOCOL("\x08\0\0\0\x81\xa1t\xa4load", true);
 }
 
@@ -140,5 +180,6 @@ static void test_closed_control_socket_ends_the_host(void)
 SUITE_MAIN("host_load", TEST(test_ready_names_the_engine), TEST(test_exit_ends_with_status_0),
 	TEST(test_missing_file_is_named), TEST(test_missing_symbol_is_named_with_its_file),
 	TEST(test_handler_without_symbol_is_refused), TEST(test_failed_init_is_told),
+	TEST(test_init_is_called_once), TEST(test_failed_init_of_the_app_is_told),
 	TEST(test_garbage_ends_the_host), TEST(test_messages_out_of_order_end_the_host),
 	TEST(test_closed_control_socket_ends_the_host))

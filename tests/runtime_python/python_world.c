@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 20000
+#define TIMEOUT_MS ((int)suite_patience(20000))
 #define MAX_ENV 16
 
 const char *python_interpreter(void)

@@ -107,7 +107,7 @@ static void test_binary_calls_get_a_memoryview(void)
 	size_t len;
 	REQUIRE(python_open(&w, handlers));
 	REQUIRE_OK(host_call(w.control, &request, &answer, &err), &err);
-	CHECK_STR(answer_data(&answer, &len), "\"memoryview 3 True\"");
+	CHECK_STR(answer_data(&answer, &len), "\"memoryview 3 False\"");
 	host_answer_fini(&answer);
 	close_world(&w);
 }

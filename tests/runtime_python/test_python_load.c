@@ -119,6 +119,59 @@ static void test_traceback_of_an_import_begins_with_the_app(void)
 	host_end(&w);
 }
 
+/* --- modules, path, init --- */
+
+static void load_set_up(
+	const struct host_config *config, struct host_world *w, struct host_answer *answer)
+{
+	static const char *const handlers[] = {"set_up.py:told", NULL};
+	struct ramet_err err = {0};
+	REQUIRE_OK(python_start(w, python_interpreter(), NULL, NULL, &err), &err);
+	REQUIRE_OK(host_load_with(w->control, handlers, config, answer, &err), &err);
+}
+
+static void test_modules_path_and_init(void)
+{
+	static const char *const modules[] = {"colorsys", "pkg.helper", NULL};
+	static const char *const path[] = {"more/modules", "/nowhere/else", NULL};
+	const struct host_config config = {"set_up.py:once", modules, path};
+	struct host_world w;
+	struct host_answer answer = {.nfds = 0};
+	load_set_up(&config, &w, &answer);
+	CHECK_STR(answer.type, "loaded");
+	host_answer_fini(&answer);
+	/* init ran once, after the imports; directories are behind the app's own */
+	CHECK_STR(ask(w.control, "told", "[\"colorsys\", \"pkg.helper\", \"wave\"]"),
+		"[1, [true, true, false], \"from more\", [\"more/modules\", \"/nowhere/else\"]]");
+	end_world(&w);
+}
+
+static void check_set_up_fails(const struct host_config *config, const char *type, const char *says)
+{
+	struct host_world w;
+	struct host_answer answer = {.nfds = 0};
+	load_set_up(config, &w, &answer);
+	CHECK_STR(answer.type, "failed");
+	CHECK_STR(answer_error(&answer, "type"), type);
+	if (!strstr(answer_error(&answer, "message"), says))
+		CHECK_STR(answer_error(&answer, "message"), says);
+	host_answer_fini(&answer);
+	CHECK_INT(WEXITSTATUS(host_end(&w)), RAMET_HOST_LOAD);
+}
+
+static void test_what_is_wrong_with_modules_and_init(void)
+{
+	static const char *const absent[] = {"no_such_module", NULL};
+	check_set_up_fails(&(struct host_config){.modules = absent}, "ModuleNotFoundError",
+		"modules: importing no_such_module failed");
+	check_set_up_fails(&(struct host_config){.init = "set_up.py:fails"}, "LookupError",
+		"init: set_up.py:fails failed: no table");
+	check_set_up_fails(&(struct host_config){.init = "set_up.py:absent"}, "",
+		"init: set_up.py has no absent");
+	check_set_up_fails(&(struct host_config){.init = "absent.py:f"}, "",
+		"init: there is no file absent.py");
+}
+
 /* --- the environment --- */
 
 static void test_environment_of_the_app(void)
@@ -185,4 +238,5 @@ static void test_virtual_environments_bring_their_packages(void)
 SUITE_MAIN("python_load", TEST(test_ready_names_the_interpreter),
 	TEST(test_handlers_in_files_packages_and_objects), TEST(test_wrong_handlers_are_named),
 	TEST(test_failed_imports_are_told), TEST(test_traceback_of_an_import_begins_with_the_app),
+	TEST(test_modules_path_and_init), TEST(test_what_is_wrong_with_modules_and_init),
 	TEST(test_environment_of_the_app), TEST(test_virtual_environments_bring_their_packages))

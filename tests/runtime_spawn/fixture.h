@@ -53,7 +53,7 @@ struct host {
 struct host_options {
 	uid_t uid; /* 0: TEST_UID; ROOT_UID: 0 */
 	const char *dir, *group;
-	struct spawn_limits limits;
+	struct spawn_limits limits, tenant_limits;
 	const char *const *argv; /* NULL: spawn_probe `what` `arg` */
 	const char *what, *arg;
 };

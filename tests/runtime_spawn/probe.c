@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void say_open_for_writing(const char *key, const char *path)
@@ -179,6 +180,24 @@ static int forks(int wanted)
 	return 0;
 }
 
+static long long clock_ms(clockid_t clock)
+{
+	struct timespec ts;
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+/* computes for so long; how much time passes meanwhile */
+static int burn(int ms)
+{
+	long long begin = clock_ms(CLOCK_MONOTONIC);
+	long long cpu = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+	while (clock_ms(CLOCK_PROCESS_CPUTIME_ID) < cpu + ms)
+		;
+	printf("took %lld\n", clock_ms(CLOCK_MONOTONIC) - begin);
+	return 0;
+}
+
 static int gain(void)
 {
 	pid_t pid = fork();
@@ -209,6 +228,8 @@ int main(int argc, char **argv)
 		rc = eat((size_t)atol(arg));
 	else if (strcmp(what, "forks") == 0)
 		rc = forks(atoi(arg));
+	else if (strcmp(what, "burn") == 0)
+		rc = burn(atoi(arg));
 	else if (strcmp(what, "gain") == 0)
 		rc = gain();
 	else if (strcmp(what, "caps") == 0)

@@ -30,6 +30,8 @@ void test_two_hundred_hosts_leak_nothing(void);
 /* test_limits.c */
 void test_memory_limit(void);
 void test_process_limit(void);
+void test_cpu_limit(void);
+void test_tenant_limits(void);
 void test_group_is_removed_when_empty(void);
 void test_bad_group_is_refused(void);
 /* test_templates.c */

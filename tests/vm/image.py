@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BUSYBOX = "/bin/busybox"
 # rdma_rxe needs crc32_generic and does not say so: without it no link can be added
 MODULES = ["virtio_pci", "virtio_console", "virtio_net", "9p", "9pnet_virtio", "crc32_generic", "ib_uverbs", "rdma_rxe",
-           "rdma_ucm", "sch_netem", "fuse", "unix_diag"]
+           "rdma_ucm", "sch_netem", "sch_ingress", "cls_matchall", "act_gact", "fuse", "unix_diag"]
 AGENT = ["agent.c", "on.c", "frame.c"]
 
 

@@ -11,15 +11,17 @@ import sys
 import threading
 
 import _ramet_host
-from ramet_host import software
-from ramet_host.context import Context
+from ramet_host import layers, mpi, software
+from ramet_host.context import Context, Listener, tell_secrets
 from ramet_host.failure import raised, refusal
-from ramet_host.loading import find
+from ramet_host.isolate import Isolate
+from ramet_host.loading import find, import_all, run_init
 
 _handlers = []
 _names = []
 _running = False
 _directory = ""  # of the app's files
+_isolate = None  # that is reset between calls
 _is_child = False  # of the host: an application forked
 
 
@@ -35,6 +37,7 @@ def _on_deadline(signum, frame):
 def _forked():
     global _is_child
     _is_child = True
+    Listener.silence()
 
 
 def _end_child(status, text=""):
@@ -51,20 +54,45 @@ def init(deadline_signal):
     return "%s %s, %s" % (sys.implementation.name, sys.version.split()[0], sys.executable)
 
 
-def load(directory, functions, env):
-    """functions: [(name, handler)]. None, or a failure."""
-    global _directory
-    _directory = directory
+def base(directory, functions, env, init, modules, path, resets):
+    """As load(), but for everything of the app's own. None, or why there is no base."""
     os.environ.update(env)
-    sys.path.insert(0, directory)
+    mpi.stay_off()
+    failure = layers.make(layers.App(directory, functions, init, modules, path))
+    if not failure:
+        layers.rehearse(_rehearsal)
+    return failure
+
+
+def _rehearsal(directory):
+    found, failure = find(directory, "rehearsal", "ramet_rehearsal.py:handler")
+    if not failure:
+        _warm(found)
+
+
+def load(directory, functions, env, init, modules, path, resets):
+    """functions: [(name, handler)]; init: "file.py:symbol" or ""; modules, path: lists; resets: whether reset() will be
+    called. None, or a failure."""
+    global _directory, _isolate
+    _directory = directory
+    _isolate = Isolate(directory) if resets else None
+    os.environ.update(env)
+    failure = layers.leave(layers.App(directory, functions, init, modules, path))
+    if failure:
+        return failure
+    sys.path[0:0] = [directory, *(os.path.join(directory, entry) for entry in path)]
+    mpi.stay_off()
     importlib.invalidate_caches()
+    failure = import_all(modules)
+    if failure:
+        return failure
     for name, handler in functions:
-        found, failure = find(directory, name, handler)
+        found, failure = find(directory, "function " + name, handler)
         if failure:
             return failure
         _handlers.append(found)
         _names.append(name)
-    return None
+    return run_init(directory, init) if init else None
 
 
 def roots():
@@ -92,10 +120,12 @@ def _pack(result):
     return _encode(result).encode(), False
 
 
-def call(index, data, binary, version, node, rank, size, deadline_ns, call_id):
+def call(index, data, binary, listened, version, node, rank, size, deadline_ns, call_id):
     """data: bytes when binary, else JSON text or None. (True, bytes, binary), or (False,) + a failure."""
     global _running
     context = Context(_names[index], version, node, rank, size, deadline_ns, call_id)
+    if listened:
+        context._listener = listener = Listener(_pack)
     try:
         event = memoryview(data) if binary else None if data is None else _decode(data)
     except (ValueError, RecursionError) as exc:
@@ -104,8 +134,12 @@ def call(index, data, binary, version, node, rank, size, deadline_ns, call_id):
         _running = True
         result = _handlers[index](event, context)
         _running = False
+        if listened:
+            listener.leave()
     except BaseException as exc:  # SystemExit and KeyboardInterrupt do not end the instance either
         _running = False
+        if listened:
+            listener.leave()
         failure = raised(exc)
         if _is_child:
             _end_child(1, failure[-1])
@@ -128,17 +162,27 @@ def done():
             pass
 
 
+def reset():
+    """Whether the app is again what it was at the capture."""
+    return _isolate is not None and _isolate.reset()
+
+
+def secrets(items):
+    """What functions may see from now on: [(name, bytes)]."""
+    tell_secrets(items)
+
+
 # --- snapshots ---
 
 
-def _warm():
+def _warm(handler=lambda event, context: event):
     """The way of a call, often enough for the interpreter to have specialised it: in a clone that would cost each first
     call a quarter of its page faults."""
     index = len(_handlers)
-    _handlers.append(lambda event, context: event)
+    _handlers.append(handler)
     _names.append("")
     for _ in range(64):
-        call(index, '{"a": [1, 2.5, "x", null]}', False, "", 0, 0, 1, 0, bytes(16))
+        call(index, '{"a": [1, 2.5, "x", null]}', False, False, "", 0, 0, 1, 0, bytes(16))
     del _handlers[index:], _names[index:]
 
 
@@ -159,5 +203,8 @@ def before_snapshot():
     threading.Thread.native_id = property(_native_id)
     _warm()
     done()
+    if _isolate:
+        _isolate.remember()
+        _isolate.reset()  # for its own code
     gc.collect()
     gc.freeze()

@@ -4,6 +4,8 @@ import importlib
 import os
 import traceback
 
+from ramet_host.context import OutputLimit
+
 TRACEBACK_MAX = 30000  # the host cuts at HOST_ERROR_MAX bytes, and the end is what tells most
 
 _directory = os.path.dirname(os.path.abspath(__file__))
@@ -44,4 +46,5 @@ def _trace_of(exc):
 
 def raised(exc):
     """An exception that the application let through."""
-    return "EUSER", "user", type(exc).__name__, _text_of(exc), _trace_of(exc)
+    code, kind = ("ELIMIT", "limit") if isinstance(exc, OutputLimit) else ("EUSER", "user")
+    return code, kind, type(exc).__name__, _text_of(exc), _trace_of(exc)

@@ -45,35 +45,62 @@ def _import(directory, path):
     return module if found and os.path.samefile(found, full) else _from_file(full)
 
 
-def _check(directory, name, handler):
+def _check(directory, what, handler):
     """(path, symbol, None), or what is wrong with the text."""
     path, colon, symbol = handler.rpartition(":")
     if not colon or not path or not symbol:
-        return path, symbol, refusal("EINVAL", 'handler of %s: %s is not of the form "file.py:symbol"' % (name, handler))
+        return path, symbol, refusal("EINVAL", '%s: %s is not of the form "file.py:symbol"' % (what, handler))
     path = os.path.normpath(path)
     if os.path.isabs(path) or path.startswith(".."):
-        return path, symbol, refusal("EINVAL", "function %s: %s is not one of the app's files" % (name, path))
+        return path, symbol, refusal("EINVAL", "%s: %s is not one of the app's files" % (what, path))
     if not path.endswith(".py"):
-        return path, symbol, refusal("EINVAL", "function %s: %s is not a Python file (.py)" % (name, path))
+        return path, symbol, refusal("EINVAL", "%s: %s is not a Python file (.py)" % (what, path))
     if not os.path.isfile(os.path.join(directory, path)):
-        return path, symbol, refusal("ENOTFOUND", "function %s: there is no file %s" % (name, path))
+        return path, symbol, refusal("ENOTFOUND", "%s: there is no file %s" % (what, path))
     return path, symbol, None
 
 
-def find(directory, name, handler):
-    """(callable, None), or (None, failure)."""
-    path, symbol, failure = _check(directory, name, handler)
+def _failed(doing, exc):
+    """SystemExit too: the deployment fails, and says why."""
+    code, kind, type_name, message, trace = raised(exc)
+    return code, kind, type_name, "%s failed: %s" % (doing, message), trace
+
+
+def find(directory, what, handler):
+    """(callable, None), or (None, failure). what: "function NAME", or another name for messages."""
+    path, symbol, failure = _check(directory, what, handler)
     if failure:
         return None, failure
     try:
         found = _import(directory, path)
         for part in symbol.split("."):
             found = getattr(found, part, _MISSING)
-    except BaseException as exc:  # SystemExit too: the deployment fails, and says why
-        code, kind, type_name, message, trace = raised(exc)
-        return None, (code, kind, type_name, "function %s: importing %s failed: %s" % (name, path, message), trace)
+    except BaseException as exc:
+        return None, _failed("%s: importing %s" % (what, path), exc)
     if found is _MISSING:
-        return None, refusal("ENOTFOUND", "function %s: %s has no %s" % (name, path, symbol))
+        return None, refusal("ENOTFOUND", "%s: %s has no %s" % (what, path, symbol))
     if not callable(found):
-        return None, refusal("EINVAL", "function %s: %s in %s is not callable" % (name, symbol, path))
+        return None, refusal("EINVAL", "%s: %s in %s is not callable" % (what, symbol, path))
     return found, None
+
+
+def import_all(modules):
+    """None, or a failure."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except BaseException as exc:
+            return _failed("modules: importing %s" % name, exc)
+    return None
+
+
+def run_init(directory, init):
+    """Once, when all else is there. None, or a failure."""
+    function, failure = find(directory, "init", init)
+    if failure:
+        return failure
+    try:
+        function()
+    except BaseException as exc:
+        return _failed("init: %s" % init, exc)
+    return None

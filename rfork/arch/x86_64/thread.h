@@ -5,6 +5,8 @@
 
 #include "rfork/arch/context.h"
 
+#include <stdint.h>
+
 /* arch_thread_make - a thread that continues where arch_context_save() saved ctx, which returns 1
  * there. ctx->rsp and what is above it must be as they were. tid: where its id is written, and
  * cleared when it ends; tls: its fs base; its gs base is up to itself. The thread's id, or negative
@@ -24,6 +26,8 @@ void arch_signal_restart(void *ucontext);
 /* arch_signal_forget_vectors - floating point and vectors are those of a new process after the
  * handler's return */
 void arch_signal_forget_vectors(void *ucontext);
+/* arch_signal_stack - where the stack pointer was when the signal came */
+uintptr_t arch_signal_stack(const void *ucontext);
 /* arch_signal_lock - what a signal handler's return will wait for again, if that is a lock by
  * futex(FUTEX_LOCK_PI) and its kin; else NULL. ucontext: the handler's third argument. */
 void *arch_signal_lock(const void *ucontext);

@@ -69,6 +69,11 @@ void arch_signal_forget_vectors(void *ucontext)
 	((ucontext_t *)ucontext)->uc_mcontext.fpregs = NULL;
 }
 
+uintptr_t arch_signal_stack(const void *ucontext)
+{
+	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];
+}
+
 /* The kernel has put the call's number back into rax, and rip before its two bytes. */
 void *arch_signal_lock(const void *ucontext)
 {

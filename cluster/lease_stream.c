@@ -1,0 +1,469 @@
+/* Calls of a client on another node, between its stream and the slots of its lease. Everything but
+ * the functions of the header runs on the data thread. */
+#include "cluster/lease_stream.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "runtime/slots/slots.h"
+#include "runtime/slots/slots_stream.h"
+#include "runtime/slots/spin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A client reads its answers when it comes to it. What ends this sooner is its own end, or its
+ * node's. */
+#define LINGER_MS 600000
+#define LEFT_MAX_NS (365ull * 24 * 3600 * NSEC_PER_SEC)
+
+struct lease_stream {
+	struct segments *segments;
+	struct loop *control;
+	int event_fd, wake_fd;
+	/* data side */
+	struct slots_stream stream;
+	struct slots_client slots;
+	struct spin spin;
+	struct loop_watch socket_watch, event_watch;
+	struct loop_timer timer;
+	uint32_t watched; /* events of the socket */
+	uint32_t under_way; /* slots with a call that came whole, a bit each */
+	uint32_t sending; /* of those, the answer goes */
+	uint64_t number[SLOTS_COUNT];
+	bool came, ending, told;
+	/* between the two */
+	struct loop_task look_task, end_task, gone_task, cancel_task, free_task;
+	_Atomic bool looking, cancelling;
+	_Atomic bool heard; /* something has come or gone */
+	_Atomic bool stuffed; /* something has gone or come in part: the client is busy */
+	_Atomic uint32_t cancelled; /* slots */
+	_Atomic uint32_t generation[SLOTS_COUNT]; /* of the call that is to end there */
+	bool broken, linger;
+	/* control side */
+	const struct lease_stream_handler *handler; /* NULL: ended */
+	void *user;
+};
+
+static struct lease_stream *of(struct slots_stream *stream)
+{
+	return container_of(stream, struct lease_stream, stream);
+}
+
+/* --- told to the control loop --- */
+
+static void on_gone_there(struct loop_task *task)
+{
+	struct lease_stream *s = container_of(task, struct lease_stream, gone_task);
+	if (!s->handler)
+		return;
+	if (s->broken)
+		s->handler->on_broken(s->user);
+	else
+		s->handler->on_gone(s->user);
+}
+
+static void on_cancel_there(struct loop_task *task)
+{
+	struct lease_stream *s = container_of(task, struct lease_stream, cancel_task);
+	atomic_store(&s->cancelling, false);
+	uint32_t cancelled = atomic_exchange(&s->cancelled, 0);
+	for (unsigned i = 0; i < SLOTS_COUNT && s->handler; i++)
+		if (cancelled & 1u << i)
+			s->handler->on_cancel(s->user, i, atomic_load(&s->generation[i]));
+}
+
+static void free_there(struct loop_task *task)
+{
+	free(container_of(task, struct lease_stream, free_task));
+}
+
+/* --- ending --- */
+
+static void finish(struct lease_stream *s)
+{
+	segments_drop_stream(s->segments, s);
+	loop_timer_cancel(&s->timer);
+	loop_watch_remove(&s->socket_watch);
+	loop_watch_remove(&s->event_watch);
+	slots_stream_close(&s->stream);
+	slots_close(&s->slots.slots);
+	close_reset(&s->event_fd);
+	close_reset(&s->wake_fd);
+	s->free_task.fn = free_there;
+	loop_post(s->control, &s->free_task);
+}
+
+static void on_late(struct loop_timer *timer)
+{
+	finish(container_of(timer, struct lease_stream, timer));
+}
+
+static void close_stream(struct lease_stream *s)
+{
+	loop_watch_remove(&s->socket_watch);
+	loop_watch_remove(&s->event_watch);
+	slots_stream_close(&s->stream);
+}
+
+/* an answer that is not the instance's */
+static int answer_for(struct lease_stream *s, const struct slots_wire *wire, int status, bool begun)
+{
+	const struct slots_wire answer = {
+		.type = SLOTS_WIRE_ANSWER,
+		.slot = wire->slot,
+		.number = wire->number,
+		.status = status,
+		.begun = begun,
+	};
+	s->sending |= 1u << wire->slot;
+	return slots_stream_put(&s->stream, &answer, NULL);
+}
+
+/* the instance has written what cannot be: that is the answer to all; then the client hangs up */
+static void say_broken(struct lease_stream *s)
+{
+	for (unsigned i = 0; i < SLOTS_COUNT; i++) {
+		const struct slots_wire call = {.slot = i, .number = s->number[i]};
+		if (s->under_way & ~s->sending & 1u << i)
+			(void)answer_for(s, &call, RAMET_EPROTO, true);
+	}
+	(void)slots_stream_send(&s->stream);
+	(void)shutdown(s->stream.fd, SHUT_WR);
+	(void)loop_watch_mod(&s->socket_watch, EPOLLIN); /* it can be written for ever now */
+	loop_watch_remove(&s->event_watch);
+}
+
+/* nothing more will be said; who owns the lease ends the rest */
+static void fail(struct lease_stream *s, bool broken)
+{
+	if (s->ending) {
+		finish(s);
+		return;
+	}
+	if (s->told || !broken)
+		close_stream(s);
+	else
+		say_broken(s);
+	if (s->told)
+		return;
+	s->told = true;
+	s->broken = broken;
+	s->gone_task.fn = on_gone_there;
+	loop_post(s->control, &s->gone_task);
+}
+
+/* --- answers --- */
+
+/* 0, or the instance has written what cannot be */
+static int answer(struct lease_stream *s, unsigned slot)
+{
+	struct slots_answer a;
+	if (slots_broken(&s->slots, slot))
+		return RAMET_EPROTO;
+	if (!slots_done(&s->slots, slot))
+		return 0;
+	int rc = slots_answer(&s->slots, slot, &a);
+	if (rc < 0)
+		return rc;
+	const struct slots_wire wire = {
+		.type = SLOTS_WIRE_ANSWER,
+		.slot = slot,
+		.number = s->number[slot],
+		.len = a.len,
+		.binary = a.binary,
+		.time_ns = a.run_ns,
+		.begun = a.begun,
+		.status = a.status,
+		.servant = a.servant,
+	};
+	s->sending |= 1u << slot;
+	return slots_stream_put(&s->stream, &wire, a.data);
+}
+
+static int answer_all(struct lease_stream *s)
+{
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < SLOTS_COUNT; i++)
+		if (s->under_way & ~s->sending & 1u << i)
+			rc = answer(s, i);
+	return rc;
+}
+
+static void on_sent(struct slots_stream *stream, const struct slots_wire *wire)
+{
+	struct lease_stream *s = of(stream);
+	if (wire->type != SLOTS_WIRE_ANSWER)
+		return;
+	slots_release(&s->slots, wire->slot);
+	s->under_way &= ~(1u << wire->slot);
+	s->sending &= ~(1u << wire->slot);
+}
+
+/* what is there goes, as far as the socket takes it */
+static void send_all(struct lease_stream *s)
+{
+	if (answer_all(s) < 0) {
+		fail(s, true);
+		return;
+	}
+	if (slots_stream_send(&s->stream) < 0) {
+		fail(s, false);
+		return;
+	}
+	bool waits = slots_stream_waits(&s->stream);
+	atomic_store_explicit(&s->stuffed, waits || s->stream.inside, memory_order_relaxed);
+	if (s->ending && !waits)
+		(void)shutdown(s->stream.fd, SHUT_WR);
+	uint32_t events = EPOLLIN | (waits ? (uint32_t)EPOLLOUT : 0);
+	if (events != s->watched && loop_watch_mod(&s->socket_watch, events) == 0)
+		s->watched = events;
+}
+
+/* --- calls --- */
+
+static void wake(struct lease_stream *s)
+{
+	const uint64_t nothing = 0; /* it wakes who waits, and never blocks; see lease_wake() */
+	ssize_t n = write(s->wake_fd, &nothing, sizeof(nothing));
+	(void)n;
+}
+
+static int claim(struct lease_stream *s, const struct slots_wire *wire, void **ret_to)
+{
+	uint64_t left = MIN(wire->time_ns, LEFT_MAX_NS);
+	const struct slots_request request = {
+		.len = wire->len,
+		.binary = wire->binary,
+		.rank = wire->rank,
+		.size = wire->size,
+		.deadline_ns = left ? now_ns() + left : 0,
+		.span_ms = wire->span_ms,
+		.number = wire->number,
+	};
+	return slots_claim(&s->slots, wire->slot, &request, ret_to);
+}
+
+static int cancel(struct lease_stream *s, const struct slots_wire *wire)
+{
+	uint32_t bit = 1u << wire->slot;
+	if (!(s->under_way & ~s->sending & bit) || s->number[wire->slot] != wire->number)
+		return 0; /* it was answered meanwhile */
+	if (slots_withdraw(&s->slots, wire->slot))
+		return answer_for(s, wire, RAMET_ECANCELED, true);
+	atomic_store(&s->generation[wire->slot], slots_generation(&s->slots, wire->slot));
+	atomic_fetch_or(&s->cancelled, bit);
+	if (atomic_exchange(&s->cancelling, true))
+		return 0;
+	s->cancel_task.fn = on_cancel_there;
+	loop_post(s->control, &s->cancel_task);
+	return 0;
+}
+
+static int on_header(struct slots_stream *stream, const struct slots_wire *wire, void **ret_to)
+{
+	struct lease_stream *s = of(stream);
+	return wire->type == SLOTS_WIRE_CALL ? claim(s, wire, ret_to) : 0;
+}
+
+static int on_frame(struct slots_stream *stream, const struct slots_wire *wire)
+{
+	struct lease_stream *s = of(stream);
+	if (wire->type == SLOTS_WIRE_CANCEL)
+		return cancel(s, wire);
+	s->number[wire->slot] = wire->number;
+	s->under_way |= 1u << wire->slot;
+	if (slots_closing(&s->slots) || !slots_ring_room(&s->slots))
+		return answer_for(s, wire, RAMET_ELOST, false); /* the client sends it elsewhere */
+	if (slots_publish(&s->slots, wire->slot))
+		wake(s);
+	return 0;
+}
+
+static const struct slots_stream_ops ops = {
+	.on_header = on_header, .on_frame = on_frame, .on_sent = on_sent};
+
+static bool any_done(const void *arg)
+{
+	const struct lease_stream *s = arg;
+	for (unsigned i = 0; i < SLOTS_COUNT; i++)
+		if (s->under_way & 1u << i && slots_done(&s->slots, i))
+			return true;
+	return false;
+}
+
+/* one call alone, which may be quick: its answer is there sooner than we would be woken for it */
+static void look_again(struct lease_stream *s)
+{
+	uint32_t waits = s->under_way & ~s->sending;
+	if (waits == 0 || (waits & (waits - 1)) != 0)
+		return;
+	slots_client_wakes(&s->slots);
+	if (slots_client_spins(&s->slots, &s->spin))
+		(void)spin_until(&s->spin, any_done, s);
+	slots_client_sleeps(&s->slots);
+}
+
+/* What comes after the end is not for anybody; the client hangs up when it has read of it. Hanging
+ * up before it would take what it has not read yet. */
+static bool drained(const struct lease_stream *s)
+{
+	char nothing[4096];
+	ssize_t n = recv(s->stream.fd, nothing, sizeof(nothing), MSG_DONTWAIT);
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void on_socket(struct loop_watch *watch, uint32_t events)
+{
+	struct lease_stream *s = container_of(watch, struct lease_stream, socket_watch);
+	atomic_store_explicit(&s->heard, true, memory_order_relaxed);
+	if ((s->ending || s->told) && drained(s)) {
+		fail(s, false);
+		return;
+	}
+	if (s->told)
+		return;
+	if (events & ~(uint32_t)EPOLLOUT && !s->ending) {
+		int rc = slots_stream_read(&s->stream);
+		if (rc < 0) {
+			fail(s, false);
+			return;
+		}
+		look_again(s);
+	}
+	send_all(s);
+}
+
+static void on_event(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	send_all(container_of(watch, struct lease_stream, event_watch));
+}
+
+static void on_stream(void *user, int fd, const char *peer)
+{
+	struct lease_stream *s = user;
+	struct loop *loop = segments_loop(s->segments);
+	slots_stream_init(&s->stream, fd, true, &ops);
+	s->came = true;
+	s->watched = EPOLLIN;
+	slots_client_sleeps(&s->slots);
+	/* edge-triggered and never read: whoever shares it could make a read block */
+	if (loop_watch_add(loop, &s->socket_watch, fd, EPOLLIN, on_socket, NULL) < 0 ||
+		loop_watch_add(loop, &s->event_watch, s->event_fd,
+			(uint32_t)EPOLLIN | (uint32_t)EPOLLET, on_event, NULL) < 0)
+		fail(s, false);
+	else
+		log_debug("lease.stream", "peer=%s", peer);
+}
+
+/* --- from the control loop --- */
+
+static void look_there(struct loop_task *task)
+{
+	struct lease_stream *s = container_of(task, struct lease_stream, look_task);
+	atomic_store(&s->looking, false);
+	if (s->stream.fd >= 0 && !s->told)
+		send_all(s);
+}
+
+static void end_there(struct loop_task *task)
+{
+	struct lease_stream *s = container_of(task, struct lease_stream, end_task);
+	const struct slots_wire end = {.type = SLOTS_WIRE_END};
+	s->ending = true;
+	if (s->stream.fd < 0) {
+		finish(s);
+		return;
+	}
+	/* an end says that what has no answer was not begun, which is not known of what is left */
+	if (answer_all(s) < 0 || s->under_way & ~s->sending ||
+		slots_stream_put(&s->stream, &end, NULL) < 0 || slots_stream_send(&s->stream) < 0 ||
+		!s->linger ||
+		loop_timer_set(segments_loop(s->segments), &s->timer,
+			now_ns() + LINGER_MS * NSEC_PER_MSEC, on_late) < 0) {
+		finish(s);
+		return;
+	}
+	send_all(s);
+}
+
+void lease_stream_look(struct lease_stream *s)
+{
+	if (atomic_exchange(&s->looking, true))
+		return;
+	s->look_task.fn = look_there;
+	loop_post(segments_loop(s->segments), &s->look_task);
+}
+
+bool lease_stream_heard(struct lease_stream *s)
+{
+	return atomic_exchange(&s->heard, false) || atomic_load(&s->stuffed);
+}
+
+void lease_stream_end(struct lease_stream *s, bool linger)
+{
+	if (!s)
+		return;
+	s->handler = NULL;
+	s->linger = linger;
+	s->end_task.fn = end_there;
+	loop_post(segments_loop(s->segments), &s->end_task);
+}
+
+static int duplicate(int fd, int *ret_fd, struct ramet_err *err)
+{
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret_fd < 0 ? err_errno(err, RAMET_EIO, "duplicate a lease's descriptor") : 0;
+}
+
+static int open_slots(struct lease_stream *s, int slots_fd, struct ramet_err *err)
+{
+	auto_close int fd = -1;
+	int rc = duplicate(slots_fd, &fd, err);
+	if (rc == 0)
+		rc = slots_open(fd, &s->slots.slots, err);
+	if (rc == 0)
+		steal_fd(&fd);
+	return rc;
+}
+
+static void discard(struct lease_stream *s)
+{
+	slots_close(&s->slots.slots);
+	close_reset(&s->wake_fd);
+	close_reset(&s->event_fd);
+	free(s);
+}
+
+int lease_stream_create(struct segments *segments, struct loop *control, const int fds[3],
+	const struct lease_stream_handler *handler, void *user,
+	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct lease_stream **ret_stream,
+	struct ramet_err *err)
+{
+	struct lease_stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_nomem(err);
+	s->segments = segments;
+	s->control = control;
+	s->wake_fd = s->event_fd = s->stream.fd = -1;
+	s->handler = handler;
+	s->user = user;
+	int rc = open_slots(s, fds[0], err);
+	if (rc == 0)
+		rc = duplicate(fds[1], &s->wake_fd, err);
+	if (rc == 0)
+		rc = duplicate(fds[2], &s->event_fd, err);
+	if (rc == 0) /* last: from now on the data thread knows it */
+		rc = segments_stream_token(segments, on_stream, s, ret_token, err);
+	if (rc < 0) {
+		discard(s);
+		return rc;
+	}
+	*ret_stream = s;
+	return 0;
+}

@@ -1,0 +1,13 @@
+/* A node's data side, as far as cluster/lease_stream.c uses it. */
+#ifndef TESTS_SLOTS_FAKE_SEGMENTS_H
+#define TESTS_SLOTS_FAKE_SEGMENTS_H
+
+#include "cluster/segments.h"
+
+struct segments {
+	struct loop *loop; /* set by the test */
+	void (*on_stream)(void *user, int fd, const char *peer); /* for a token that is out */
+	void *user;
+};
+
+#endif
