@@ -111,15 +111,27 @@ static bool may_wait(const struct function *f, const struct lease *lease, uint32
 	return worth_waiting(f, lease);
 }
 
+/* whether a call may be the first in one more instance */
+static bool may_begin(const struct function *f, const struct ramet_call_options *options)
+{
+	if (!(options->flags & RAMET_CALL_BEHIND) || options->instances == 0)
+		return true;
+	unsigned busy = f->by_socket;
+	list_for_each (lease, &f->leases, struct lease, link)
+		busy += lease->under_way > 0;
+	return busy < options->instances;
+}
+
 /* the lease for a call: the one with the fewest under way, if there are any only where it may wait;
  * NULL: none */
-static struct lease *best_lease(const struct function *f, uint32_t flags)
+static struct lease *best_lease(const struct function *f, const struct ramet_call_options *options)
 {
 	struct lease *best = NULL;
+	bool idle = may_begin(f, options);
 	list_for_each (lease, &f->leases, struct lease, link) {
 		if (!lease_usable(lease) || (best && best->under_way <= lease->under_way))
 			continue;
-		if (lease->under_way == 0 || may_wait(f, lease, flags))
+		if (lease->under_way == 0 ? idle : may_wait(f, lease, options->flags))
 			best = lease;
 	}
 	return best;
@@ -174,7 +186,7 @@ static int try_leases(struct channel_slots *s, struct function *f,
 		lease_collect(lease);
 		answer_all(lease); /* what is done is not under way any more */
 	}
-	struct lease *lease = best_lease(f, call->options.flags);
+	struct lease *lease = best_lease(f, &call->options);
 	if (!lease)
 		return RAMET_ECLOSED;
 	return place(s, lease, request, call, err);
@@ -369,7 +381,7 @@ bool place_room(const struct channel *channel, const struct channel_request *req
 	const struct channel_slots *s = container_of(channel, const struct channel_slots, base);
 	const struct function *f =
 		through_slots(request) ? find(s, request->function, request->options->node) : NULL;
-	const struct lease *lease = f ? best_lease(f, request->options->flags) : NULL;
+	const struct lease *lease = f ? best_lease(f, request->options) : NULL;
 	if (lease)
 		return lease->under_way + lease->in_place < SLOTS_COUNT ||
 			atomic_load(&lease->released) != 0;

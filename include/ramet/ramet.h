@@ -271,6 +271,9 @@ struct ramet_call_options {
 	uint32_t deadline_ms; /* from arrival at the daemon; 0: the function's own, or none */
 	uint32_t rank; /* seen by the function in its context */
 	uint32_t group; /* the same; 0 means 1 */
+	uint32_t instances; /* RAMET_CALL_BEHIND: that this handle may keep busy with the function
+			       at once. An idle one takes the call only while fewer are; 0: however
+			       many are */
 };
 
 static inline struct ramet_call_options ramet_call_options_default(void)

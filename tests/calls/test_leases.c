@@ -212,7 +212,7 @@ static void *work(void *arg)
 		snprintf(text, sizeof(text), "%p%u", arg, i);
 		if (ramet_call(cluster.ramet, "echo", text, strlen(text),
 			    &(struct ramet_call_options){sizeof(struct ramet_call_options),
-				    RAMET_CALL_BINARY, 0, 0, 0, 0},
+				    RAMET_CALL_BINARY, 0, 0, 0, 0, 0},
 			    &r, NULL) == 0)
 			w->good += r->output_len == strlen(text) &&
 				memcmp(r->output, text, strlen(text)) == 0;

@@ -101,6 +101,55 @@ static void test_alone(void)
 	CHECK(pid_of(call_end(slow, 0)) != other);
 }
 
+/* two instances are leased, and idle */
+static bool two_leases(void)
+{
+	const struct ramet_call_options alone = with(RAMET_CALL_ALONE);
+	for (unsigned i = 0; i < TRIES; i++) {
+		struct ramet_call *call[2];
+		bool leased[2];
+		for (unsigned k = 0; k < 2; k++)
+			call[k] = call_begin(cluster.ramet, "nap", "20", &alone);
+		for (unsigned k = 0; k < 2; k++) {
+			struct ramet_result *r = call_end(call[k], 0);
+			leased[k] = call_was_leased(r);
+			ramet_result_free(r);
+		}
+		if (leased[0] && leased[1])
+			return true;
+	}
+	return false;
+}
+
+/* 0: it ran; RAMET_EAGAIN: not */
+static int ends_ahead(unsigned instances)
+{
+	struct ramet_call_options options = with(RAMET_CALL_BEHIND);
+	struct ramet_call *call = NULL;
+	struct ramet_result *r = NULL;
+	options.instances = instances;
+	int rc = ramet_call_async(cluster.ramet, "nap", "0", 1, &options, &call, NULL);
+	if (rc == 0)
+		rc = ramet_wait(call, 30000, &r, NULL);
+	ramet_result_free(r);
+	ramet_call_free(call);
+	return rc;
+}
+
+/* an instance that is idle is no room for what is sent ahead when as many are busy as may be */
+static void test_no_more_are_busy_than_may_be(void)
+{
+	const struct ramet_call_options alone = with(RAMET_CALL_ALONE);
+	REQUIRE(two_leases());
+	struct ramet_call *slow = call_begin(cluster.ramet, "nap", "2000", &alone);
+	CHECK_INT(ends_ahead(1), RAMET_EAGAIN);
+	CHECK_INT(ends_ahead(2), 0);
+	CHECK_INT(ends_ahead(0), 0);
+	struct ramet_result *r = NULL;
+	CHECK_INT(ramet_wait(slow, 0, &r, NULL), RAMET_ETIMEOUT);
+	ramet_result_free(call_end(slow, 0));
+}
+
 /* what an instance that dies had not begun never counts as lost */
 static void test_the_instance_dies(void)
 {
@@ -123,5 +172,5 @@ static void test_end(void)
 }
 
 SUITE_MAIN("leases_ahead", TEST(test_begin), TEST(test_nothing_is_made_for_what_is_sent_ahead),
-	TEST(test_what_is_stuck_is_given_back), TEST(test_alone), TEST(test_the_instance_dies),
-	TEST(test_end))
+	TEST(test_what_is_stuck_is_given_back), TEST(test_alone),
+	TEST(test_no_more_are_busy_than_may_be), TEST(test_the_instance_dies), TEST(test_end))

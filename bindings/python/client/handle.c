@@ -110,8 +110,8 @@ static int parse_options(PyObject *args, const char **ret_function, PyObject **r
 	struct ramet_call_options *options, PyObject **ret_user)
 {
 	double deadline = 0;
-	if (!PyArg_ParseTuple(args, "sO|IIdO", ret_function, ret_data, &options->flags,
-		    &options->node, &deadline, ret_user))
+	if (!PyArg_ParseTuple(args, "sO|IIdOI", ret_function, ret_data, &options->flags,
+		    &options->node, &deadline, ret_user, &options->instances))
 		return -1;
 	if (!(deadline >= 0 && deadline < 4e6)) {
 		PyErr_SetString(PyExc_ValueError, "a deadline is 0 to 4e6 seconds");
@@ -165,8 +165,8 @@ static int enter_to_send(struct handle *self)
 	return -1;
 }
 
-/* send(function, data, flags=0, node=0, deadline=0.0, user=None) - a Call; data: a contiguous
- * buffer. None: RAMET_EAGAIN, if flags ask for it. */
+/* send(function, data, flags=0, node=0, deadline=0.0, user=None, instances=0) - a Call; data: a
+ * contiguous buffer. None: RAMET_EAGAIN, if flags ask for it. */
 static PyObject *handle_send(PyObject *object, PyObject *args)
 {
 	struct handle *self = (struct handle *)object;
@@ -258,7 +258,8 @@ PyObject *handle_type(void)
 {
 	static PyMethodDef methods[] = {
 		{"send", handle_send, METH_VARARGS,
-			"send(function, data, flags=0, node=0, deadline=0.0, user=None): a Call; "
+			"send(function, data, flags=0, node=0, deadline=0.0, user=None, "
+			"instances=0): a Call; "
 			"None: later."},
 		{"collect", handle_collect, METH_VARARGS,
 			"collect(timeout_ms): [(user, Result or Event), …]; None: none is under "

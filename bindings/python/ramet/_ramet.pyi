@@ -65,7 +65,15 @@ class Handle:
     def __new__(cls, address: Optional[str] = ..., /) -> Handle: ...
     # None: only where flags ask for EAGAIN
     def send(
-        self, function: str, data: Any, flags: int = ..., node: int = ..., deadline: float = ..., user: Any = ..., /
+        self,
+        function: str,
+        data: Any,
+        flags: int = ...,
+        node: int = ...,
+        deadline: float = ...,
+        user: Any = ...,
+        instances: int = ...,
+        /,
     ) -> Call: ...
     def collect(self, timeout_ms: int, /) -> Optional[List[Tuple[Any, Union[Result, Event]]]]: ...
     def deploy(

@@ -24,11 +24,11 @@ class Waiter:
         self._thread: Optional[threading.Thread] = None
         self.broken = False
 
-    def send(self, args: Args, settle: Settle) -> Optional[_ramet.Call]:
-        """args: of Handle.send() but the last. None: not now, for flags that ask for that. Closed."""
+    def send(self, args: Args, settle: Settle, instances: int = 0) -> Optional[_ramet.Call]:
+        """args: of Handle.send() before the user's. None: not now, for flags that ask for that. Closed."""
         if self._thread is None:
             self._start()
-        call = self._handle.send(*args, settle)
+        call = self._handle.send(*args, settle, instances)
         if self._resting:
             with self._changed:
                 self._changed.notify_all()

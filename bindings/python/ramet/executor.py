@@ -190,7 +190,7 @@ class Executor(concurrent.futures.Executor):
         try:
             frame = task.frame or self._frame(task)
             how = _AHEAD_FLAGS if task.ahead else _FLAGS
-            call = self._client._waiting().send((self._name, frame, how, 0, 0.0), task)
+            call = self._client._waiting().send((self._name, frame, how, 0, 0.0), task, self._max_workers)
         except BaseException as exc:  # of classes whose pickling fails; the caller's affair
             self._end(task, None, exc)
             return True
