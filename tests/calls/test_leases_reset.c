@@ -95,7 +95,7 @@ static void test_by_socket(void)
 	struct ramet_call_options options = call_there();
 	options.flags = RAMET_CALL_EVENTS;
 	pid_t pids[10] = {0};
-	unsigned same = 0;
+	unsigned again = 0;
 	for (unsigned i = 0; i < 10; i++) {
 		const char *what = i == 5 ? "\"thread\"" : "0";
 		struct ramet_result *r =
@@ -104,11 +104,17 @@ static void test_by_socket(void)
 		CHECK(!call_was_leased(r));
 		CHECK_STR((const char *)r->output, CLEAN);
 		pids[i] = r->pid;
-		same += i > 0 && pids[i] == pids[i - 1];
+		bool seen = false;
+		for (unsigned k = 0; k < i; k++)
+			seen = seen || pids[k] == pids[i];
+		again += seen;
 		ramet_result_free(r);
 	}
 	CHECK(pids[5] != pids[6]);
-	CHECK(same >= 7); /* they are used again */
+	if (again < 5)
+		for (unsigned i = 0; i < 10; i++)
+			fprintf(stderr, "%d%s", (int)pids[i], i < 9 ? " " : "\n");
+	CHECK(again >= 5); /* they are used again, by turns where several are idle */
 }
 
 /* native code cannot be reset: each call has a clone of its own */
