@@ -25,9 +25,17 @@ void leases_count(struct lease *lease)
 	lease->counted_failed = view.failed;
 }
 
-static void kill_for(struct lease *lease, struct servant *servant, int code, const char *why)
+/* It may end, and the next call begin, until the signal arrives: not for what it is killed for. */
+static void kill_for(
+	struct lease *lease, unsigned slot, uint32_t generation, int code, const char *why)
 {
+	const struct servant *servant = lease_servant(lease, slot);
 	struct ramet_err err = {0};
+	struct instance_info info;
+	instance_get_info(servant->inst, &info);
+	if (info.state == INSTANCE_ENDING ||
+		(!lease->slots.once && !slots_halt(&lease->slots, slot, generation)))
+		return;
 	err_set(&err, code, "%s %s", lease->function, why);
 	instance_fail(servant->inst, &err);
 }
@@ -58,10 +66,10 @@ static void watch_slot(struct lease *lease, unsigned slot, uint64_t now)
 		lease->cancelled & bit && lease->cancel_generation[slot] == running.generation;
 	if (running.deadline_ns != 0 && now > running.deadline_ns &&
 		now - running.deadline_ns > grace)
-		kill_for(lease, servant, RAMET_EDEADLINE,
+		kill_for(lease, slot, running.generation, RAMET_EDEADLINE,
 			"did not end at its deadline, and was killed");
 	else if (cancelled && now > lease->cancel_ns[slot] + LEASE_CANCEL_MS * NSEC_PER_MSEC)
-		kill_for(lease, servant, RAMET_ECANCELED,
+		kill_for(lease, slot, running.generation, RAMET_ECANCELED,
 			"did not end when it was cancelled, and was killed");
 	else if (cancelled)
 		instance_interrupt(servant->inst);

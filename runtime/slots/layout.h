@@ -26,6 +26,9 @@
  * the next one does not wake again. The word is one and the same for all sleeps: a publisher may
  * have looked at the flag of an earlier sleep, take down that of a later one, and wakes it for
  * nothing, but wakes it. A flag left up costs one needless wake-up.
+ * - Who is killed for one call runs no other. The keeper stores `halted`, then looks whether that
+ * call still runs; the instance stores DONE, then looks at `halted` before it takes the next. All
+ * four are seq_cst: if the keeper's look came first and saw RUNNING, the instance sees `halted`.
  *
  * tests/slots checks it with millions of calls under ThreadSanitizer, and with hostile
  * counterparts. */
@@ -36,7 +39,7 @@
 #include <stdint.h>
 
 #define SLOTS_MAGIC 0x534c4f54u
-#define SLOTS_LAYOUT 3u
+#define SLOTS_LAYOUT 4u
 #define SLOTS_LINE 64
 #define SLOTS_RING 64u /* more than slots: withdrawn calls leave their entries behind */
 #define SLOTS_BYTES 4096u
@@ -100,6 +103,7 @@ struct slots_header { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	_Atomic uint32_t last_rank;
 	/* by the keeper */
 	_Alignas(SLOTS_LINE) _Atomic uint32_t closing; /* nothing new may be submitted */
+	_Atomic uint32_t halted; /* nothing new may be begun */
 	_Alignas(SLOTS_LINE) _Atomic uint32_t
 		cancel[16]; /* for each slot the generation that is to end, and one more */
 };

@@ -227,6 +227,10 @@ bool slots_look_at(const struct slots *slots, unsigned slot, struct slots_runnin
 uint64_t slots_last(const struct slots *slots, unsigned slot, uint32_t *ret_rank);
 /* slots_cancel - the call of this generation is to end. RAMET_ENOTFOUND: it does not run. */
 int slots_cancel(struct slots *slots, unsigned slot, uint32_t generation);
+/* slots_halt - true: this call runs, and the instance begins no other after it, so it can be killed
+ * for this one. false: it has ended, and nothing has changed. Where each call has an instance of
+ * its own, there is nothing to halt. */
+bool slots_halt(struct slots *slots, unsigned slot, uint32_t generation);
 /* slots_expire - answers what waits and is late with RAMET_EDEADLINE and an error map of len bytes,
  * which fits a slot. Returns how many; then the client is to be woken. */
 unsigned slots_expire(struct slots *slots, uint64_t now_ns, const void *error, size_t len);

@@ -53,6 +53,8 @@ static int take_slot(struct slots_instance *s, unsigned at, uint32_t ready, stru
 
 int slots_take(struct slots_instance *s, struct slots_call *ret)
 {
+	if (atomic_load(&s->slots.header->halted))
+		return 0;
 	/* bounded: whoever is faster than this loop writes entries for nothing */
 	for (unsigned i = 0; i < SLOTS_RING && slots_waiting(s); i++) {
 		uint64_t entry = next_entry(s);

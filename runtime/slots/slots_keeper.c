@@ -81,6 +81,15 @@ int slots_cancel(struct slots *slots, unsigned slot, uint32_t generation)
 	return 0;
 }
 
+bool slots_halt(struct slots *slots, unsigned slot, uint32_t generation)
+{
+	atomic_store(&slots->header->halted, 1);
+	if (atomic_load(&slots->slot[slot].word) == SLOT_WORD(generation, SLOT_RUNNING))
+		return true;
+	atomic_store(&slots->header->halted, 0);
+	return false;
+}
+
 /* from the very word that was looked at: it is ours now */
 static bool take(struct slot *slot, uint32_t word)
 {

@@ -81,15 +81,16 @@ def text_of(kind, number):
     return f'"{kind} {number}"'.encode()
 
 
-def wrong(lang, kind, number, result, beside=False):
-    """What is wrong with how a call ended; None: nothing. beside: others like it were under way in its function."""
+def wrong(lang, kind, number, result, beside=False, greedy=False):
+    """What is wrong with how a call ended; None: nothing. beside: others like it were under way in its function. greedy:
+    and of these one took all its memory, for which the kernel may end any of them."""
     end = (PYTHON_ENDS if lang == "python" else ENDS)[kind]
     failure = result.failure() or {}
     got = (_ramet.error_name(result.code), failure.get("kind", ""), failure.get("message", result.message))
     if end is None:
         value = bytes(memoryview(result))
         return None if result.code == 0 and value == str(number).encode() else f"{got}, {value[:100]}"
-    ends = (end, *(BESIDE.get(kind, ()) if beside else ()))
+    ends = (end, *(BESIDE.get(kind, ()) if beside else ()), *((ENDS["kill"],) if greedy else ()))
     if not any(got[:2] == end[:2] and re.search(end[2], got[2]) for end in ends):
         return f"{got}, not {end}; log ends: {failure.get('log_tail', '')[-300:]}"
     return None if failure.get("node") else f"{got}: no node"

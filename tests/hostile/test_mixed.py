@@ -5,6 +5,7 @@ lost, no call is run twice, every harm has its own error, and nothing is left be
 
 The seed of the random choice is printed; the same one makes the same choices."""
 import argparse
+import dataclasses
 import random
 import sys
 import time
@@ -20,11 +21,26 @@ LONG = 120  # seconds without an answer: a call hangs
 options = argparse.Namespace()
 
 
+@dataclasses.dataclass
+class About:
+    """A call under way."""
+    lang: str
+    function: str
+    kind: str
+    number: int
+    at: int  # the node where it must run; 0: any
+    asked: int  # the node that was asked
+    starved: bool = False  # one in the same function took all its memory, meanwhile
+
+    def meet(self, other):
+        self.starved = self.starved or (self.function == other.function and other.kind in ("memory", "bomb"))
+
+
 class Mixed(hostile.Case):
     maxDiff = None
 
     def bombs(self, nodes):
-        return any(about[1] == "bomb" for node in nodes for about in node.pending.values())
+        return any(about.kind == "bomb" for node in nodes for about in node.pending.values())
 
     def choose(self, nodes):
         """(function, language, kind)"""
@@ -47,18 +63,25 @@ class Mixed(hostile.Case):
         number = next(self.numbers)
         deadline = DEADLINE if kind in hostile.TIMED else 0.0
         self.kinds[number] = kind
-        node.send(function, kind, number, at, deadline, (lang, kind, number, at, node.number))
+        under_way = [about for node in nodes for about in node.pending.values()]
+        about = About(lang, function, kind, number, at, node.number)
+        for other in under_way:
+            about.meet(other)
+            other.meet(about)
+        node.send(function, kind, number, at, deadline, about)
 
     def take(self, nodes):
         for node in nodes:
-            for result, (lang, kind, number, at, asked) in node.done():
+            for result, about in node.done():
+                lang, kind, number = about.lang, about.kind, about.number
                 self.last = time.monotonic()
                 self.ways[hostile.leased(result)] += 1
                 late = kind in hostile.TIMED and hostile.too_late(result)
                 none_left = kind == "child" and "Resource temporarily unavailable" in result.message  # beside a bomb
-                problem = None if late or none_left else hostile.wrong(lang, kind, number, result, beside=True)
+                greedy = about.starved and kind in hostile.TIMED
+                problem = None if late or none_left else hostile.wrong(lang, kind, number, result, beside=True, greedy=greedy)
                 if problem:
-                    self.problems.append(f"{lang} {kind} {number}, asked of {asked}, pinned {at}: {problem}; {result.info()}")
+                    self.problems.append(f"{lang} {kind} {number}, asked of {about.asked}, pinned {about.at}: {problem}; {result.info()}")
                 if options.verbose:
                     print(lang, kind, number, result.code, flush=True)
 

@@ -276,6 +276,30 @@ static void test_cancelling_what_runs(void)
 	lease_memory_close(&m);
 }
 
+static void test_who_is_killed_for_one_call_begins_no_other(void)
+{
+	struct lease_memory m;
+	struct slots_call call;
+	if (!lease_memory_open(&m))
+		return;
+	CHECK_INT(lease_memory_submit(&m, "x", 1, 0), 0);
+	CHECK_INT(lease_memory_submit(&m, "x", 1, 0), 1);
+	uint32_t generation = slots_generation(&m.client, 0);
+	CHECK(!slots_halt(&m.keeper, 0, generation)); /* it waits */
+	CHECK_INT(slots_take(&m.instance, &call), 1);
+	CHECK(!slots_halt(&m.keeper, 0, generation + 1));
+	slots_finish(&m.instance, &call, &(struct slots_outcome){0});
+	CHECK(!slots_halt(&m.keeper, 0, generation)); /* it has ended */
+	CHECK_INT(slots_take(&m.instance, &call), 1); /* so the next one begins */
+	CHECK_INT(call.slot, 1);
+	CHECK_INT(lease_memory_submit(&m, "x", 1, 0), 2);
+	CHECK(slots_halt(&m.keeper, 1, slots_generation(&m.client, 1)));
+	slots_finish(&m.instance, &call, &(struct slots_outcome){0});
+	CHECK_INT(slots_take(&m.instance, &call), 0);
+	CHECK_INT(look(&m).waiting, 1); /* to be called elsewhere */
+	lease_memory_close(&m);
+}
+
 static void test_memory_that_is_no_lease(void)
 {
 	struct slots slots;
@@ -327,5 +351,5 @@ SUITE_MAIN("slots", TEST(test_a_call_of_every_size), TEST(test_full_and_in_order
 	TEST(test_withdrawn_calls_are_not_run), TEST(test_sleeping_and_waking),
 	TEST(test_dozing_and_waking), TEST(test_turns_are_kept),
 	TEST(test_late_calls_are_answered_by_the_keeper), TEST(test_what_a_dead_instance_leaves),
-	TEST(test_cancelling_what_runs), TEST(test_memory_that_is_no_lease),
-	TEST(test_large_payloads_do_not_pile_up))
+	TEST(test_cancelling_what_runs), TEST(test_who_is_killed_for_one_call_begins_no_other),
+	TEST(test_memory_that_is_no_lease), TEST(test_large_payloads_do_not_pile_up))

@@ -27,6 +27,7 @@ struct stress {
 	bool spin;
 	unsigned burst;
 	uint64_t served, withdrawn;
+	unsigned halted, begun_halted; /* times; calls that began then */
 	atomic_uint lost;
 };
 
@@ -89,18 +90,40 @@ static void *instance_main(void *arg)
 	return NULL;
 }
 
+/* Nothing begins after the call that it is halted for. We don't kill it: it goes on when the next
+ * halt comes too late. */
+static void halt(struct stress *s, unsigned slot, uint32_t generation)
+{
+	struct slots_view view;
+	if (!slots_halt(&s->m.keeper, slot, generation))
+		return;
+	s->halted++;
+	for (unsigned i = 0; i < 20; i++) {
+		usleep(10);
+		slots_look(&s->m.keeper, &view);
+		struct slots_running same;
+		s->begun_halted += (view.runs & ~(1u << slot)) != 0 ||
+			(slots_look_at(&s->m.keeper, slot, &same) && same.generation != generation);
+	}
+	while (slots_halt(&s->m.keeper, slot, generation))
+		usleep(10);
+}
+
 static void *keeper_main(void *arg)
 {
 	struct stress *s = arg;
 	struct slots_view view;
+	unsigned looks = 0;
 	while (!atomic_load(&s->stop)) {
 		slots_look(&s->m.keeper, &view);
 		(void)slots_expire(&s->m.keeper, 1, NULL, 0);
 		struct slots_running running;
-		if (view.runs &&
-			slots_look_at(&s->m.keeper, (unsigned)__builtin_ctz(view.runs), &running))
-			(void)slots_cancel(&s->m.keeper, (unsigned)__builtin_ctz(view.runs),
-				running.generation);
+		unsigned slot = view.runs ? (unsigned)__builtin_ctz(view.runs) : 0;
+		if (view.runs && slots_look_at(&s->m.keeper, slot, &running)) {
+			if (++looks % 16 == 0)
+				halt(s, slot, running.generation);
+			(void)slots_cancel(&s->m.keeper, slot, running.generation);
+		}
 		usleep(50);
 	}
 	return NULL;
@@ -220,6 +243,8 @@ static void stress(unsigned burst, bool spin)
 	slots_look(&s.m.keeper, &view);
 	CHECK_INT(view.waiting + view.running, 0);
 	CHECK_INT(s.served + s.withdrawn, CALLS); /* each once */
+	CHECK(s.halted > 0);
+	CHECK_INT(s.begun_halted, 0);
 	close(s.wake_instance);
 	close(s.wake_client);
 	lease_memory_close(&s.m);
