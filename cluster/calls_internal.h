@@ -95,6 +95,7 @@ struct lease {
 	uint64_t until_ns; /* it must have ended by then; 0: no such time yet */
 	uint64_t counted, counted_failed;
 	uint32_t submitted; /* as of the last look */
+	unsigned obstinate; /* looks that found new calls although it is closing */
 	unsigned unread;
 	bool nudged;
 	uint32_t cancelled; /* slots whose calls are still to end */

@@ -110,6 +110,19 @@ static void end_overdue(struct lease *lease, uint64_t now)
 	lease_fail(lease, &err);
 }
 
+/* A client that is told to give it back may have as many calls on the way as there are slots, not
+ * more: one that goes on would keep the instance for ever. */
+static void end_obstinate(struct lease *lease, const struct slots_view *view)
+{
+	struct ramet_err err = {0};
+	if (lease->state != LEASE_CLOSING || lease->once || view->submitted == lease->submitted ||
+		++lease->obstinate <= SLOTS_COUNT)
+		return;
+	err_set(&err, RAMET_EPROTO, "the client of a lease of %s went on calling after its end",
+		lease->function);
+	lease_fail(lease, &err);
+}
+
 static bool keep(struct lease *lease, uint64_t now)
 {
 	struct slots_view view;
@@ -124,6 +137,7 @@ static bool keep(struct lease *lease, uint64_t now)
 		watch_running(lease, &view, now);
 	nudge(lease, &view);
 	lease_line_look(lease, &view, quiet);
+	end_obstinate(lease, &view);
 	lease->submitted = view.submitted;
 	if (!quiet)
 		lease->active_ns = now;
