@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct seed *seeds_find(const struct seeds *seeds, const char *version)
 {
