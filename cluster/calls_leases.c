@@ -8,6 +8,7 @@
 #include "cluster/client_proto.h"
 #include "cluster/logring.h"
 #include "cluster/node.h"
+#include "cluster/seeds.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -111,6 +112,17 @@ static int lend_one(struct lease *lease, struct ramet_err *err)
 	return rc;
 }
 
+/* What clones that wait in line will touch is made ready, once a call by the socket was recorded.
+ */
+static int check_recorded(
+	const struct calls *calls, const struct registry_entry *entry, struct ramet_err *err)
+{
+	if (!app_version_once(entry->version) ||
+		!seeds_unrecorded(calls->node->seeds, entry->version->id, entry->name))
+		return 0;
+	return err_set(err, RAMET_EAGAIN, "what calls of %s touch is not known yet", entry->name);
+}
+
 int lease_grant(struct calls *calls, const struct lease_request *request, struct lease **ret_lease,
 	struct ramet_err *err)
 {
@@ -118,6 +130,8 @@ int lease_grant(struct calls *calls, const struct lease_request *request, struct
 	AUTO(lease_free) struct lease *lease = NULL;
 	int rc = registry_find(
 		calls->node->registry, request->tenant, request->function, &entry, err);
+	if (rc == 0)
+		rc = check_recorded(calls, entry, err);
 	if (rc == 0)
 		rc = lease_new(calls, request, entry, &lease, err);
 	if (rc == 0 && !lease->once)

@@ -217,7 +217,8 @@ static void on_grant(void *user, const struct seed_grant *grant, const struct ca
 		servant_failed(s, &failed);
 }
 
-static int obtain(struct pool *pool, struct servant **ret_servant, struct ramet_err *err)
+static int obtain(
+	struct pool *pool, bool leased, struct servant **ret_servant, struct ramet_err *err)
 {
 	struct calls *calls = pool->calls;
 	struct servant *s = servant_new(calls, pool->app);
@@ -227,7 +228,7 @@ static int obtain(struct pool *pool, struct servant **ret_servant, struct ramet_
 	s->pool = pool;
 	pool->servants++;
 	int rc = seeds_want(
-		calls->node->seeds, pool->app, pool->function, on_grant, s, &s->want, err);
+		calls->node->seeds, pool->app, pool->function, leased, on_grant, s, &s->want, err);
 	if (rc < 0) {
 		servant_free(s);
 		return rc;
@@ -239,7 +240,7 @@ static int obtain(struct pool *pool, struct servant **ret_servant, struct ramet_
 int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
 {
 	struct servant *s = NULL;
-	int rc = obtain(pool, &s, err);
+	int rc = obtain(pool, false, &s, err);
 	if (rc < 0)
 		return rc;
 	s->call = call;
@@ -255,7 +256,7 @@ int servant_start_leased(struct lease *lease, unsigned slot, struct ramet_err *e
 		pool = pool_new(lease->calls, lease->app, lease->function);
 	if (!pool)
 		return err_nomem(err);
-	int rc = obtain(pool, &s, err);
+	int rc = obtain(pool, true, &s, err);
 	if (rc < 0) {
 		pool_release(pool);
 		return rc;

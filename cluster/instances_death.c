@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PROCESS_EXITING 0x4 /* PF_EXITING, in /proc/<pid>/stat */
+#define LOOK_NS (20 * NSEC_PER_MSEC) /* whoever dies is dead by then, but for very large ones */
 #define HANGUP_NS \
 	(200 * NSEC_PER_MSEC) /* a process that forked may leave its socket open in a child */
 
@@ -261,20 +262,36 @@ static bool is_dying(const struct instance *inst)
 	return state == 'Z' || state == 'X' || flags & PROCESS_EXITING;
 }
 
-/* whoever dies does so of its own signal, which is what is told; but that it said that it crashed
- * may be a lie */
+static void wait_for_exit(
+	struct instance *inst, uint64_t ns, void (*over)(struct loop_timer *timer))
+{
+	if (loop_timer_set(inst->owner->node->loop, &inst->timer, now_ns() + ns, over) < 0)
+		kill_now(inst);
+}
+
+static void still_there(struct loop_timer *timer)
+{
+	struct instance *inst = container_of(timer, struct instance, timer);
+	if (is_dying(inst)) {
+		wait_for_exit(inst, INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit);
+		return;
+	}
+	inst->hung_up = inst->left;
+	kill_now(inst);
+}
+
+/* Whoever dies does so of its own signal, which is what is told; but that it said that it crashed
+ * may be a lie. */
 void instance_on_hangup(struct instance *inst)
 {
 	frame_conn_close(steal_ptr(&inst->conn));
 	if (!inst->reaped && inst->request == 0 && !inst->failed) {
-		bool ending = inst->state == INSTANCE_ENDING;
-		bool dying = inst->crashed || is_dying(inst);
+		inst->left = inst->state != INSTANCE_ENDING;
 		inst->state = INSTANCE_ENDING;
-		inst->hung_up = !ending && !dying;
-		if (!dying ||
-			loop_timer_set(inst->owner->node->loop, &inst->timer,
-				now_ns() + INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit) < 0)
-			kill_now(inst);
+		if (inst->crashed)
+			wait_for_exit(inst, INSTANCE_EXIT_MS * NSEC_PER_MSEC, did_not_exit);
+		else
+			wait_for_exit(inst, LOOK_NS, still_there);
 	}
 	instance_maybe_gone(inst);
 }

@@ -41,7 +41,8 @@ struct instance {
 	bool reaped, failed; /* failed: it never came to be */
 	bool ended_by_owner;
 	bool initialises; /* a clone of a base, to be a host all the same */
-	bool hung_up; /* it closed its control socket and went on running */
+	bool left; /* it closed its control socket, unasked */
+	bool hung_up; /* and went on running */
 	int exit_status, exit_signal;
 	enum spawn_limit exit_limit; /* that it died of, or had reached when it was killed */
 

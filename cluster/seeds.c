@@ -158,13 +158,14 @@ void seed_begin(struct seed *seed)
 		seed_failed(seed, &error);
 }
 
-int seeds_want(struct seeds *seeds, struct app_version *app, const char *function,
+int seeds_want(struct seeds *seeds, struct app_version *app, const char *function, bool unheard,
 	seed_grant_fn *fn, void *user, struct seed_want **ret_want, struct ramet_err *err)
 {
 	struct seed_want *want = calloc(1, sizeof(*want));
 	if (!want)
 		return err_nomem(err);
 	want->seeds = seeds;
+	want->unheard = unheard;
 	want->fn = fn;
 	want->user = user;
 	list_init(&want->link);

@@ -62,13 +62,16 @@ typedef void seed_grant_fn(
 	void *user, const struct seed_grant *grant, const struct call_error *error);
 struct seed_want;
 /* seeds_want - an instance of a function, by whatever is cheapest: fn is called later, once, unless
- * cancelled before */
-int seeds_want(struct seeds *seeds, struct app_version *app, const char *function,
+ * cancelled before. unheard: it ends with its call, of which nobody hears, so it is not the one
+ * whose touched pages are recorded. */
+int seeds_want(struct seeds *seeds, struct app_version *app, const char *function, bool unheard,
 	seed_grant_fn *fn, void *user, struct seed_want **ret_want, struct ramet_err *err);
 void seeds_want_cancel(struct seed_want *want); /* NULL is fine */
 /* seeds_first_call_done - a clone has finished its first call and is idle: what it touched may be
  * recorded */
 void seeds_first_call_done(struct seeds *seeds, struct instance *inst, bool ok);
+/* seeds_unrecorded - the next clone of this function that is not unheard will be recorded */
+bool seeds_unrecorded(const struct seeds *seeds, const char *version, const char *function);
 
 bool seeds_have(const struct seeds *seeds, uint32_t tenant,
 	const char *version); /* held here and usable now */

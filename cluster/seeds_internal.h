@@ -152,6 +152,7 @@ struct seed_want {
 	char function[CALL_NAME_MAX];
 	struct seed_template *tmpl; /* it waits for this one */
 	bool remote; /* it waited for the seed to come from a peer */
+	bool unheard; /* seeds_want() */
 	seed_grant_fn *fn;
 	void *user;
 	struct call_error error;

@@ -274,9 +274,20 @@ static struct seed_template *template_find(const struct seed *seed, const char *
 }
 
 /* the first clone of a function on the seed's own node tells what its calls touch */
+static bool is_to_be_recorded(const struct seed *seed, const char *function)
+{
+	return seed->origin && seed->seeds->record && !seed_is_recorded(seed, function);
+}
+
+bool seeds_unrecorded(const struct seeds *seeds, const char *version, const char *function)
+{
+	const struct seed *seed = seeds_find(seeds, version);
+	return seed && seed->state == SEED_READY && is_to_be_recorded(seed, function);
+}
+
 static struct seed_template *template_to_record(struct seed *seed, const char *function)
 {
-	if (!seed->origin || !seed->seeds->record || seed_is_recorded(seed, function))
+	if (!is_to_be_recorded(seed, function))
 		return NULL;
 	if (seed_mark_recorded(seed, function, NULL) < 0)
 		return NULL;
@@ -288,7 +299,8 @@ void template_want(struct seed_want *want)
 	struct seed *seed = want->seed;
 	struct call_error error = {.node = seed->seeds->node->config.node};
 	list_remove(&want->link);
-	want->tmpl = template_to_record(seed, want->function);
+	if (!want->unheard)
+		want->tmpl = template_to_record(seed, want->function);
 	if (!want->tmpl)
 		want->tmpl = template_find(seed, want->function);
 	if (!want->tmpl)
