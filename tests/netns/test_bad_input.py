@@ -207,14 +207,14 @@ class BadInput(unittest.TestCase):
 
     def test_deadline_kills_what_does_not_stop(self):
         for node in (1, 2):
-            call = self.cluster.invoke("bad", {"do": "stubborn"}, "--deadline", 200, node=node, code=DEADLINE)
+            call = self.cluster.invoke("bad", {"do": "stubborn"}, "--deadline", 700, node=node, code=DEADLINE)
             self.check_killed(call, node)
             self.check_served()
 
     def test_deadline_kills_native(self):
         self.cluster.deploy(NATIVE, "--handler", "spin", "--name", "spin")
         for node in (1, 2, 1, 2):
-            call = self.cluster.invoke("spin", None, "--deadline", 200, node=node, code=DEADLINE)
+            call = self.cluster.invoke("spin", None, "--deadline", 700, node=node, code=DEADLINE)  # it is forked first
             self.check_killed(call, node)
             self.assertIn("spinning", call["error"]["log_tail"])
 

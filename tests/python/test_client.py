@@ -50,6 +50,14 @@ class Calls(support.Case):
         with self.assertRaisesRegex(ValueError, "contiguous"):
             self.client.call_bytes(name, numpy.arange(10)[::2])
 
+    def test_what_calls_touch_is_recorded_where_each_has_a_clone(self):
+        name = self.app(ECHO, fresh="fresh")
+
+        def recorded():
+            self.assertEqual(self.client.call(name, 1), 1)
+            return any(row["working_set_bytes"] for row in self.cluster.list("seeds", app=name))
+        support.eventually("a call is recorded", recorded, 10)
+
     def test_output_is_the_results_own_memory(self):
         name = self.app(ECHO)
         sent = numpy.random.default_rng(1).random(2 << 20)
