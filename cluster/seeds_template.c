@@ -299,8 +299,7 @@ void template_want(struct seed_want *want)
 	struct seed *seed = want->seed;
 	struct call_error error = {.node = seed->seeds->node->config.node};
 	list_remove(&want->link);
-	if (!want->unheard)
-		want->tmpl = template_to_record(seed, want->function);
+	want->tmpl = want->unheard ? NULL : template_to_record(seed, want->function);
 	if (!want->tmpl)
 		want->tmpl = template_find(seed, want->function);
 	if (!want->tmpl)
