@@ -24,13 +24,26 @@ def machine(key):
     raise KeyError(key)
 
 
-def seconds_of_forks(count):
-    """What the machine takes for as many fork()s just now: others use it too."""
-    begin = time.monotonic()
+def forks(count):
     for _ in range(count):
         pid = os.fork()
         if pid == 0:
             os._exit(0)
+        os.waitpid(pid, 0)
+
+
+def seconds_of_forks(count):
+    """What the machine takes for as many fork()s on all its CPUs just now: others use them too."""
+    begin = time.monotonic()
+    cpus = len(os.sched_getaffinity(0))
+    workers = []
+    for _ in range(cpus):
+        pid = os.fork()
+        if pid == 0:
+            forks(count // cpus)
+            os._exit(0)
+        workers.append(pid)
+    for pid in workers:
         os.waitpid(pid, 0)
     return time.monotonic() - begin
 
@@ -112,7 +125,7 @@ class TenThousand(Thousand):
             """The last children beside the first ones, both as ratios to fork()."""
             ratios = [ours / theirs for ours, theirs in zip(times, plain)]
             return statistics.median(ratios[-fifth:]) / statistics.median(ratios[:fifth])
-        for _ in range(3):  # what grows with the children goes on growing, while a slow phase of the machine passes
+        for _ in range(6):  # what grows with the children goes on growing, while a slow phase of the machine passes
             if slower() >= 1.1:
                 times += self.fork(2 * lot, at_once, lambda: plain.append(seconds_of_forks(at_once)))
         self.rest()
