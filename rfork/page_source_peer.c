@@ -392,6 +392,7 @@ void page_peers_spins(const struct page_peers *peers, struct transport_spins *re
 		ret->begun += spins.begun;
 		ret->ended += spins.ended;
 		ret->polls += spins.polls;
+		ret->lingers += spins.lingers;
 	}
 }
 

@@ -10,6 +10,9 @@ int transport_done_reserve(struct transport *t, unsigned more);
 void transport_spin_open(struct transport *t);
 /* transport_spin_turn - the end of a turn: polls if somebody spins; true: the loop may not sleep */
 bool transport_spin_turn(struct transport *t);
+/* transport_lingers - whether the loop is to look for what has come instead of sleeping, since
+ * somebody who was answered is likely to ask again */
+bool transport_lingers(struct transport *t);
 /* one operation of ours no longer touches the segment */
 void transport_segment_unuse(struct transport_segment *segment);
 void transport_segments_tell_drained(struct transport *t);

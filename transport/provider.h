@@ -20,7 +20,15 @@ struct segment_table;
 
 /* written on the loop's thread, read by any */
 struct transport_spin_counters {
-	atomic_uint_fast64_t begun, ended, polls;
+	atomic_uint_fast64_t begun, ended, polls, lingers;
+};
+
+/* see transport/spin.c */
+struct transport_linger {
+	uint64_t begin_ns; /* of what was answered last, or is being waited for */
+	uint64_t moment_ns; /* who asks before that, asks soon */
+	uint64_t until_ns; /* 0: the loop may sleep */
+	unsigned credit; /* 0: it is not worth it */
 };
 
 /* One operation. The provider copies it; it is complete when it is given back to
@@ -170,6 +178,7 @@ struct transport {
 	bool may_spin;
 	unsigned spinners; /* transport_spin_begin() without an end */
 	uint64_t spin_until_ns; /* 0: the loop may sleep */
+	struct transport_linger linger;
 	struct transport_spin_counters spins;
 	unsigned handlers; /* how many of the user's handlers we are in */
 	bool closing;

@@ -77,14 +77,16 @@ unsigned transport_poll(struct transport *t);
 /* transport_spin_begin - the caller waits for an answer that may come sooner than a sleeper wakes
  * up: until transport_spin_end() the loop polls instead of sleeping, between its other work, where
  * the provider gains by that and there is another CPU for those who would run on this one. Nothing
- * comes for TRANSPORT_SPIN_NS: it sleeps after all. Begins may be nested: each has its end. */
+ * comes for TRANSPORT_SPIN_NS: it sleeps after all. Begins may be nested: each has its end. After
+ * the last one the loop stays awake for a few times as long as that answer took, at most
+ * TRANSPORT_SPIN_NS, if most of those before were followed by the next within such a time. */
 #define TRANSPORT_SPIN_NS 1000000ull
 void transport_spin_begin(struct transport *t);
 void transport_spin_end(struct transport *t);
-/* transport_spins - how often the loop has begun and ended to poll instead of sleeping, and how
- * often it did; from any thread */
+/* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often it
+ * did, and how often it stayed awake after the end; from any thread */
 struct transport_spins {
-	uint64_t begun, ended, polls;
+	uint64_t begun, ended, polls, lingers;
 };
 void transport_spins(const struct transport *t, struct transport_spins *ret);
 

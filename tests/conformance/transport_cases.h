@@ -11,6 +11,7 @@
 	X(test_poll_right_after_post) \
 	X(test_handlers_may_post_again) \
 	X(test_spinning_begins_and_ends) \
+	X(test_staying_awake_for_who_asks_again) \
 	X(test_reads_complete_while_spinning) \
 	X(test_a_doorbell_rings_after_its_data) \
 	X(test_small_messages) \

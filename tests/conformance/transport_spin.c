@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <string.h>
 
+#define ASLEEP_NS (20 * NSEC_PER_MSEC) /* less than heartbeats come in */
+
 static bool spins_here(void)
 {
 	cpu_set_t cpus;
@@ -65,6 +67,58 @@ void test_spinning_begins_and_ends(void)
 	for (int i = 0; i < 3; i++)
 		(void)loop_turn(c->loop, 0, NULL);
 	CHECK_INT(spins(c).polls, polls);
+	pair_close(&p);
+}
+
+static void spend(uint64_t ns)
+{
+	uint64_t end = now_ns() + ns;
+	while (now_ns() < end)
+		;
+}
+
+/* an answer that takes so long that a moment as long as some of them is none to miss */
+static void spin_once(const struct client *c)
+{
+	transport_spin_begin(c->transport);
+	spend(TRANSPORT_SPIN_NS / 5);
+	transport_spin_end(c->transport);
+}
+
+/* until the loop sleeps: how long that took */
+static uint64_t turns_until_asleep(const struct client *c)
+{
+	uint64_t begin = now_ns();
+	uint64_t before;
+	do {
+		before = now_ns();
+		(void)loop_turn(c->loop, ASLEEP_NS, NULL);
+	} while (now_ns() - before < ASLEEP_NS / 2 && now_ns() - begin < WAIT_NS);
+	return before - begin;
+}
+
+void test_staying_awake_for_who_asks_again(void)
+{
+	struct pair p;
+	if (!spins_here() || !pair_open(&p, NULL))
+		return;
+	struct client *c = &p.client;
+	spin_once(c); /* nobody knows yet whether there is another */
+	CHECK_INT(spins(c).lingers, 0);
+	for (unsigned i = 0; i < 100 && spins(c).lingers == 0; i++)
+		spin_once(c);
+	CHECK(spins(c).lingers > 0);
+	CHECK(turns_until_asleep(c) <= WAIT_NS / 2); /* nobody asks */
+
+	for (unsigned i = 0; i < 40; i++) { /* the others come too late */
+		spend(2 * TRANSPORT_SPIN_NS);
+		spin_once(c);
+	}
+	uint64_t lingers = spins(c).lingers;
+	spend(2 * TRANSPORT_SPIN_NS);
+	spin_once(c);
+	CHECK_INT(spins(c).lingers, lingers);
+	CHECK_INT(spins(c).begun, spins(c).ended);
 	pair_close(&p);
 }
 
