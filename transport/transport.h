@@ -83,8 +83,8 @@ unsigned transport_poll(struct transport *t);
 #define TRANSPORT_SPIN_NS 1000000ull
 void transport_spin_begin(struct transport *t);
 void transport_spin_end(struct transport *t);
-/* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often it
- * did, and how often it stayed awake after the end; from any thread */
+/* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often
+ * it did, and how often it stayed awake after the end; from any thread */
 struct transport_spins {
 	uint64_t begun, ended, polls, lingers;
 };
