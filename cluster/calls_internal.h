@@ -68,8 +68,8 @@ struct pool {
 
 #define LEASE_LOG_TAIL 1500 /* of an instance's output, in what its death leaves in the slots */
 #define LEASE_RETURN_MS \
-	2000 /* an instance without a call has so long to return, and slots without a client so \
-		long to become empty */
+	2000 /* an instance without a call has so long to return, or to begin one that waits, and \
+		slots without a client so long to become empty */
 #define LEASE_SERVED_MAX 10000000 /* between two looks; an instance that says more lies */
 
 enum lease_state { LEASE_ACTIVE, LEASE_CLOSING, LEASE_RETURNING, LEASE_ENDED };
@@ -95,6 +95,7 @@ struct lease {
 	uint64_t until_ns; /* it must have ended by then; 0: no such time yet */
 	uint64_t counted, counted_failed;
 	uint32_t submitted; /* as of the last look */
+	uint64_t stuck_ns; /* closing: since when calls wait and none runs; 0: they do not */
 	unsigned obstinate; /* looks that found new calls although it is closing */
 	unsigned unread;
 	bool nudged;

@@ -123,6 +123,24 @@ static void end_obstinate(struct lease *lease, const struct slots_view *view)
 	lease_fail(lease, &err);
 }
 
+/* What waits is begun, or its instance would not do for other calls either: unless the client has
+ * put there what the instance cannot find, or has told it to begin nothing. */
+static void end_stuck(struct lease *lease, const struct slots_view *view, uint64_t now)
+{
+	struct ramet_err err = {0};
+	if (lease->state != LEASE_CLOSING || lease->once || view->waiting == 0 ||
+		view->running > 0 || view->submitted != lease->submitted) {
+		lease->stuck_ns = 0;
+		return;
+	}
+	if (lease->stuck_ns == 0)
+		lease->stuck_ns = now;
+	if (now - lease->stuck_ns < LEASE_RETURN_MS * NSEC_PER_MSEC)
+		return;
+	err_set(&err, RAMET_EPROTO, "what waits in the lease of %s is not begun", lease->function);
+	lease_fail(lease, &err);
+}
+
 static bool keep(struct lease *lease, uint64_t now)
 {
 	struct slots_view view;
@@ -138,6 +156,7 @@ static bool keep(struct lease *lease, uint64_t now)
 	nudge(lease, &view);
 	lease_line_look(lease, &view, quiet);
 	end_obstinate(lease, &view);
+	end_stuck(lease, &view, now);
 	lease->submitted = view.submitted;
 	if (!quiet)
 		lease->active_ns = now;

@@ -120,6 +120,44 @@ static void test_a_client_that_goes_on_calling(void)
 	raw_close(&c);
 }
 
+/* A call in the slots that the instance does not begin: for it is not in the ring, or because it
+ * was told to begin none. */
+static void never_begun(bool halted)
+{
+	struct raw_client c;
+	struct raw_lease lease;
+	struct slots_client client = {0};
+	const struct slots_request request = {.data = "0", .len = 1};
+	struct ramet_deploy_options options = ramet_deploy_options_default();
+	unsigned slot;
+	bool wake;
+	ramet_result_free(call_expect(cluster.ramet, "nap", "0", 0));
+	REQUIRE(raw_open(&c, cluster.socket));
+	REQUIRE(raw_lease(&c, "nap", &lease));
+	REQUIRE(slots_open(dup(lease.memory_fd), &client.slots, NULL) == 0);
+	if (halted) {
+		atomic_store(&client.slots.header->halted, 1);
+		CHECK_INT(slots_submit(&client, &request, &slot, &wake), 0);
+		CHECK_INT(eventfd_write(lease.wake_fd, 1), 0);
+	} else {
+		atomic_store(&client.slots.slot[3].word, SLOT_WORD(1, SLOT_READY));
+	}
+	options.deadline_ms = halted ? 23456 : 34567;
+	CHECK(call_deploy(&cluster, "native", "nap", &options)); /* another version */
+	CHECK(raw_answer(&c, lease.req, "ended"));
+	CHECK(kill(lease.pid, 0) < 0);
+	slots_close(&client.slots);
+	raw_lease_close(&lease);
+	raw_close(&c);
+	ramet_result_free(call_expect(cluster.ramet, "nap", "0", 0));
+}
+
+static void test_what_is_never_begun(void)
+{
+	never_begun(true);
+	never_begun(false);
+}
+
 static void test_end(void)
 {
 	call_cluster_close(&cluster);
@@ -127,4 +165,4 @@ static void test_end(void)
 
 SUITE_MAIN("leases_hostile", TEST(test_begin), TEST(test_deaf_when_the_instance_dies),
 	TEST(test_an_instance_that_does_not_return), TEST(test_a_client_that_goes_on_calling),
-	TEST(test_end))
+	TEST(test_what_is_never_begun), TEST(test_end))

@@ -1,6 +1,7 @@
 /* Millions of calls between a client and an instance on threads of their own, both of which sleep
  * as often as they can, on the memory or elsewhere by turns, while a keeper looks: no wake-up and
  * no call is lost, each answer is that of its call. For ThreadSanitizer above all. */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "runtime/slots/spin.h"
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define CALLS 200000
+#define CALLS_MOST (20ull * CALLS) /* so many until the keeper has halted the instance once */
 #define LOST_MS 20000 /* nothing takes so long unless a wake-up is lost */
 #define LOST_NS (LOST_MS * NSEC_PER_MSEC)
 #define LAST UINT64_MAX /* the number of the call after which there is none */
@@ -26,8 +28,9 @@ struct stress {
 	atomic_bool stop;
 	bool spin;
 	unsigned burst;
-	uint64_t served, withdrawn;
-	unsigned halted, begun_halted; /* times; calls that began then */
+	uint64_t calls, served, withdrawn;
+	atomic_uint halted; /* times */
+	unsigned begun_halted; /* calls that began then */
 	atomic_uint lost;
 };
 
@@ -201,19 +204,21 @@ static void drive(struct stress *s)
 	uint64_t submitted = 0;
 	uint64_t over = 0;
 	uint64_t withdrawn = 0;
-	while (over < CALLS && s->lost == 0) {
-		unsigned most =
-			(unsigned)(CALLS - submitted < s->burst ? CALLS - submitted : s->burst);
+	s->calls = CALLS;
+	while (over < s->calls && s->lost == 0) {
+		uint64_t left = s->calls - submitted;
+		unsigned most = (unsigned)MIN(left, (uint64_t)s->burst);
 		submitted += submit_some(s, most, submitted);
 		unsigned gone = withdraw_one(s, submitted);
 		withdrawn += gone;
 		unsigned n = collect(s) + gone;
 		over += n;
-		if (n > 0)
-			continue;
-		over += ++sleeps % 3 == 0 ? sleep_elsewhere(s) : doze(s);
+		if (n == 0)
+			over += ++sleeps % 3 == 0 ? sleep_elsewhere(s) : doze(s);
+		if (over == s->calls && s->halted == 0 && s->calls < CALLS_MOST)
+			s->calls += CALLS;
 	}
-	CHECK_INT(over, CALLS);
+	CHECK_INT(over, s->calls);
 	CHECK_INT(s->lost, 0);
 	s->withdrawn = withdrawn;
 	if (s->lost > 0)
@@ -242,7 +247,7 @@ static void stress(unsigned burst, bool spin)
 	struct slots_view view;
 	slots_look(&s.m.keeper, &view);
 	CHECK_INT(view.waiting + view.running, 0);
-	CHECK_INT(s.served + s.withdrawn, CALLS); /* each once */
+	CHECK_INT(s.served + s.withdrawn, s.calls); /* each once */
 	CHECK(s.halted > 0);
 	CHECK_INT(s.begun_halted, 0);
 	close(s.wake_instance);
