@@ -88,6 +88,7 @@ struct lease {
 	unsigned failures; /* once: starts that failed, one after the other */
 	struct slots slots;
 	int wake_fd, client_fd; /* eventfds */
+	struct loop_watch wake_watch; /* once: of the client's calls to which nobody comes */
 	const struct lease_owner *owner; /* NULL: its client has gone */
 	void *user;
 
@@ -253,6 +254,9 @@ void lease_end(struct lease *lease);
 void lease_fail(struct lease *lease, const struct ramet_err *why); /* its instances are killed */
 void lease_pack_cause(const struct call_error *cause, struct buf *b);
 /* calls_leases_line.c */
+int lease_line_open(struct lease *lease, struct ramet_err *err);
+void lease_line_seat(struct lease *lease, unsigned slot, struct servant *servant);
+void lease_line_leave(struct lease *lease, unsigned slot);
 void lease_line_fill(struct lease *lease);
 void lease_line_started(struct lease *lease, struct servant *servant);
 void lease_line_gone(

@@ -23,6 +23,7 @@ static void lease_free(struct lease *lease)
 	if (!lease)
 		return;
 	list_remove(&lease->link);
+	loop_watch_remove(&lease->wake_watch);
 	slots_close(&lease->slots);
 	close_reset(&lease->wake_fd);
 	close_reset(&lease->client_fd);
@@ -134,10 +135,8 @@ int lease_grant(struct calls *calls, const struct lease_request *request, struct
 		rc = check_recorded(calls, entry, err);
 	if (rc == 0)
 		rc = lease_new(calls, request, entry, &lease, err);
-	if (rc == 0 && !lease->once)
-		rc = lend_one(lease, err);
 	if (rc == 0)
-		lease_line_fill(lease);
+		rc = lease->once ? lease_line_open(lease, err) : lend_one(lease, err);
 	if (rc == 0 && lease->nservants == 0) /* nor is it for nothing that it takes memory */
 		rc = err_set(
 			err, RAMET_EAGAIN, "there is no room for instances of %s", lease->function);
@@ -307,11 +306,12 @@ void lease_on_gone(struct lease *lease, struct servant *servant, const struct ca
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	leases_count(lease);
-	lease->servants[servant->slot] = NULL;
 	if (lease->once) {
+		lease_line_leave(lease, servant->slot);
 		lease_line_gone(lease, servant, cause, servant->state == SERVANT_STARTING);
 		return;
 	}
+	lease->servants[0] = NULL;
 	lease_pack_cause(cause, &b);
 	slots_abandon(&lease->slots, cause->err.code ? cause->err.code : RAMET_ELOST, b.data,
 		b.oom || b.len > SLOTS_ERROR_MAX ? 0 : b.len);

@@ -263,8 +263,7 @@ int servant_start_leased(struct lease *lease, unsigned slot, struct ramet_err *e
 	}
 	s->lease = lease;
 	s->slot = slot;
-	lease->servants[slot] = s;
-	lease->nservants++;
+	lease_line_seat(lease, slot, s);
 	return 0;
 }
 
@@ -274,10 +273,8 @@ void servant_end(struct servant *s)
 		return;
 	if (s->state == SERVANT_OBTAINING) {
 		seeds_want_cancel(s->want);
-		if (s->lease) {
-			s->lease->servants[s->slot] = NULL;
-			s->lease->nservants--;
-		}
+		if (s->lease)
+			lease_line_leave(s->lease, s->slot);
 		servant_free(s);
 		return;
 	}

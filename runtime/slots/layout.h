@@ -30,6 +30,10 @@
  * call still runs; the instance stores DONE, then looks at `halted` before it takes the next. All
  * four are seq_cst: if the keeper's look came first and saw RUNNING, the instance sees `halted`.
  *
+ * - `once`: no call without an instance. The client stores READY, then looks at `coming`; the keeper
+ * takes a slot's bit there away, then looks for READY. All four are seq_cst: either the keeper sees
+ * the call, or the client that nobody comes, and wakes the keeper.
+ *
  * tests/slots checks it with millions of calls under ThreadSanitizer, and with hostile
  * counterparts. */
 #ifndef RUNTIME_SLOTS_LAYOUT_H
@@ -39,7 +43,7 @@
 #include <stdint.h>
 
 #define SLOTS_MAGIC 0x534c4f54u
-#define SLOTS_LAYOUT 4u
+#define SLOTS_LAYOUT 5u
 #define SLOTS_LINE 64
 #define SLOTS_RING 64u /* more than slots: withdrawn calls leave their entries behind */
 #define SLOTS_BYTES 4096u
@@ -104,6 +108,7 @@ struct slots_header { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	/* by the keeper */
 	_Alignas(SLOTS_LINE) _Atomic uint32_t closing; /* nothing new may be submitted */
 	_Atomic uint32_t halted; /* nothing new may be begun */
+	_Atomic uint32_t coming; /* once: slots that have an instance, or will have, a bit each */
 	_Alignas(SLOTS_LINE) _Atomic uint32_t
 		cancel[16]; /* for each slot the generation that is to end, and one more */
 };

@@ -79,7 +79,8 @@ struct slots_request {
 };
 
 /* slots_submit - one call. An instance that sleeps on the memory is woken (a system call);
- * *ret_wake: it sleeps elsewhere, its eventfd is to be written. RAMET_EAGAIN: all slots are taken;
+ * *ret_wake: it sleeps elsewhere, or (once) nobody comes to that slot: the eventfd, of the instance
+ * or of the keeper, is to be written. RAMET_EAGAIN: all slots are taken;
  * RAMET_ECLOSED: the keeper wants the lease back; RAMET_ELIMIT, RAMET_ENOMEM (large ones only). */
 int slots_submit(struct slots_client *c, const struct slots_request *request, unsigned *ret_slot,
 	bool *ret_wake);
@@ -202,6 +203,9 @@ bool slots_instance_spins(struct slots_instance *s, struct spin *spin);
 /* ---- keeper ---- */
 
 void slots_set_closing(struct slots *slots);
+/* slots_set_coming - once: whether this slot has an instance, or will have one. After it is false,
+ * look whether a call waits there. */
+void slots_set_coming(struct slots *slots, unsigned slot, bool coming);
 /* slots_rouse_client - a client that sleeps on the memory looks again; also for another thread of
  * the client's (a system call) */
 void slots_rouse_client(struct slots *slots);

@@ -69,7 +69,7 @@ bool slots_publish(struct slots_client *c, unsigned slot)
 		atomic_store(&c->slots.slot[slot].word, ready);
 		if (atomic_load(&header->ready) & 1u << slot)
 			sleep_end(&c->slots.slot[slot].word);
-		return false;
+		return !(atomic_load(&header->coming) & 1u << slot);
 	}
 	atomic_store_explicit(&c->slots.slot[slot].word, ready, memory_order_release);
 	uint32_t place = c->tail++;
@@ -78,6 +78,15 @@ bool slots_publish(struct slots_client *c, unsigned slot)
 	if (sleep_take_down(&header->instance_asleep))
 		sleep_change(&header->calls);
 	return atomic_load(&header->instance_asleep) == SLOTS_ON_FD;
+}
+
+/* once: who waits there, or at least is on its way; the lowest: its memory was used last */
+static unsigned choose(const struct slots_client *c, uint32_t free)
+{
+	const struct slots_header *header = c->slots.header;
+	uint32_t waits = c->slots.once ? free & SLOTS_GET(header->ready) : 0;
+	uint32_t coming = c->slots.once ? free & SLOTS_GET(header->coming) : 0;
+	return (unsigned)__builtin_ctz(waits ? waits : coming ? coming : free);
 }
 
 int slots_submit(struct slots_client *c, const struct slots_request *request, unsigned *ret_slot,
@@ -91,9 +100,7 @@ int slots_submit(struct slots_client *c, const struct slots_request *request, un
 	uint32_t free = ~c->used & ((1u << SLOTS_COUNT) - 1);
 	if (!free || !slots_ring_room(c))
 		return RAMET_EAGAIN;
-	uint32_t best = c->slots.once ? free & SLOTS_GET(c->slots.header->ready) : free;
-	/* the lowest: its memory was used last */
-	unsigned at = (unsigned)__builtin_ctz(best ? best : free);
+	unsigned at = choose(c, free);
 	int rc = slots_claim(c, at, request, &input);
 	if (rc < 0)
 		return rc;

@@ -12,6 +12,14 @@ void slots_set_closing(struct slots *slots)
 	atomic_store(&slots->header->closing, 1);
 }
 
+void slots_set_coming(struct slots *slots, unsigned slot, bool coming)
+{
+	if (coming)
+		atomic_fetch_or(&slots->header->coming, 1u << slot);
+	else
+		atomic_fetch_and(&slots->header->coming, ~(1u << slot));
+}
+
 void slots_rouse_client(struct slots *slots)
 {
 	sleep_change(&slots->header->answers);
