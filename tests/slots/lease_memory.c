@@ -6,16 +6,26 @@
 #include <fcntl.h>
 #include <string.h>
 
-int lease_memory_open(struct lease_memory *m)
+static int open_as(struct lease_memory *m, bool once)
 {
 	struct ramet_err err = {0};
 	memset(m, 0, sizeof(*m));
-	int rc = slots_create(false, &m->keeper, &err);
+	int rc = slots_create(once, &m->keeper, &err);
 	if (rc == 0)
 		rc = slots_open(fcntl(m->keeper.fd, F_DUPFD_CLOEXEC, 0), &m->client.slots, &err);
 	if (rc == 0)
 		rc = slots_open(fcntl(m->keeper.fd, F_DUPFD_CLOEXEC, 0), &m->instance.slots, &err);
 	return suite_check_ok(rc, &err, "lease_memory_open", __FILE__, __LINE__);
+}
+
+int lease_memory_open(struct lease_memory *m)
+{
+	return open_as(m, false);
+}
+
+int lease_memory_open_once(struct lease_memory *m)
+{
+	return open_as(m, true);
 }
 
 void lease_memory_close(struct lease_memory *m)

@@ -13,6 +13,7 @@ struct lease_memory {
 
 /* false, after a failed check */
 int lease_memory_open(struct lease_memory *m);
+int lease_memory_open_once(struct lease_memory *m); /* each slot has an instance of its own */
 void lease_memory_close(struct lease_memory *m);
 /* of large payloads only some bytes are looked at */
 static inline size_t lease_memory_step(size_t len)

@@ -136,6 +136,39 @@ static void test_sleeping_and_waking(void)
 	lease_memory_close(&m);
 }
 
+/* where each call has an instance of its own: who waits, else who is on its way, else whoever the
+ * keeper sends */
+static void test_calls_go_where_somebody_comes(void)
+{
+	struct lease_memory m;
+	struct slots_view view;
+	const struct slots_request request = {.data = "x", .len = 1};
+	unsigned slot;
+	bool wake = false;
+	if (!lease_memory_open_once(&m))
+		return;
+	CHECK_INT(slots_submit(&m.client, &request, &slot, &wake), 0);
+	CHECK_INT(slot, 0);
+	CHECK(wake);
+	slots_set_coming(&m.keeper, 0, true);
+	slots_set_coming(&m.keeper, 3, true);
+	slots_set_coming(&m.keeper, 5, true);
+	slots_wait_own(&m.instance, 5, 1);
+	CHECK_INT(slots_submit(&m.client, &request, &slot, &wake), 0);
+	CHECK_INT(slot, 5);
+	CHECK(!wake);
+	CHECK_INT(slots_submit(&m.client, &request, &slot, &wake), 0);
+	CHECK_INT(slot, 3);
+	CHECK(!wake);
+	slots_set_coming(&m.keeper, 3, false); /* it has ended before it took the call */
+	slots_look(&m.keeper, &view);
+	CHECK_INT(view.waits, 1 << 0 | 1 << 3 | 1 << 5);
+	CHECK_INT(slots_submit(&m.client, &request, &slot, &wake), 0);
+	CHECK_INT(slot, 1);
+	CHECK(wake);
+	lease_memory_close(&m);
+}
+
 /* what was withdrawn leaves its turn behind, which is not that of the next call in its slot */
 static void test_turns_are_kept(void)
 {
@@ -350,6 +383,7 @@ static void test_large_payloads_do_not_pile_up(void)
 SUITE_MAIN("slots", TEST(test_a_call_of_every_size), TEST(test_full_and_in_order),
 	TEST(test_withdrawn_calls_are_not_run), TEST(test_sleeping_and_waking),
 	TEST(test_dozing_and_waking), TEST(test_turns_are_kept),
-	TEST(test_late_calls_are_answered_by_the_keeper), TEST(test_what_a_dead_instance_leaves),
-	TEST(test_cancelling_what_runs), TEST(test_who_is_killed_for_one_call_begins_no_other),
-	TEST(test_memory_that_is_no_lease), TEST(test_large_payloads_do_not_pile_up))
+	TEST(test_calls_go_where_somebody_comes), TEST(test_late_calls_are_answered_by_the_keeper),
+	TEST(test_what_a_dead_instance_leaves), TEST(test_cancelling_what_runs),
+	TEST(test_who_is_killed_for_one_call_begins_no_other), TEST(test_memory_that_is_no_lease),
+	TEST(test_large_payloads_do_not_pile_up))

@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #define CALLS 200000
 #define CALLS_MOST (20ull * CALLS) /* so many until the keeper has halted the instance once */
+#define MEETINGS 20000
 #define LOST_MS 20000 /* nothing takes so long unless a wake-up is lost */
 #define LOST_NS (LOST_MS * NSEC_PER_MSEC)
 #define LAST UINT64_MAX /* the number of the call after which there is none */
@@ -275,5 +277,58 @@ static void test_a_few_outstanding_spinning(void)
 	stress(3, true);
 }
 
+/* A call goes to a slot whose instance ends at this moment: the keeper sees it, or is woken. */
+struct meeting {
+	struct lease_memory m;
+	atomic_uint turn; /* of each meeting three: it begins, and either of the two is through */
+	bool seen;
+};
+
+static void wait_for_turn(struct meeting *meeting, unsigned turn)
+{
+	while (atomic_load(&meeting->turn) < turn)
+		sched_yield();
+}
+
+static void *leave(void *arg)
+{
+	struct meeting *meeting = arg;
+	struct slots_view view;
+	for (unsigned i = 0; i < MEETINGS; i++) {
+		wait_for_turn(meeting, 3 * i + 1);
+		slots_set_coming(&meeting->m.keeper, 0, false);
+		slots_look(&meeting->m.keeper, &view);
+		meeting->seen = view.waits & 1;
+		atomic_fetch_add(&meeting->turn, 1);
+	}
+	return NULL;
+}
+
+static void test_nobody_is_missed(void)
+{
+	static struct meeting meeting;
+	const struct slots_request request = {.data = "x", .len = 1};
+	pthread_t keeper;
+	unsigned missed = 0;
+	if (!lease_memory_open_once(&meeting.m))
+		return;
+	CHECK_INT(pthread_create(&keeper, NULL, leave, &meeting), 0);
+	for (unsigned i = 0; i < MEETINGS; i++) {
+		unsigned slot = 1;
+		bool wake = false;
+		slots_set_coming(&meeting.m.keeper, 0, true);
+		atomic_fetch_add(&meeting.turn, 1);
+		int rc = slots_submit(&meeting.m.client, &request, &slot, &wake);
+		atomic_fetch_add(&meeting.turn, 1);
+		wait_for_turn(&meeting, 3 * i + 3);
+		missed += rc < 0 || slot != 0 || (!wake && !meeting.seen);
+		missed += !slots_withdraw(&meeting.m.client, slot);
+	}
+	pthread_join(keeper, NULL);
+	CHECK_INT(missed, 0);
+	lease_memory_close(&meeting.m);
+}
+
 SUITE_MAIN("slots_stress", TEST(test_one_at_a_time), TEST(test_one_at_a_time_spinning),
-	TEST(test_many_outstanding), TEST(test_a_few_outstanding_spinning))
+	TEST(test_many_outstanding), TEST(test_a_few_outstanding_spinning),
+	TEST(test_nobody_is_missed))
