@@ -185,7 +185,8 @@ static void leave(void)
 
 static void crash(void)
 {
-	*(volatile int *)(uintptr_t)(always ? 0xdead000 : 0) = 1;
+	static volatile uintptr_t nowhere = 0xdead000;
+	*(volatile int *)nowhere = 1;
 }
 
 static void recurse(void)
