@@ -110,9 +110,8 @@ void lease_line_gone(
 	struct lease *lease, struct servant *servant, const struct call_error *cause, bool failed)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
-	struct slots_view view;
-	slots_look(&lease->slots, &view);
-	if (view.runs & 1u << servant->slot) { /* it died of its call */
+	struct slots_running running;
+	if (slots_look_at(&lease->slots, servant->slot, &running)) { /* it died of its call */
 		lease_pack_cause(cause, &b);
 		slots_abandon_one(&lease->slots, servant->slot,
 			cause->err.code ? cause->err.code : RAMET_ELOST, b.data,

@@ -72,7 +72,8 @@ static bool transport_on_idle(struct loop_idle *idle)
 		if (t->kick.heap_pos == 0)
 			break;
 	}
-	return transport_lingers(t); /* what is left has set the kick timer */
+	/* what is left has set the kick timer */
+	return transport_lingers(t);
 }
 
 /* wakes the loop; the work is done by the idle hook at the end of that turn */
