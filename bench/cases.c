@@ -58,9 +58,11 @@ int cases_main(
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'}, {"only", required_argument, NULL, 'o'}, {0}};
 	struct ramet_err err = {0};
-	unsigned chosen = ~0u;
+	unsigned chosen = 0;
 	bool json = false;
 	int option;
+	for (size_t i = 0; i < count; i++)
+		chosen |= cases[i].by_name ? 0 : 1u << i;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		json |= option == 'j';
 		if (option == 'o')

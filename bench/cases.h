@@ -11,6 +11,7 @@ struct bench_case {
 	const char *name;
 	int (*fn)(struct ramet_err *err);
 	bool pinned; /* to CPU 0, with all that it starts */
+	bool by_name; /* takes long: only if it was asked for */
 };
 
 /* cases_main - parses [--json] [--only CASE,…] and runs what was asked for, in the table's order;

@@ -46,8 +46,8 @@ static int sizes(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"rate", fork_rate, true},
-		{"local", local, false}, {"capture", capture, false}, {"remote", remote, false},
-		{"sizes", sizes, false}};
+	static const struct bench_case cases[] = {{.name = "rate", .fn = fork_rate, .pinned = true},
+		{.name = "local", .fn = local}, {.name = "capture", .fn = capture},
+		{.name = "remote", .fn = remote}, {.name = "sizes", .fn = sizes}};
 	return cases_main("fork", cases, ARRAY_LEN(cases), argc, argv);
 }

@@ -47,6 +47,8 @@ void invoke_report(const char *name, struct samples *ours, double p, const char 
 	struct samples *floor);
 /* invoke_pin - a process (0: this one) to a CPU, or to all of them (-1) */
 int invoke_pin(pid_t pid, int cpu, struct ramet_err *err);
+/* invoke_pin_to_first - this process, and what it starts from then on */
+int invoke_pin_to_first(unsigned cpus, struct ramet_err *err);
 
 /* Bare ping-pongs between two processes, without any library: what the hardware and the kernel
  * take. One round each. */
@@ -81,6 +83,7 @@ int invoke_local(struct ramet_err *err); /* small calls on this node: spinning, 
 int invoke_far(struct ramet_err *err); /* small calls to another node */
 int invoke_many(struct ramet_err *err); /* several outstanding */
 int invoke_payload(struct ramet_err *err); /* large ones */
+int invoke_sweep(struct ramet_err *err); /* sizes, calls outstanding, CPUs; by name */
 int invoke_fresh(struct ramet_err *err); /* each in a clone of its own */
 int invoke_sustained(struct ramet_err *err); /* the same, as many per second as one core gives */
 int invoke_ends(struct ramet_err *err); /* a killed instance, a cancelled loop */

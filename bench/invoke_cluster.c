@@ -103,6 +103,17 @@ int invoke_pin(pid_t pid, int cpu, struct ramet_err *err)
 	return 0;
 }
 
+int invoke_pin_to_first(unsigned cpus, struct ramet_err *err)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	for (unsigned i = 0; i < cpus; i++)
+		CPU_SET(i, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		return err_errno(err, RAMET_EIO, "keep to %u CPUs", cpus);
+	return 0;
+}
+
 int invoke_call(struct ramet *ramet, struct invoke_call *call, const void *data, size_t len,
 	double *ret_us, struct ramet_err *err)
 {
@@ -158,10 +169,10 @@ void invoke_report(const char *name, struct samples *ours, double p, const char 
 		.baseline_value = samples_median(floor),
 		.p50 = samples_median(ours),
 		.p99 = samples_quantile(ours, 0.99),
+		.p999 = samples_quantile(ours, 0.999),
 		.n = ours->count,
 	};
 	report_row(&row);
-	report_note("%s: p99.9 %.2f us", name, samples_quantile(ours, 0.999));
 }
 
 int invoke_warm_up(struct ramet *ramet, const char *function, pid_t *ret_pid, struct ramet_err *err)

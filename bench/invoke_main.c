@@ -6,11 +6,13 @@
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"local", invoke_local, false},
-		{"far", invoke_far, false}, {"many", invoke_many, false},
-		{"payload", invoke_payload, false}, {"fresh", invoke_fresh, false},
-		{"sustained", invoke_sustained, false}, {"ends", invoke_ends, false},
-		{"python", invoke_python, false}, {"executor", invoke_executor, false},
-		{"dask", invoke_dask, false}, {"redeploy", invoke_redeploy, false}};
+	static const struct bench_case cases[] = {{.name = "local", .fn = invoke_local},
+		{.name = "far", .fn = invoke_far}, {.name = "many", .fn = invoke_many},
+		{.name = "payload", .fn = invoke_payload}, {.name = "fresh", .fn = invoke_fresh},
+		{.name = "sustained", .fn = invoke_sustained}, {.name = "ends", .fn = invoke_ends},
+		{.name = "python", .fn = invoke_python},
+		{.name = "executor", .fn = invoke_executor}, {.name = "dask", .fn = invoke_dask},
+		{.name = "redeploy", .fn = invoke_redeploy},
+		{.name = "sweep", .fn = invoke_sweep, .by_name = true}};
 	return cases_main("invoke", cases, ARRAY_LEN(cases), argc, argv);
 }

@@ -16,8 +16,9 @@ static int sibling(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"fault", page_fault, true},
-		{"sibling", sibling, false}, {"revoke", page_revoke, false},
-		{"checksum", page_checksum, false}};
+	static const struct bench_case cases[] = {
+		{.name = "fault", .fn = page_fault, .pinned = true},
+		{.name = "sibling", .fn = sibling}, {.name = "revoke", .fn = page_revoke},
+		{.name = "checksum", .fn = page_checksum}};
 	return cases_main("page", cases, ARRAY_LEN(cases), argc, argv);
 }

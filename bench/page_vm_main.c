@@ -8,8 +8,8 @@
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{"verbs_fault", page_verbs_fault, false},
-		{"verbs_working_set", page_verbs_working_set, false}};
+	static const struct bench_case cases[] = {{.name = "verbs_fault", .fn = page_verbs_fault},
+		{.name = "verbs_working_set", .fn = page_verbs_working_set}};
 	if (argc == 2 && strcmp(argv[1], "--peer") == 0)
 		return page_verbs_peer();
 	return cases_main("page", cases, ARRAY_LEN(cases), argc, argv);

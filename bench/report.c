@@ -65,14 +65,27 @@ static void print_json(const struct report_row *row)
 			row->baseline_value > 0 ? row->value / row->baseline_value : 0);
 	else
 		printf("\"baseline\":null,\"baseline_value\":null,\"ratio\":null,");
-	printf("\"n\":%zu,\"p50\":%.6g,\"p99\":%.6g}\n", row->n, row->p50, row->p99);
+	printf("\"n\":%zu,\"p50\":%.6g,\"p99\":%.6g", row->n, row->p50, row->p99);
+	if (row->p999 > 0)
+		printf(",\"p999\":%.6g", row->p999);
+	if (row->per_second > 0)
+		printf(",\"per_second\":%.6g", row->per_second);
+	printf("}\n");
+}
+
+static void print_known(int width, double value)
+{
+	if (value > 0)
+		printf("%*.6g ", width, value);
+	else
+		printf("%*s ", width, "-");
 }
 
 static void print_line(const struct report_row *row)
 {
 	if (!report.headed)
-		printf("%-34s %12s %-9s %12s %8s %6s %12s  %s\n", "case", "value", "unit",
-			"baseline", "ratio", "n", "p99", "baseline is");
+		printf("%-34s %12s %-9s %12s %8s %6s %12s %12s %10s  %s\n", "case", "value", "unit",
+			"baseline", "ratio", "n", "p99", "p99.9", "per second", "baseline is");
 	report.headed = true;
 	printf("%-34s %12.6g %-9s ", row->name, row->value, row->unit);
 	if (row->baseline)
@@ -80,7 +93,10 @@ static void print_line(const struct report_row *row)
 			row->baseline_value > 0 ? row->value / row->baseline_value : 0);
 	else
 		printf("%12s %8s ", "-", "-");
-	printf("%6zu %12.6g  %s\n", row->n, row->p99, row->baseline ? row->baseline : "-");
+	printf("%6zu %12.6g ", row->n, row->p99);
+	print_known(12, row->p999);
+	print_known(10, row->per_second);
+	printf(" %s\n", row->baseline ? row->baseline : "-");
 }
 
 void report_row(const struct report_row *row)
@@ -104,6 +120,7 @@ void report_samples(const char *name, const char *unit, struct samples *ours, co
 		.baseline_value = theirs ? samples_median(theirs) : 0,
 		.p50 = median,
 		.p99 = samples_quantile(ours, 0.99),
+		.p999 = samples_quantile(ours, 0.999),
 		.n = ours->count,
 	});
 }

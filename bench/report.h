@@ -27,6 +27,8 @@ struct report_row {
 	const char *baseline; /* what it is; NULL: there is none */
 	double value, baseline_value;
 	double p50, p99;
+	double p999; /* 0: not said */
+	double per_second; /* what they amount to, where several are on their way; 0: not said */
 	size_t n;
 };
 void report_row(const struct report_row *row);

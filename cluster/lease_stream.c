@@ -303,7 +303,7 @@ static void look_again(struct lease_stream *s)
 	if (waits == 0 || (waits & (waits - 1)) != 0)
 		return;
 	slots_client_wakes(&s->slots);
-	if (slots_client_spins(&s->slots, &s->spin))
+	if (slots_client_spins(&s->slots, &s->spin) || s->spin.yield)
 		(void)spin_until(&s->spin, any_done, s);
 	slots_client_sleeps(&s->slots);
 }
