@@ -1,8 +1,10 @@
 /* Calls that each have an instance of their own: how long one takes that finds a clone waiting,
- * against a call of an instance that is there; all on one CPU, as the baseline. */
+ * against a call of an instance that is there, both among others and after a pause; all on one CPU,
+ * as the baseline. */
 #include "bench/invoke.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <string.h>
@@ -12,32 +14,68 @@
 #define SIZE 64
 #define PAUSE_NS 3000000 /* in which the next clone gets ready */
 
-static int rounds(struct ramet *ramet, struct samples *ret_fresh, struct samples *ret_there,
+static int timed(
+	struct ramet *ramet, const char *function, struct samples *ret_us, struct ramet_err *err)
+{
+	char data[SIZE];
+	double us = 0;
+	memset(data, 'x', sizeof(data));
+	int rc = invoke_echo(ramet, function, data, sizeof(data), &us, err);
+	if (rc == 0)
+		samples_add(ret_us, us);
+	return rc;
+}
+
+/* among calls in a row of the instance that is there */
+static int in_a_row(struct ramet *ramet, struct samples *ret_fresh, struct samples *ret_there,
+	struct ramet_err *err)
+{
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < ROUNDS; i++) {
+		uint64_t end_ns = now_ns() + PAUSE_NS;
+		while (rc == 0 && now_ns() < end_ns)
+			rc = timed(ramet, "echo", ret_there, err);
+		if (rc == 0)
+			rc = timed(ramet, "fresh", ret_fresh, err);
+	}
+	return rc;
+}
+
+/* each after a while in which nothing is called */
+static int now_and_then(struct ramet *ramet, struct samples *ret_fresh, struct samples *ret_there,
 	struct ramet_err *err)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
-	char data[SIZE];
-	memset(data, 'x', sizeof(data));
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		double fresh = 0;
-		double there = 0;
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < ROUNDS; i++) {
 		nanosleep(&pause, NULL);
-		int rc = invoke_echo(ramet, "fresh", data, sizeof(data), &fresh, err);
-		for (unsigned k = 0; rc == 0 && k < 2;
-			k++) /* the second: its pages are in the cache, as in a row */
-			rc = invoke_echo(ramet, "echo", data, sizeof(data), &there, err);
-		if (rc < 0)
-			return rc;
-		samples_add(ret_fresh, fresh);
-		samples_add(ret_there, there);
+		rc = timed(ramet, "fresh", ret_fresh, err);
+		nanosleep(&pause, NULL);
+		if (rc == 0)
+			rc = timed(ramet, "echo", ret_there, err);
 	}
+	return rc;
+}
+
+static int compare(struct ramet *ramet, struct ramet_err *err)
+{
+	CLEANUP(samples_fini) struct samples fresh = {0};
+	CLEANUP(samples_fini) struct samples there = {0};
+	CLEANUP(samples_fini) struct samples idle_fresh = {0};
+	CLEANUP(samples_fini) struct samples idle_there = {0};
+	int rc = in_a_row(ramet, &fresh, &there, err);
+	if (rc == 0)
+		rc = now_and_then(ramet, &idle_fresh, &idle_there, err);
+	if (rc < 0)
+		return rc;
+	report_samples("fresh_64", "us", &fresh, "local_sleep_64", &there);
+	report_samples("fresh_64_idle", "us", &idle_fresh, "the same of an instance that is there",
+		&idle_there);
 	return 0;
 }
 
 int invoke_fresh(struct ramet_err *err)
 {
-	CLEANUP(samples_fini) struct samples fresh = {0};
-	CLEANUP(samples_fini) struct samples there = {0};
 	struct invoke_cluster cluster;
 	pid_t instance = 0;
 	int rc = invoke_pin(0, 0, err); /* and all that is started from here */
@@ -54,9 +92,7 @@ int invoke_fresh(struct ramet_err *err)
 	if (rc == 0)
 		rc = invoke_warm_up(cluster.ramet, "fresh", &instance, err);
 	if (rc == 0)
-		rc = rounds(cluster.ramet, &fresh, &there, err);
-	if (rc == 0)
-		report_samples("fresh_64", "us", &fresh, "local_sleep_64", &there);
+		rc = compare(cluster.ramet, err);
 	invoke_cluster_close(&cluster);
 	(void)invoke_pin(0, -1, err);
 	return rc;
