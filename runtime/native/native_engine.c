@@ -209,13 +209,13 @@ static int engine_call(struct engine *engine, const struct engine_call *call,
 	return 0;
 }
 
-static void engine_ready(struct engine *engine, unsigned function)
+/* as a rule there is nothing, and fflush() takes its time to see it */
+static void flush_printed(void)
 {
-	struct ramet_invocation *invocation = &engine->call;
-	const struct native_object *object = engine->object_of[function];
-	native_populate(object->ranges, object->nranges);
-	free(native_touch(malloc(SCRATCH), SCRATCH));
-	(void)native_touch(invocation, sizeof(*invocation));
+	if (__fpending(stdout) > 0)
+		fflush(stdout);
+	if (__fpending(stderr) > 0)
+		fflush(stderr);
 }
 
 static void engine_done(struct engine *engine)
@@ -224,11 +224,17 @@ static void engine_done(struct engine *engine)
 		free(engine->call.output);
 	engine->call.in_room = false;
 	engine->call.output = NULL;
-	/* as a rule there is nothing, and fflush() takes its time to see it */
-	if (__fpending(stdout) > 0)
-		fflush(stdout);
-	if (__fpending(stderr) > 0)
-		fflush(stderr);
+	flush_printed();
+}
+
+static void engine_ready(struct engine *engine, unsigned function)
+{
+	struct ramet_invocation *invocation = &engine->call;
+	const struct native_object *object = engine->object_of[function];
+	native_populate(object->ranges, object->nranges);
+	free(native_touch(malloc(SCRATCH), SCRATCH));
+	(void)native_touch(invocation, sizeof(*invocation));
+	flush_printed();
 }
 
 static void engine_interrupt(struct engine *engine)
