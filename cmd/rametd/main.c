@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define MAPPED_BYTES 131072 /* glibc's own bound, to begin with */
 #define PREDECESSOR_S 2 /* seconds that one which is ending has for it */
 
 static const char usage[] = "usage: rametd --config FILE\n"
@@ -259,5 +261,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	/* Large memory stays mapped on its own: else glibc takes it from the heap from the first
+	 * that is freed on, where a few small pieces behind it keep it from the kernel for good. */
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
 	return only_check ? check(config) : run(config);
 }

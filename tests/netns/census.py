@@ -12,6 +12,25 @@ def memory_of(pid):
     return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Private_"))
 
 
+def anonymous_of(pid):
+    """Bytes that it has allocated."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Anonymous:"))
+
+
+def images_of(pid):
+    """Bytes of the memory files that it has open for seeds."""
+    files = {}
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(fd).startswith("/memfd:ramet-seed"):
+                stat = os.stat(fd)
+                files[stat.st_ino] = stat.st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return sum(files.values())
+
+
 def descriptors(pid):
     """What a process has open, by kind: {"socket": 3, "/memfd:x": 1}."""
     kinds = {}
@@ -77,3 +96,9 @@ class Census:
     def memory(self):
         """{what: bytes} of the daemons."""
         return {name: memory_of(pid) for name, pid in self.daemons.items()}
+
+    def parts(self):
+        """The same by parts, whoever else has a page, too: what they have allocated, and the images of seeds."""
+        found = {f"{name}, allocated": anonymous_of(pid) for name, pid in self.daemons.items()}
+        found.update({f"{name}, images": images_of(pid) for name, pid in self.daemons.items() if name.startswith("rametd")})
+        return found

@@ -32,8 +32,10 @@ APPS = {  # text, options, what a number gives
     "fresh": (FRESH, ["--fresh", "fresh"], lambda n, out: out == [1, n]),
 }
 AT_ONCE = 3  # calls of each app at each node
-REDEPLOY, KILL, LOOK = 7, 3, 5  # seconds between two
+REDEPLOY, KILL, LOOK = 7, 3, 6  # seconds between two
 SLACK = 1.05
+SETTLE = 300  # seconds in which replaced versions are gone, and their memory
+SAME = 7  # looks between which nothing more has gone
 STEADY = 1.5
 LONG = 60  # seconds without any answer
 
@@ -65,8 +67,9 @@ class Soak(cluster.Case):
         self.pending = {node: {} for node in self.handles}
         self.killed, self.deploying = set(), None
         self.tally, self.problems, self.times = collections.Counter(), [], []
+        self.order = []
         self.next = dict.fromkeys(("deploy", "kill", "look"), 0)
-        self.memory = []  # (seconds, {daemon: bytes})
+        self.looked, self.sizes = None, []  # {daemon: bytes}, in the same state each
 
     # --- what happens ---
 
@@ -85,7 +88,9 @@ class Soak(cluster.Case):
             self.tally["deployments"] += 1
             self.deploying = None
         if not self.deploying and self.due("deploy", REDEPLOY):
-            self.deploying = self.deploy(self.random.choice(list(APPS)))
+            if not self.order:  # each as often as the others: a second deployment makes a base, which stays
+                self.order = self.random.sample(list(APPS), len(APPS))
+            self.deploying = self.deploy(self.order.pop())
 
     def kill_one(self):
         if not self.due("kill", KILL):
@@ -100,9 +105,15 @@ class Soak(cluster.Case):
             except ProcessLookupError:
                 pass  # it ended meanwhile
 
-    def look(self):
-        if self.due("look", LOOK):
-            self.memory.append((time.monotonic() - self.begin, self.census.memory()))
+    def settled(self):
+        """With the current versions alone, and nothing deployed or killed: what calls have is there, and is the same each time. Replaced
+        versions stay for half a minute, their last instances longer, and have some megabytes each."""
+        if self.deploying or not self.due("look", LOOK):
+            return False
+        before, self.looked = self.looked, self.census.parts()
+        same = before and all(abs(size - before[name]) < size / 100 + (64 << 10) for name, size in self.looked.items())
+        self.same = self.same + 1 if same else 0
+        return self.same == SAME
 
     # --- calls ---
 
@@ -141,38 +152,49 @@ class Soak(cluster.Case):
         times = [us for at, _, us in self.times if part * seconds / 4 <= at < (part + 1) * seconds / 4]
         return statistics.quantiles(times, n=100)[-1]
 
+    def turn(self, calm):
+        if not calm:
+            self.redeploy()
+            self.kill_one()
+        elif self.deploying and self.deploying.poll() is not None:
+            self.redeploy()
+        for node in self.handles:
+            self.fill(node)
+        self.poll.poll(200)
+        for node in self.handles:
+            self.take(node)
+        self.assertLess(time.monotonic() - self.last, LONG, f"no answer: {self.pending}")
+
+    def measure(self):
+        end, self.looked, self.same = time.monotonic() + SETTLE, None, 0
+        while not self.settled():
+            self.turn(calm=True)
+            self.assertLess(time.monotonic(), end, f"memory does not settle: {self.looked}")
+        self.sizes.append(self.looked)
+
+    def run_until(self, seconds):
+        while time.monotonic() < self.begin + seconds:
+            self.turn(calm=False)
+
     def test_soak(self):
         self.begin = self.last = time.monotonic()
-        end = self.begin + options.minutes * 60
-        while time.monotonic() < end or any(self.pending.values()) or self.deploying:
-            if time.monotonic() < end:
-                self.redeploy()
-                self.kill_one()
-                self.look()
-                for node in self.handles:
-                    self.fill(node)
-            elif self.deploying and self.deploying.poll() is not None:
-                self.redeploy()
+        self.run_until(min(120, options.minutes * 60 / 5))
+        self.measure()
+        self.run_until(options.minutes * 60)
+        self.measure()
+        while any(self.pending.values()):
             self.poll.poll(200)
             for node in self.handles:
                 self.take(node)
             self.assertLess(time.monotonic() - self.last, LONG, f"no answer: {self.pending}")
         self.report()
 
-    def mean_memory(self, begin, end):
-        """{daemon: bytes}: seeds of replaced versions stay for half a minute, so that at one moment there are more of them than
-        at another."""
-        lot = [memory for at, memory in self.memory if begin <= at <= end]
-        return {name: int(statistics.mean(memory[name] for memory in lot)) for name in lot[0]}
-
     def report(self):
-        early, window = min(120, options.minutes * 60 / 5), min(90, options.minutes * 60 / 5)
-        end = self.memory[-1][0]
-        first, last = self.mean_memory(early, early + window), self.mean_memory(end - window, end)
+        first, last = self.sizes
         print(f"seed {options.seed}, {options.minutes} minutes: {dict(self.tally)}")
         print("p99 of the quarters, ms: " + ", ".join(f"{self.p99(part) / 1000:.1f}" for part in range(4)))
         for name, size in first.items():
-            print(f"{name}: {size >> 10} KiB after {early:.0f} s, {last[name] >> 10} KiB at the end")
+            print(f"{name}: {size >> 10} KiB after 2 minutes, {last[name] >> 10} KiB at the end")
         sys.stdout.flush()
         self.assertEqual(self.problems[:20], [], f"{len(self.problems)} problems")
         for name, size in first.items():
