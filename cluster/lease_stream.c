@@ -296,15 +296,14 @@ static bool any_done(const void *arg)
 	return false;
 }
 
-/* one call alone, which may be quick: its answer is there sooner than we would be woken for it, on
- * this CPU if the instance is let run */
+/* one call alone, which may be quick: its answer is there sooner than we would be woken for it */
 static void look_again(struct lease_stream *s)
 {
 	uint32_t waits = s->under_way & ~s->sending;
 	if (waits == 0 || (waits & (waits - 1)) != 0)
 		return;
 	slots_client_wakes(&s->slots);
-	if (slots_client_spins(&s->slots, &s->spin) || (s->spin.yield && s->spin.pause == 0))
+	if (slots_client_spins(&s->slots, &s->spin))
 		(void)spin_until(&s->spin, any_done, s);
 	slots_client_sleeps(&s->slots);
 }
