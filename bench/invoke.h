@@ -19,6 +19,8 @@ struct invoke_cluster {
 	bool up;
 };
 int invoke_cluster_open(struct invoke_cluster *cluster, unsigned nodes, struct ramet_err *err);
+/* invoke_echo_open - the same, with `echo`; to be closed also after a failure */
+int invoke_echo_open(struct invoke_cluster *cluster, unsigned nodes, struct ramet_err *err);
 void invoke_cluster_close(struct invoke_cluster *cluster);
 int invoke_deploy(struct invoke_cluster *cluster, const char *file, const char *handler,
 	const char *name, const char *fresh, struct ramet_err *err);

@@ -91,6 +91,14 @@ int invoke_deploy(struct invoke_cluster *cluster, const char *file, const char *
 	return ramet_deploy(cluster->ramet, file, &options, NULL, err);
 }
 
+int invoke_echo_open(struct invoke_cluster *cluster, unsigned nodes, struct ramet_err *err)
+{
+	int rc = invoke_cluster_open(cluster, nodes, err);
+	return rc < 0 ? rc
+		      : invoke_deploy(cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo",
+				NULL, err);
+}
+
 int invoke_pin(pid_t pid, int cpu, struct ramet_err *err)
 {
 	cpu_set_t set;

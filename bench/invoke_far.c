@@ -108,10 +108,7 @@ int invoke_far(struct ramet_err *err)
 	CLEANUP(samples_fini) struct samples ours = {0};
 	CLEANUP(samples_fini) struct samples floor = {0};
 	struct invoke_cluster cluster;
-	int rc = invoke_cluster_open(&cluster, 2, err);
-	if (rc == 0)
-		rc = invoke_deploy(
-			&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo", NULL, err);
+	int rc = invoke_echo_open(&cluster, 2, err);
 	if (rc == 0)
 		rc = measure(&cluster, &ours, &floor, err);
 	if (rc == 0)

@@ -76,14 +76,11 @@ static int compare(struct ramet *ramet, struct ramet_err *err)
 
 int invoke_fresh(struct ramet_err *err)
 {
-	struct invoke_cluster cluster;
+	struct invoke_cluster cluster = {0};
 	pid_t instance = 0;
 	int rc = invoke_pin(0, 0, err); /* and all that is started from here */
 	if (rc == 0)
-		rc = invoke_cluster_open(&cluster, 1, err);
-	if (rc < 0)
-		return rc;
-	rc = invoke_deploy(&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo", NULL, err);
+		rc = invoke_echo_open(&cluster, 1, err);
 	if (rc == 0)
 		rc = invoke_deploy(
 			&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "fresh", "fresh", err);

@@ -76,10 +76,7 @@ static int cases(struct ramet *ramet, struct ramet_err *err)
 int invoke_local(struct ramet_err *err)
 {
 	struct invoke_cluster cluster;
-	int rc = invoke_cluster_open(&cluster, 1, err);
-	if (rc == 0)
-		rc = invoke_deploy(
-			&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo", NULL, err);
+	int rc = invoke_echo_open(&cluster, 1, err);
 	if (rc == 0)
 		rc = cases(cluster.ramet, err);
 	invoke_cluster_close(&cluster);

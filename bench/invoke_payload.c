@@ -58,10 +58,7 @@ int invoke_payload(struct ramet_err *err)
 		64, 1024, 4096, 16384, 65536, 262144, 1u << 20, TARGET, 64u << 20};
 	struct invoke_cluster cluster;
 	pid_t instance = 0;
-	int rc = invoke_cluster_open(&cluster, 1, err);
-	if (rc == 0)
-		rc = invoke_deploy(
-			&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo", NULL, err);
+	int rc = invoke_echo_open(&cluster, 1, err);
 	if (rc == 0)
 		rc = invoke_warm_up(cluster.ramet, "echo", &instance, err);
 	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(sizes); i++)

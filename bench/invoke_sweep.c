@@ -137,10 +137,7 @@ static int sweep(unsigned cpus, struct ramet_err *err)
 	static const unsigned outstanding[] = {1, 2, 4, 16, MOST};
 	struct invoke_cluster cluster;
 	pid_t instance = 0;
-	int rc = invoke_cluster_open(&cluster, 1, err);
-	if (rc == 0)
-		rc = invoke_deploy(
-			&cluster, BENCH_LIBS "/libbench_invoke.so", "echo", "echo", NULL, err);
+	int rc = invoke_echo_open(&cluster, 1, err);
 	if (rc == 0)
 		rc = invoke_warm_up(cluster.ramet, "echo", &instance, err);
 	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(sizes); i++) {
