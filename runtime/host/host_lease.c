@@ -72,7 +72,7 @@ static void get_ready(struct host *host)
 	input[0] = 0;
 	input[sizeof(lease.input) - 1] = 0;
 	(void)host_now_ns();
-	sched_yield(); /* it comes between the answer and the caller, too */
+	sched_yield(); /* for its pages: it comes between the answer and the caller, too */
 	if (host->ops->ready)
 		host->ops->ready(host->engine, lease.function);
 }

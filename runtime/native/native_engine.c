@@ -234,7 +234,7 @@ static void engine_ready(struct engine *engine, unsigned function)
 	native_populate(object->ranges, object->nranges);
 	free(native_touch(malloc(SCRATCH), SCRATCH));
 	(void)native_touch(invocation, sizeof(*invocation));
-	flush_printed();
+	flush_printed(); /* for its pages: it comes between the answer and the caller */
 }
 
 static void engine_interrupt(struct engine *engine)
