@@ -80,15 +80,17 @@ class Soak(cluster.Case):
         self.next[what] = now + period
         return True
 
-    def redeploy(self):
+    def take_deployment(self):
         if self.deploying and self.deploying.poll() is not None:
             out, err = self.deploying.communicate()
             if self.deploying.returncode:
                 self.problems.append(f"deploy: {err}{out}")
             self.tally["deployments"] += 1
             self.deploying = None
+
+    def redeploy(self):
         if not self.deploying and self.due("deploy", REDEPLOY):
-            if not self.order:  # each as often as the others: a second deployment makes a base, which stays
+            if not self.order:  # each as often as the others
                 self.order = self.random.sample(list(APPS), len(APPS))
             self.deploying = self.deploy(self.order.pop())
 
@@ -152,29 +154,30 @@ class Soak(cluster.Case):
         times = [us for at, _, us in self.times if part * seconds / 4 <= at < (part + 1) * seconds / 4]
         return statistics.quantiles(times, n=100)[-1]
 
-    def turn(self, calm):
-        if not calm:
-            self.redeploy()
-            self.kill_one()
-        elif self.deploying and self.deploying.poll() is not None:
-            self.redeploy()
-        for node in self.handles:
-            self.fill(node)
+    def take_all(self):
         self.poll.poll(200)
         for node in self.handles:
             self.take(node)
+        self.take_deployment()
         self.assertLess(time.monotonic() - self.last, LONG, f"no answer: {self.pending}")
+
+    def turn(self):
+        for node in self.handles:
+            self.fill(node)
+        self.take_all()
 
     def measure(self):
         end, self.looked, self.same = time.monotonic() + SETTLE, None, 0
         while not self.settled():
-            self.turn(calm=True)
+            self.turn()
             self.assertLess(time.monotonic(), end, f"memory does not settle: {self.looked}")
         self.sizes.append(self.looked)
 
     def run_until(self, seconds):
         while time.monotonic() < self.begin + seconds:
-            self.turn(calm=False)
+            self.redeploy()
+            self.kill_one()
+            self.turn()
 
     def test_soak(self):
         self.begin = self.last = time.monotonic()
@@ -183,10 +186,7 @@ class Soak(cluster.Case):
         self.run_until(options.minutes * 60)
         self.measure()
         while any(self.pending.values()):
-            self.poll.poll(200)
-            for node in self.handles:
-                self.take(node)
-            self.assertLess(time.monotonic() - self.last, LONG, f"no answer: {self.pending}")
+            self.take_all()
         self.report()
 
     def report(self):
@@ -194,7 +194,7 @@ class Soak(cluster.Case):
         print(f"seed {options.seed}, {options.minutes} minutes: {dict(self.tally)}")
         print("p99 of the quarters, ms: " + ", ".join(f"{self.p99(part) / 1000:.1f}" for part in range(4)))
         for name, size in first.items():
-            print(f"{name}: {size >> 10} KiB after 2 minutes, {last[name] >> 10} KiB at the end")
+            print(f"{name}: {size >> 10} KiB at first, {last[name] >> 10} KiB at the end")
         sys.stdout.flush()
         self.assertEqual(self.problems[:20], [], f"{len(self.problems)} problems")
         for name, size in first.items():
