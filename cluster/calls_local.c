@@ -187,6 +187,7 @@ void servant_run(struct servant *servant, struct call *call, enum start_kind kin
 	call->begun_ns = kind == START_WARM ? now : MAX(servant->begun_ns, call->arrival_ns);
 	call->ready_ns = now;
 	servant->call = call;
+	servant->used = true;
 	servant->state = SERVANT_RUNNING;
 	calls->nrunning++;
 	calls_touch(calls);

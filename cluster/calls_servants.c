@@ -336,24 +336,38 @@ void servant_became_idle(struct servant *s)
 	arm_idle(calls);
 }
 
+/* How fit an idle one is; 0: not at all. Whoever has run calls is warm; who was started for a call
+ * that another one took, and came late, is not yet. */
+static unsigned fitness(const struct servant *s, const struct pool *pool)
+{
+	if (s->pool == pool)
+		return s->used ? 3 : 2;
+	return !s->pool && strcmp(s->app->id, pool->app->id) == 0;
+}
+
+/* of the fittest ones who became idle last */
 struct servant *servant_take_idle(struct calls *calls, const struct pool *pool)
 {
-	struct servant *host = NULL;
-	for (struct list *at = calls->idle.prev; at != &calls->idle; at = at->prev) {
+	struct servant *best = NULL;
+	unsigned best_fitness = 0;
+	for (struct list *at = calls->idle.prev; at != &calls->idle && best_fitness < 3;
+		at = at->prev) {
 		struct servant *s = list_entry(at, struct servant, idle_link);
-		if (s->pool == pool) {
-			leave_idle(s);
-			return s;
-		}
-		if (!s->pool && strcmp(s->app->id, pool->app->id) == 0)
-			host = s;
+		unsigned fit = fitness(s, pool);
+		if (fit <= best_fitness)
+			continue;
+		best = s;
+		best_fitness = fit;
 	}
-	if (!host)
+	if (!best)
 		return NULL;
-	leave_idle(host);
-	host->pool = (struct pool *)pool;
-	host->pool->servants++;
-	return host;
+	leave_idle(best);
+	if (!best->pool) {
+		best->pool = (struct pool *)pool;
+		best->pool->servants++;
+	}
+	best->used = true;
+	return best;
 }
 
 int servant_lend(struct calls *calls, struct lease *lease, struct ramet_err *err)

@@ -52,8 +52,10 @@ int call_cluster_open(struct call_cluster *c, unsigned nodes)
 	snprintf(c->socket, sizeof(c->socket), "%s/node1/client.sock", c->dir);
 	char *const argv[] = {"ramet", "up", "--nodes", count, "--dir", c->dir, NULL};
 	c->up = run_ramet(argv);
-	if (!c->up)
+	if (!c->up) {
+		rmdir(c->dir);
 		exit(1); /* nothing else could be tested */
+	}
 	return suite_check_ok(
 		ramet_open(c->socket, &c->ramet, &err), &err, "ramet_open", __FILE__, __LINE__);
 }
@@ -70,6 +72,7 @@ void call_cluster_close(struct call_cluster *c)
 {
 	ramet_close(c->ramet);
 	call_cluster_down(c);
+	CHECK_INT(access(c->dir, F_OK), -1); /* `ramet down` removes it */
 	CHECK_INT(suite_count_fds(), c->fds);
 }
 
