@@ -254,6 +254,7 @@ static void event_connect(struct transport *t, struct mem_event *event)
 	}
 	struct mem_conn *conn = conn_new(t, event->link, 1, accept.domain->id);
 	if (!conn) {
+		transport_accept_failed(listener->transport, &accept);
 		event_reply(event, MEM_REFUSED, RAMET_EPEER);
 		return;
 	}

@@ -237,6 +237,8 @@ struct transport_conn {
 /* transport_ask - H: on_accept; 0 and *ret valid, or negative: refuse with RAMET_EPERM */
 int transport_ask(struct transport_listener *listener, const void *token, size_t token_len,
 	const char *peer, struct transport_accept *ret);
+/* transport_accept_failed - H: what transport_ask() has let in becomes no connection */
+void transport_accept_failed(struct transport *t, const struct transport_accept *accept);
 /* transport_conn_init - fills in the base of a connection that was accepted; state CONNECTING */
 void transport_conn_init(
 	struct transport_conn *conn, const struct transport_accept *accept, const char *peer);

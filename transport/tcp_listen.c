@@ -63,6 +63,7 @@ static int guest_reply(const struct tcp_guest *guest, int status)
 static void guest_give_away(struct tcp_guest *guest, const struct transport_accept *accept)
 {
 	if (tcp_sock_patient(guest->fd) < 0 || guest_reply(guest, 0) < 0) {
+		transport_accept_failed(&guest->listener->transport->base, accept);
 		guest_drop(guest, "hung up before the welcome");
 		return;
 	}
@@ -78,11 +79,13 @@ static void guest_admit(struct tcp_guest *guest, const struct greeting_hello *he
 	struct transport *t = &guest->listener->transport->base;
 	struct tcp_conn *conn = tcp_conn_new();
 	if (!conn) {
+		transport_accept_failed(t, accept);
 		guest_reply(guest, RAMET_ENOMEM);
 		guest_drop(guest, "out of memory");
 		return;
 	}
 	if (guest_reply(guest, 0) < 0) {
+		transport_accept_failed(t, accept);
 		tcp_conn_free(&conn->base);
 		guest_drop(guest, "hung up before the welcome");
 		return;

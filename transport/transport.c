@@ -239,10 +239,21 @@ int transport_ask(struct transport_listener *listener, const void *token, size_t
 		return rc;
 	bool ours =
 		accept.domain && accept.handler && accept.domain->transport == listener->transport;
-	if (accept.on_stream ? !listener->streams : !ours)
+	if (accept.on_stream ? !listener->streams : !ours) {
+		transport_accept_failed(listener->transport, &accept);
 		return RAMET_EINTERNAL;
+	}
 	*ret = accept;
 	return 0;
+}
+
+void transport_accept_failed(struct transport *t, const struct transport_accept *accept)
+{
+	if (!accept->on_failed)
+		return;
+	t->handlers++;
+	accept->on_failed(accept->user);
+	t->handlers--;
 }
 
 int transport_done_reserve(struct transport *t, unsigned more)

@@ -169,6 +169,10 @@ struct transport_accept {
 	struct transport_domain *domain;
 	const struct transport_handler *handler; /* outlives the connection */
 	void *user;
+	/* May be NULL. After on_accept either this comes, at once: it became no connection after
+	 * all (no memory, or the peer had gone), and nothing follows; or handler->on_closed in the
+	 * end, or on_stream. */
+	void (*on_failed)(void *user);
 	/* Not NULL (then only user is used besides): it is no connection of ours but a bare stream
 	 * (stream.h). fd is the callee's: welcome, not blocking. `tcp` only; others refuse. */
 	void (*on_stream)(void *user, int fd, const char *peer);

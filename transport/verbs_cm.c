@@ -226,6 +226,7 @@ static void admit(struct verbs_transport *vt, struct rdma_cm_id *id,
 	const struct transport_options *options = &vt->base.options;
 	struct verbs_conn *conn = verbs_conn_new();
 	if (!conn) {
+		transport_accept_failed(&vt->base, accept);
 		refuse(vt, id, RAMET_ENOMEM, "out of memory");
 		return;
 	}
@@ -236,6 +237,7 @@ static void admit(struct verbs_transport *vt, struct rdma_cm_id *id,
 	if (verbs_conn_prepare(conn, accept->domain, options, &err) < 0) {
 		conn->id = NULL;
 		verbs_conn_free(&conn->base);
+		transport_accept_failed(&vt->base, accept);
 		refuse(vt, id, RAMET_ENOMEM, err.msg);
 		return;
 	}

@@ -20,6 +20,7 @@
 struct starting {
 	struct daemon daemon;
 	struct ramet *ramet; /* NULL until its socket is there */
+	int fd; /* of that, to be polled */
 	struct stream *ready; /* the request that is answered when it sees all others */
 	bool done;
 };
@@ -117,8 +118,11 @@ static int try_connect(const struct launch *l, unsigned i, struct ramet_err *err
 	int rc = ramet_open(path, &node->ramet, &why);
 	if (rc == RAMET_ENOCLUSTER)
 		return 0;
-	if (rc == 0)
+	if (rc == 0) {
+		/* asked for later it would take in an answer, and then not be readable for it */
+		node->fd = ramet_fd(node->ramet);
 		rc = stream_open(node->ramet, "ready", 2, pack_ready, l, &node->ready, &why);
+	}
 	return rc < 0 ? err_set(err, rc, "node %u: %s", i + 1, why.msg) : 0;
 }
 
@@ -176,8 +180,7 @@ static int sleep_until_event(const struct launch *l, struct ramet_err *err)
 			continue;
 		fds[count++] = (struct pollfd){.fd = node->daemon.pidfd, .events = POLLIN};
 		if (node->ramet)
-			fds[count++] =
-				(struct pollfd){.fd = ramet_fd(node->ramet), .events = POLLIN};
+			fds[count++] = (struct pollfd){.fd = node->fd, .events = POLLIN};
 	}
 	if (poll(fds, count, (int)((l->deadline_ns - now) / NSEC_PER_MSEC) + 1) < 0 &&
 		errno != EINTR)
