@@ -8,6 +8,8 @@
 #include "cluster/app_version.h"
 #include "cluster/bus.h"
 #include "cluster/client_proto.h"
+#include "cluster/data_paths.h"
+#include "cluster/lease_relay.h"
 #include "cluster/node.h"
 #include "cluster/registry.h"
 #include "cluster/segments.h"
@@ -25,6 +27,8 @@ struct far_lease {
 	uint64_t bus_id; /* 0: it has answered */
 	struct slots slots; /* the client's, so that we can close them for it */
 	struct stream_opening *opening;
+	struct lease_relay *relay; /* by RDMA: for as long as the lease */
+	char transport[16];
 	char version[VERSION_HEX + 1];
 	/* as the node says */
 	uint64_t id; /* 0: none yet */
@@ -45,6 +49,7 @@ static void let_go(struct far_lease *f)
 		bus_forget(bus_of(f), f->bus_id);
 	f->bus_id = 0;
 	stream_open_cancel(steal_ptr(&f->opening));
+	lease_relay_end(steal_ptr(&f->relay));
 	if (f->id == 0)
 		return;
 	wire_map(&b, 1);
@@ -77,6 +82,7 @@ static void on_free(struct client_request *request)
 	if (request->client)
 		request->client->nleases--;
 	slots_close(&f->slots);
+	lease_relay_end(f->relay);
 	free(f);
 }
 
@@ -108,7 +114,10 @@ static void on_opened(void *user, int opened, const struct ramet_err *error)
 	struct far_lease *f = user;
 	auto_close int fd = opened;
 	struct ramet_err err = {0};
+	struct node *node = f->request.clients->node;
 	f->opening = NULL;
+	if (fd < 0)
+		data_paths_lost(node->paths, f->node, f->transport, error);
 	int rc = fd < 0 ? error->code : slots_create(false, &f->slots, &err);
 	if (rc == 0) {
 		tell_leased(f, fd);
@@ -121,11 +130,24 @@ static void on_opened(void *user, int opened, const struct ramet_err *error)
 	client_request_fail(&f->request, &err);
 }
 
+static int open_way(struct far_lease *f, const char *addr, const void *token, struct ramet_err *err)
+{
+	const struct node *node = f->request.clients->node;
+	if (strcmp(f->transport, "tcp") == 0)
+		return stream_open(node->loop, addr, token, SEGMENTS_TOKEN_BYTES,
+			node->config.rdma.peer_timeout_ms, on_opened, f, &f->opening, err);
+	data_paths_taken(node->paths, f->node, f->transport);
+	return lease_relay_open(node->segments, node->loop, f->transport, addr, token,
+		SEGMENTS_TOKEN_BYTES, on_opened, f, &f->relay, err);
+}
+
 static int parse_taken(struct far_lease *f, const struct wire_value *body,
 	char addr[TRANSPORT_ADDR_MAX], const void **ret_token, struct ramet_err *err)
 {
 	size_t len = 0;
 	int rc = wire_get_uint(body, "lease", UINT64_MAX, &f->id, err);
+	if (rc == 0)
+		rc = wire_get_str(body, "transport", f->transport, sizeof(f->transport), err);
 	if (rc == 0)
 		rc = wire_get_str(body, "addr", addr, TRANSPORT_ADDR_MAX, err);
 	if (rc == 0)
@@ -150,7 +172,6 @@ static int parse_taken(struct far_lease *f, const struct wire_value *body,
 static void on_taken(void *user, const struct wire_value *body, const struct ramet_err *error)
 {
 	struct far_lease *f = user;
-	const struct node *node = f->request.clients->node;
 	char addr[TRANSPORT_ADDR_MAX];
 	const void *token = NULL;
 	struct ramet_err err = {0};
@@ -159,8 +180,7 @@ static void on_taken(void *user, const struct wire_value *body, const struct ram
 	if (error)
 		err = *error;
 	if (rc == 0)
-		rc = stream_open(node->loop, addr, token, SEGMENTS_TOKEN_BYTES,
-			node->config.rdma.peer_timeout_ms, on_opened, f, &f->opening, &err);
+		rc = open_way(f, addr, token, &err);
 	if (rc == 0)
 		return;
 	let_go(f);
@@ -170,8 +190,9 @@ static void on_taken(void *user, const struct wire_value *body, const struct ram
 static int ask(struct far_lease *f, const char *function, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
-	wire_map(&b, 3);
+	wire_map(&b, 4);
 	wire_kuint(&b, "uid", f->request.uid);
+	wire_kbool(&b, "verbs", data_paths_verbs(f->request.clients->node->paths, f->node));
 	wire_kstr(&b, "function", function);
 	wire_kstr(&b, "version", f->version);
 	int rc = wire_end(&b, err);

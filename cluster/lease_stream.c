@@ -8,12 +8,12 @@
 #include "runtime/slots/slots.h"
 #include "runtime/slots/slots_stream.h"
 #include "runtime/slots/spin.h"
+#include "transport/byte_stream.h"
+#include "transport/pipe.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* A client reads its answers when it comes to it. What ends this sooner is its own end, or its
@@ -26,16 +26,18 @@ struct lease_stream {
 	struct loop *control;
 	int event_fd, wake_fd;
 	/* data side */
+	struct byte_stream *bytes; /* that carry it; NULL: not yet, or closed */
+	struct transport *transport; /* of a pipe */
+	bool spins; /* it has a call, and is polled for the next word of it */
 	struct slots_stream stream;
 	struct slots_client slots;
 	struct spin spin;
-	struct loop_watch socket_watch, event_watch;
+	struct loop_watch event_watch;
 	struct loop_timer timer;
-	uint32_t watched; /* events of the socket */
 	uint32_t under_way; /* slots with a call that came whole, a bit each */
 	uint32_t sending; /* of those, the answer goes */
 	uint64_t number[SLOTS_COUNT];
-	bool came, ending, told;
+	bool ending, told;
 	/* between the two */
 	struct loop_task look_task, end_task, gone_task, cancel_task, free_task;
 	_Atomic bool looking, cancelling;
@@ -84,13 +86,32 @@ static void free_there(struct loop_task *task)
 
 /* --- ending --- */
 
+/* While there are calls the data thread looks for what comes instead of sleeping: over RDMA that
+ * is quicker than being woken. */
+static void spin(struct lease_stream *s)
+{
+	bool spins = s->bytes && s->under_way != 0;
+	if (!s->transport || s->spins == spins)
+		return;
+	s->spins = spins;
+	if (spins)
+		transport_spin_begin(s->transport);
+	else
+		transport_spin_end(s->transport);
+}
+
+static void close_stream(struct lease_stream *s)
+{
+	loop_watch_remove(&s->event_watch);
+	byte_stream_close(steal_ptr(&s->bytes));
+	spin(s);
+}
+
 static void finish(struct lease_stream *s)
 {
 	segments_drop_stream(s->segments, s);
 	loop_timer_cancel(&s->timer);
-	loop_watch_remove(&s->socket_watch);
-	loop_watch_remove(&s->event_watch);
-	slots_stream_close(&s->stream);
+	close_stream(s);
 	slots_close(&s->slots.slots);
 	close_reset(&s->event_fd);
 	close_reset(&s->wake_fd);
@@ -101,13 +122,6 @@ static void finish(struct lease_stream *s)
 static void on_late(struct loop_timer *timer)
 {
 	finish(container_of(timer, struct lease_stream, timer));
-}
-
-static void close_stream(struct lease_stream *s)
-{
-	loop_watch_remove(&s->socket_watch);
-	loop_watch_remove(&s->event_watch);
-	slots_stream_close(&s->stream);
 }
 
 /* an answer that is not the instance's */
@@ -133,8 +147,7 @@ static void say_broken(struct lease_stream *s)
 			(void)answer_for(s, &call, RAMET_EPROTO, true);
 	}
 	(void)slots_stream_send(&s->stream);
-	(void)shutdown(s->stream.fd, SHUT_WR);
-	(void)loop_watch_mod(&s->socket_watch, EPOLLIN); /* it can be written for ever now */
+	byte_stream_shut(s->bytes);
 	loop_watch_remove(&s->event_watch);
 }
 
@@ -204,7 +217,7 @@ static void on_sent(struct slots_stream *stream, const struct slots_wire *wire)
 	s->sending &= ~(1u << wire->slot);
 }
 
-/* what is there goes, as far as the socket takes it */
+/* what is there goes, as far as it is taken */
 static void send_all(struct lease_stream *s)
 {
 	if (answer_all(s) < 0) {
@@ -218,10 +231,8 @@ static void send_all(struct lease_stream *s)
 	bool waits = slots_stream_waits(&s->stream);
 	atomic_store_explicit(&s->stuffed, waits || s->stream.inside, memory_order_relaxed);
 	if (s->ending && !waits)
-		(void)shutdown(s->stream.fd, SHUT_WR);
-	uint32_t events = EPOLLIN | (waits ? (uint32_t)EPOLLOUT : 0);
-	if (events != s->watched && loop_watch_mod(&s->socket_watch, events) == 0)
-		s->watched = events;
+		byte_stream_shut(s->bytes);
+	spin(s);
 }
 
 /* --- calls --- */
@@ -313,13 +324,15 @@ static void look_again(struct lease_stream *s)
 static bool drained(const struct lease_stream *s)
 {
 	char nothing[4096];
-	ssize_t n = recv(s->stream.fd, nothing, sizeof(nothing), MSG_DONTWAIT);
-	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	ssize_t n = 1;
+	for (size_t total = 0; n > 0 && total < SLOTS_STREAM_TURN; total += (size_t)n)
+		n = byte_stream_receive(s->bytes, nothing, sizeof(nothing));
+	return n < 0;
 }
 
-static void on_socket(struct loop_watch *watch, uint32_t events)
+static void on_bytes(void *user)
 {
-	struct lease_stream *s = container_of(watch, struct lease_stream, socket_watch);
+	struct lease_stream *s = user;
 	atomic_store_explicit(&s->heard, true, memory_order_relaxed);
 	if ((s->ending || s->told) && drained(s)) {
 		fail(s, false);
@@ -327,7 +340,7 @@ static void on_socket(struct loop_watch *watch, uint32_t events)
 	}
 	if (s->told)
 		return;
-	if (events & ~(uint32_t)EPOLLOUT && !s->ending) {
+	if (!s->ending) {
 		int rc = slots_stream_read(&s->stream);
 		if (rc < 0) {
 			fail(s, false);
@@ -344,21 +357,64 @@ static void on_event(struct loop_watch *watch, uint32_t events)
 	send_all(container_of(watch, struct lease_stream, event_watch));
 }
 
+static ssize_t receive(void *of, void *to, size_t cap)
+{
+	ssize_t n = byte_stream_receive(of, to, cap);
+	return n == RAMET_ECLOSED ? RAMET_EPEER : n;
+}
+
+static ssize_t send_some(void *of, const struct iovec *iov, unsigned count)
+{
+	return byte_stream_send(of, iov, count);
+}
+
+static const struct slots_carrier carrier = {.receive = receive, .send = send_some};
+
+/* edge-triggered and never read: whoever shares it could make a read block */
+static int watch_event(struct lease_stream *s)
+{
+	return loop_watch_add(segments_loop(s->segments), &s->event_watch, s->event_fd,
+		(uint32_t)EPOLLIN | (uint32_t)EPOLLET, on_event, NULL);
+}
+
+static void begin(struct lease_stream *s)
+{
+	slots_stream_init(&s->stream, &carrier, s->bytes, true, &ops);
+	slots_client_sleeps(&s->slots);
+}
+
 static void on_stream(void *user, int fd, const char *peer)
 {
 	struct lease_stream *s = user;
-	struct loop *loop = segments_loop(s->segments);
-	slots_stream_init(&s->stream, fd, true, &ops);
-	s->came = true;
-	s->watched = EPOLLIN;
-	slots_client_sleeps(&s->slots);
-	/* edge-triggered and never read: whoever shares it could make a read block */
-	if (loop_watch_add(loop, &s->socket_watch, fd, EPOLLIN, on_socket, NULL) < 0 ||
-		loop_watch_add(loop, &s->event_watch, s->event_fd,
-			(uint32_t)EPOLLIN | (uint32_t)EPOLLET, on_event, NULL) < 0)
+	auto_close int socket = fd;
+	int rc = byte_stream_of_socket(
+		segments_loop(s->segments), socket, on_bytes, s, &s->bytes, NULL);
+	if (rc < 0) {
+		fail(s, false);
+		return;
+	}
+	steal_fd(&socket);
+	begin(s);
+	if (watch_event(s) < 0)
 		fail(s, false);
 	else
 		log_debug("lease.stream", "peer=%s", peer);
+}
+
+/* what fails here is refused: whoever asked is told, and the lease ends when nobody uses it */
+static int on_pipe(void *user, struct transport *transport, struct transport_accept *ret_accept)
+{
+	struct lease_stream *s = user;
+	if (watch_event(s) < 0)
+		return RAMET_ENOMEM;
+	int rc = pipe_accept(transport, on_bytes, s, ret_accept, &s->bytes, NULL);
+	if (rc < 0) {
+		loop_watch_remove(&s->event_watch);
+		return rc;
+	}
+	s->transport = transport;
+	begin(s);
+	return 0;
 }
 
 /* --- from the control loop --- */
@@ -367,7 +423,7 @@ static void look_there(struct loop_task *task)
 {
 	struct lease_stream *s = container_of(task, struct lease_stream, look_task);
 	atomic_store(&s->looking, false);
-	if (s->stream.fd >= 0 && !s->told)
+	if (s->bytes && !s->told)
 		send_all(s);
 }
 
@@ -376,7 +432,7 @@ static void end_there(struct loop_task *task)
 	struct lease_stream *s = container_of(task, struct lease_stream, end_task);
 	const struct slots_wire end = {.type = SLOTS_WIRE_END};
 	s->ending = true;
-	if (s->stream.fd < 0) {
+	if (!s->bytes) {
 		finish(s);
 		return;
 	}
@@ -441,7 +497,7 @@ static void discard(struct lease_stream *s)
 }
 
 int lease_stream_create(struct segments *segments, struct loop *control, const int fds[3],
-	const struct lease_stream_handler *handler, void *user,
+	bool verbs, const struct lease_stream_handler *handler, void *user,
 	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct lease_stream **ret_stream,
 	struct ramet_err *err)
 {
@@ -450,7 +506,7 @@ int lease_stream_create(struct segments *segments, struct loop *control, const i
 		return err_nomem(err);
 	s->segments = segments;
 	s->control = control;
-	s->wake_fd = s->event_fd = s->stream.fd = -1;
+	s->wake_fd = s->event_fd = -1;
 	s->handler = handler;
 	s->user = user;
 	int rc = open_slots(s, fds[0], err);
@@ -458,7 +514,10 @@ int lease_stream_create(struct segments *segments, struct loop *control, const i
 		rc = duplicate(fds[1], &s->wake_fd, err);
 	if (rc == 0)
 		rc = duplicate(fds[2], &s->event_fd, err);
-	if (rc == 0) /* last: from now on the data thread knows it */
+	/* last: from now on the data thread knows it */
+	if (rc == 0 && verbs)
+		rc = segments_pipe_token(segments, "verbs", on_pipe, s, ret_token, err);
+	else if (rc == 0)
 		rc = segments_stream_token(segments, on_stream, s, ret_token, err);
 	if (rc < 0) {
 		discard(s);

@@ -1,7 +1,7 @@
 /* The node's side of a lease that a client on another node has: on the data thread, its calls come
- * from a stream into the lease's slots, and answers go back. What is watched and how it ends is the
- * lease's affair (leases.h), on the control loop, from where everything here is called and where
- * the callbacks come. */
+ * from a stream (a socket's, or a pipe's over RDMA) into the lease's slots, and answers go back.
+ * What is watched and how it ends is the lease's affair (leases.h), on the control loop, from where
+ * everything here is called and where the callbacks come. */
 #ifndef CLUSTER_LEASE_STREAM_H
 #define CLUSTER_LEASE_STREAM_H
 
@@ -24,10 +24,11 @@ struct lease_stream_handler {
 };
 
 /* lease_stream_create - slots_fd, wake_fd (wakes the instance), event_fd (which the instance
- * writes): duplicated. token: opens it, within SEGMENTS_TOKEN_MS. Callbacks come until
- * lease_stream_end(). */
+ * writes): duplicated. verbs: it comes as a pipe over RDMA, else as a bare TCP stream. token: opens
+ * it, within SEGMENTS_TOKEN_MS. Callbacks come until lease_stream_end(). RAMET_ENOTSUP: this node
+ * has no such transport. */
 int lease_stream_create(struct segments *segments, struct loop *control, const int fds[3],
-	const struct lease_stream_handler *handler, void *user,
+	bool verbs, const struct lease_stream_handler *handler, void *user,
 	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct lease_stream **ret_stream,
 	struct ramet_err *err);
 /* lease_stream_look - there may be answers of which the instance told nobody */

@@ -93,32 +93,41 @@ static const struct lease_stream_handler stream_handler = {
 
 /* --- what a peer asks --- */
 
-static int grant(struct remote *r, uint32_t tenant, const char *function, const char *version,
-	int event_fd, struct ramet_err *err)
+struct wish {
+	uint64_t tenant;
+	char function[CALL_NAME_MAX], version[VERSION_HEX + 1];
+	bool verbs; /* the asker can */
+};
+
+static int grant(struct remote *r, const struct wish *wish, int event_fd, struct ramet_err *err)
 {
 	struct node *node = r->all->node;
-	const struct lease_request wish = {
+	uint32_t tenant = (uint32_t)wish->tenant;
+	const struct lease_request request = {
 		.tenant = tenant,
-		.function = function,
+		.function = wish->function,
 		.client_fd = event_fd,
 		.owner = &owner,
 		.user = r,
 	};
 	struct registry_entry *entry = NULL;
-	int rc = registry_find(node->registry, tenant, function, &entry, err);
-	if (rc == 0 && strcmp(entry->version->id, version) != 0)
-		rc = err_set(err, RAMET_EAGAIN, "another version of %s is current here", function);
+	int rc = registry_find(node->registry, tenant, wish->function, &entry, err);
+	if (rc == 0 && strcmp(entry->version->id, wish->version) != 0)
+		rc = err_set(
+			err, RAMET_EAGAIN, "another version of %s is current here", wish->function);
 	if (rc == 0)
-		rc = lease_grant(node->calls, &wish, &r->lease, err);
+		rc = lease_grant(node->calls, &request, &r->lease, err);
 	return rc;
 }
 
-static int pack_taken(const struct remote *r, const struct lease_info *info,
+static int pack_taken(const struct remote *r, unsigned way, const struct lease_info *info,
 	const uint8_t token[SEGMENTS_TOKEN_BYTES], struct buf *b, struct ramet_err *err)
 {
-	wire_map(b, 9);
+	const struct segments *segments = r->all->node->segments;
+	wire_map(b, 10);
 	wire_kuint(b, "lease", info->id);
-	wire_kstr(b, "addr", segments_addr(r->all->node->segments, SEGMENTS_FIRST));
+	wire_kstr(b, "transport", segments_provider(segments, way));
+	wire_kstr(b, "addr", segments_addr(segments, way));
 	wire_kbin(b, "token", token, SEGMENTS_TOKEN_BYTES);
 	wire_kuint(b, "instance", info->instance);
 	wire_kuint(b, "pid", (uint64_t)info->pid);
@@ -129,18 +138,23 @@ static int pack_taken(const struct remote *r, const struct lease_info *info,
 	return wire_end(b, err);
 }
 
-/* b: the answer */
-static int open_stream(struct remote *r, int event_fd, struct buf *b, struct ramet_err *err)
+/* verbs: the asker can; b: the answer */
+static int open_stream(
+	struct remote *r, bool verbs, int event_fd, struct buf *b, struct ramet_err *err)
 {
 	struct node *node = r->all->node;
+	unsigned way = verbs ? segments_way_of(node->segments, "verbs") : SEGMENTS_FIRST;
+	if (way == SEGMENTS_WAYS_MAX)
+		way = SEGMENTS_FIRST;
+	verbs = strcmp(segments_provider(node->segments, way), "verbs") == 0;
 	uint8_t token[SEGMENTS_TOKEN_BYTES];
 	struct lease_info info;
 	lease_get_info(r->lease, &info);
 	r->id = info.id;
 	const int fds[] = {info.slots_fd, info.wake_fd, event_fd};
 	int rc = lease_stream_create(
-		node->segments, node->loop, fds, &stream_handler, r, token, &r->stream, err);
-	return rc < 0 ? rc : pack_taken(r, &info, token, b, err);
+		node->segments, node->loop, fds, verbs, &stream_handler, r, token, &r->stream, err);
+	return rc < 0 ? rc : pack_taken(r, way, &info, token, b, err);
 }
 
 static unsigned count_of(const struct leases_remote *all, uint32_t peer)
@@ -151,8 +165,8 @@ static unsigned count_of(const struct leases_remote *all, uint32_t peer)
 	return count;
 }
 
-static int take(struct leases_remote *all, struct bus_request *request, uint32_t tenant,
-	const char *function, const char *version, struct ramet_err *err)
+static int take(struct leases_remote *all, struct bus_request *request, const struct wish *wish,
+	struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	if (count_of(all, bus_request_node(request)) >= MAX_OF_NODE)
@@ -167,9 +181,9 @@ static int take(struct leases_remote *all, struct bus_request *request, uint32_t
 	auto_close int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int rc = event_fd < 0 ? err_errno(err, RAMET_EIO, "eventfd of a lease") : 0;
 	if (rc == 0)
-		rc = grant(r, tenant, function, version, event_fd, err);
+		rc = grant(r, wish, event_fd, err);
 	if (rc == 0)
-		rc = open_stream(r, event_fd, &b, err);
+		rc = open_stream(r, wish->verbs, event_fd, &b, err);
 	if (rc < 0) {
 		drop(r, false);
 		return rc;
@@ -181,17 +195,17 @@ static int take(struct leases_remote *all, struct bus_request *request, uint32_t
 void leases_remote_on_take(
 	struct leases_remote *all, struct bus_request *request, const struct wire_value *body)
 {
-	char function[CALL_NAME_MAX];
-	char version[VERSION_HEX + 1];
-	uint64_t uid = 0;
+	struct wish wish = {0};
 	struct ramet_err err = {0};
-	int rc = wire_get_uint(body, "uid", UINT32_MAX, &uid, &err);
+	int rc = wire_get_uint(body, "uid", UINT32_MAX, &wish.tenant, &err);
 	if (rc == 0)
-		rc = wire_get_str(body, "function", function, sizeof(function), &err);
+		rc = wire_get_str(body, "function", wish.function, sizeof(wish.function), &err);
 	if (rc == 0)
-		rc = wire_get_str(body, "version", version, sizeof(version), &err);
+		rc = wire_get_str(body, "version", wish.version, sizeof(wish.version), &err);
 	if (rc == 0)
-		rc = take(all, request, (uint32_t)uid, function, version, &err);
+		rc = wire_get_bool_or(body, "verbs", false, &wish.verbs, &err);
+	if (rc == 0)
+		rc = take(all, request, &wish, &err);
 	if (rc < 0)
 		bus_reply_err(request, &err);
 }

@@ -1,10 +1,12 @@
 /* Leases of clients on other nodes: a peer asks for one on behalf of its client, whose calls then
  * come over a stream (lease_stream.h). The messages, on the bus:
- *   lease.take   {uid, function, version}
- *                → {lease, addr, token: bin 32, instance, pid, deadline_ms, output, idempotent,
- * once} or error EAGAIN: no instance is idle, or another version is current here lease.close
- * {lease}      notice: the client returns it The asking node's client learns of the end by the
- * stream. Control loop only. */
+ *
+ *	lease.take {uid, function, version, verbs: whether the asker can}
+ *	→ {lease, transport, addr, token: bin 32, instance, pid, deadline_ms, output, idempotent,
+ *	   once}; or error EAGAIN: no instance is idle, or another version is current here
+ *	lease.close {lease}: notice, the client returns it
+ *
+ * The asking node's client learns of the end by the stream. Control loop only. */
 #ifndef CLUSTER_LEASES_REMOTE_H
 #define CLUSTER_LEASES_REMOTE_H
 

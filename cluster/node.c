@@ -9,6 +9,7 @@
 #include "cluster/bus.h"
 #include "cluster/calls.h"
 #include "cluster/clients.h"
+#include "cluster/data_paths.h"
 #include "cluster/deploy_peer.h"
 #include "cluster/file_transfer.h"
 #include "cluster/follow.h"
@@ -189,7 +190,7 @@ static int create_data(struct node *node, struct ramet_err *err)
 	snprintf(self->transport, sizeof(self->transport), "%s%s",
 		segments_provider(node->segments, SEGMENTS_FIRST),
 		segments_ways(node->segments) > 1 ? "+verbs" : "");
-	return 0;
+	return data_paths_create(node->segments, &node->paths, err);
 }
 
 static int create_network(struct node *node, struct ramet_err *err)
@@ -364,6 +365,7 @@ void node_destroy(struct node *node)
 	DESTROY(follows, follows_destroy);
 	DESTROY(members, members_destroy);
 	DESTROY(bus, bus_destroy);
+	DESTROY(paths, data_paths_destroy);
 	DESTROY(segments, segments_destroy);
 	DESTROY(registry, registry_destroy);
 	DESTROY(secrets, secrets_destroy);

@@ -28,6 +28,7 @@ struct logrings;
 struct registry;
 struct secrets;
 struct seeds;
+struct data_paths;
 struct segments;
 struct spawn_client;
 struct versions;
@@ -43,6 +44,7 @@ struct node {
 	struct workers *background; /* for what nobody waits for, and may take seconds */
 	struct spawn_client *spawn; /* ramet-spawn, started before any thread */
 	struct segments *segments; /* the data loop's thread, which serves memory to peers */
+	struct data_paths *paths;
 
 	struct logrings *logs;
 	struct versions *versions;

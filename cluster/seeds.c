@@ -282,7 +282,7 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 		return err_nomem(err);
 	seeds->node = node;
 	struct list *lists[] = {&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted,
-		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->paths, &seeds->bases,
+		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->bases,
 		&seeds->base_clones};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
@@ -339,7 +339,6 @@ void seeds_destroy(struct seeds *seeds)
 	loop_thread_stop(seeds->pager_thread);
 	list_for_each_safe (e, &seeds->epochs, struct seed_epoch, link)
 		free(e);
-	seeds_paths_fini(seeds);
 	list_for_each_safe (a, &seeds->allowances, struct seed_allowance, link)
 		free(a);
 	free(seeds);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/bus.h"
+#include "cluster/data_paths.h"
 #include "cluster/node.h"
 #include "cluster/segments.h"
 
@@ -43,12 +44,10 @@ static unsigned choose_way(const struct seed *seed, const struct wire_value *bod
 	const struct segments *segments = seed->seeds->node->segments;
 	bool verbs = false;
 	(void)wire_get_bool_or(body, "verbs", false, &verbs, NULL);
-	for (unsigned way = 0; verbs && way < segments_ways(segments); way++) {
-		if (strcmp(segments_provider(segments, way), "verbs") == 0 && seed->segment &&
-			segments_ref(seed->segment, way).id != 0)
-			return way;
-	}
-	return SEGMENTS_FIRST;
+	unsigned way = segments_way_of(segments, "verbs");
+	bool can = verbs && way < SEGMENTS_WAYS_MAX && seed->segment &&
+		segments_ref(seed->segment, way).id != 0;
+	return can ? way : SEGMENTS_FIRST;
 }
 
 /* how to read its pages: what seed.source answers */
@@ -257,7 +256,7 @@ void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct
 void seed_source_request(const struct seed *seed, uint32_t node, struct buf *b)
 {
 	seed_key_request(seed, 1, b);
-	wire_kbool(b, "verbs", seeds_path_verbs(seed->seeds, node));
+	wire_kbool(b, "verbs", data_paths_verbs(seed->seeds->node->paths, node));
 }
 
 void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b)

@@ -191,17 +191,9 @@ struct seeds_same {
 	unsigned next;
 };
 
-/* how a node's memory was read last */
-struct seed_path {
-	struct list link;
-	uint32_t node;
-	char provider[PAGE_PEERS_PROVIDER_MAX];
-	uint64_t barred_until_ns; /* no RDMA before */
-};
-
 struct seeds {
 	struct node *node;
-	struct list epochs, allowances, paths;
+	struct list epochs, allowances;
 	struct list bases, base_clones; /* seeds_base.c */
 	unsigned nepochs;
 	struct list list;
@@ -276,13 +268,6 @@ void seed_view_destroy(struct seed_view *view); /* NULL is fine */
 /* seeds_answer.c: the seed that a peer means, and has the key of */
 int seed_find_for_peer(struct seeds *seeds, const struct wire_value *body, struct seed **ret,
 	struct ramet_err *err);
-/* seeds_paths.c: over which transport a node's memory is read */
-bool seeds_path_verbs(const struct seeds *seeds, uint32_t node); /* ask it for RDMA */
-void seeds_path_taken(struct seeds *seeds, uint32_t node, const char *provider);
-/* a source over that transport was lost: RDMA is not asked for for a while */
-void seeds_path_lost(
-	struct seeds *seeds, uint32_t node, const char *provider, const struct ramet_err *err);
-void seeds_paths_fini(struct seeds *seeds);
 /* seeds_wait.c */
 void want_fail(struct seed_want *want, const struct call_error *error);
 void want_grant_later(struct seed_want *want);

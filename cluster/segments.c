@@ -16,7 +16,9 @@ struct token {
 	struct loop_task task;
 	struct segments *segments;
 	uint32_t tenant;
-	void (*on_stream)(void *user, int fd, const char *peer); /* NULL: for a connection */
+	/* both NULL: for a connection that reads */
+	void (*on_stream)(void *user, int fd, const char *peer);
+	int (*on_pipe)(void *user, struct transport *transport, struct transport_accept *ret);
 	void *user;
 	uint64_t expires_ns;
 	uint8_t bytes[SEGMENTS_TOKEN_BYTES];
@@ -163,6 +165,8 @@ static int admit(struct way *way, const struct token *t, struct transport_accept
 		*ret = (struct transport_accept){.on_stream = t->on_stream, .user = t->user};
 		return 0;
 	}
+	if (t->on_pipe)
+		return t->on_pipe(t->user, way->transport, ret);
 	int rc = domain_of(way, t->tenant, &domain, NULL);
 	*ret = (struct transport_accept){
 		.domain = domain, .handler = &reader_handler, .user = way->segments};
@@ -250,10 +254,20 @@ int segments_stream_token(struct segments *segments,
 	return make_token(segments, &as, ret_token, err);
 }
 
+int segments_pipe_token(struct segments *segments, const char *provider,
+	int (*on_pipe)(void *user, struct transport *transport, struct transport_accept *ret),
+	void *user, uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
+{
+	const struct token as = {.on_pipe = on_pipe, .user = user};
+	if (segments_way_of(segments, provider) == SEGMENTS_WAYS_MAX)
+		return err_set(err, RAMET_ENOTSUP, "this node has no transport %s", provider);
+	return make_token(segments, &as, ret_token, err);
+}
+
 void segments_drop_stream(struct segments *segments, const void *user)
 {
 	list_for_each_safe (t, &segments->tokens, struct token, link)
-		if (t->on_stream && t->user == user)
+		if ((t->on_stream || t->on_pipe) && t->user == user)
 			token_free(t);
 }
 
@@ -457,6 +471,20 @@ void segments_destroy(struct segments *segments)
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+unsigned segments_way_of(const struct segments *segments, const char *provider)
+{
+	for (unsigned way = 0; way < segments->nways; way++)
+		if (strcmp(segments->ways[way].provider, provider) == 0)
+			return way;
+	return SEGMENTS_WAYS_MAX;
+}
+
+struct transport *segments_transport(const struct segments *segments, const char *provider)
+{
+	unsigned way = segments_way_of(segments, provider);
+	return way == SEGMENTS_WAYS_MAX ? NULL : segments->ways[way].transport;
 }
 
 unsigned segments_ways(const struct segments *segments)

@@ -64,8 +64,19 @@ int segments_token(struct segments *segments, uint32_t tenant,
 int segments_stream_token(struct segments *segments,
 	void (*on_stream)(void *user, int fd, const char *peer), void *user,
 	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err);
-/* segments_drop_stream - on the data thread: on_stream of this user does not come any more */
+/* segments_pipe_token - the same for a pipe (transport/pipe.h), which on_pipe makes: a listener's
+ * on_accept, with the transport that was reached. RAMET_ENOTSUP: no way is `provider`. */
+int segments_pipe_token(struct segments *segments, const char *provider,
+	int (*on_pipe)(
+		void *user, struct transport *transport, struct transport_accept *ret_accept),
+	void *user, uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err);
+/* segments_drop_stream - on the data thread: on_stream or on_pipe of this user does not come any
+ * more */
 void segments_drop_stream(struct segments *segments, const void *user);
 struct loop *segments_loop(const struct segments *segments); /* of the data thread */
+/* segments_transport - for the data thread; NULL: no way is this provider */
+struct transport *segments_transport(const struct segments *segments, const char *provider);
+/* segments_way_of - the way that is this provider, or SEGMENTS_WAYS_MAX */
+unsigned segments_way_of(const struct segments *segments, const char *provider);
 
 #endif

@@ -6,13 +6,16 @@
 #include "runtime/slots/slots.h"
 #include "runtime/slots/slots_stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct lease_far {
 	struct slots_stream stream;
+	int fd; /* what carries it */
 	struct slots_instance slots; /* of our memory: whoever takes its calls and answers them */
 	struct slots_call calls[SLOTS_COUNT]; /* that are away */
 	uint32_t away; /* slots, a bit each */
@@ -26,6 +29,35 @@ static struct lease_far *of(struct slots_stream *stream)
 {
 	return container_of(stream, struct lease_far, stream);
 }
+
+/* --- the socket --- */
+
+static ssize_t socket_receive(void *of, void *to, size_t cap)
+{
+	const struct lease_far *far = of;
+	ssize_t n;
+	do
+		n = recv(far->fd, to, cap, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return n;
+	return n < 0 && errno == EAGAIN ? 0 : RAMET_EPEER;
+}
+
+static ssize_t socket_send(void *of, const struct iovec *iov, unsigned count)
+{
+	const struct lease_far *far = of;
+	const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = count};
+	ssize_t n;
+	do
+		n = sendmsg(far->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN ? 0 : RAMET_EPEER;
+}
+
+static const struct slots_carrier socket_carrier = {.receive = socket_receive, .send = socket_send};
 
 /* --- what comes --- */
 
@@ -82,9 +114,9 @@ static void watch(struct lease_far *far)
 		return;
 	far->waits = waits;
 	struct epoll_event event = {
-		.events = EPOLLIN | (waits ? (uint32_t)EPOLLOUT : 0), .data.fd = far->stream.fd};
+		.events = EPOLLIN | (waits ? (uint32_t)EPOLLOUT : 0), .data.fd = far->fd};
 	for (unsigned i = 0; i < 2; i++)
-		(void)epoll_ctl(far->epoll_fds[i], EPOLL_CTL_MOD, far->stream.fd, &event);
+		(void)epoll_ctl(far->epoll_fds[i], EPOLL_CTL_MOD, far->fd, &event);
 }
 
 /* a stream that has ended is noticed by who reads it */
@@ -170,20 +202,20 @@ void lease_far_lose(struct lease_far *far)
 			slots_finish(&far->slots, &far->calls[i], &outcome);
 	}
 	far->away = 0;
-	slots_stream_close(&far->stream);
+	close_reset(&far->fd);
 }
 
 void lease_far_hang_up(struct lease_far *far)
 {
-	(void)shutdown(far->stream.fd, SHUT_RDWR);
+	(void)shutdown(far->fd, SHUT_RDWR);
 }
 
 int lease_far_watch(struct lease_far *far, const int epoll_fds[2])
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = far->stream.fd};
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = far->fd};
 	for (unsigned i = 0; i < 2; i++) {
 		far->epoll_fds[i] = epoll_fds[i];
-		if (epoll_ctl(epoll_fds[i], EPOLL_CTL_ADD, far->stream.fd, &event) < 0)
+		if (epoll_ctl(epoll_fds[i], EPOLL_CTL_ADD, far->fd, &event) < 0)
 			return RAMET_EIO;
 	}
 	return 0;
@@ -196,7 +228,8 @@ int lease_far_open(struct slots *slots, int fd, struct lease_far **ret_far, stru
 		return err_nomem(err);
 	far->slots.slots = *slots; /* one mapping, the lease's */
 	slots_instance_sleeps(&far->slots); /* and never wakes: each call is told of */
-	slots_stream_init(&far->stream, fd, false, &ops);
+	far->fd = fd;
+	slots_stream_init(&far->stream, &socket_carrier, far, false, &ops);
 	*ret_far = steal_ptr(&far);
 	return 0;
 }
@@ -205,6 +238,6 @@ void lease_far_close(struct lease_far *far)
 {
 	if (!far)
 		return;
-	slots_stream_close(&far->stream);
+	close_reset(&far->fd);
 	free(far);
 }

@@ -51,9 +51,10 @@ static struct socket_stream *of(struct byte_stream *base)
 
 static void watch(struct socket_stream *s)
 {
-	uint32_t in = s->deaf ? 0 : EPOLLIN;
-	uint32_t out = s->full ? EPOLLOUT : 0;
-	(void)loop_watch_mod(&s->watch, in | out); /* it is there: that does not fail */
+	uint32_t events = (s->deaf ? 0 : (uint32_t)EPOLLIN) | (s->full ? (uint32_t)EPOLLOUT : 0);
+	/* a hang-up is told of in any case: where nobody asks for anything, once. It is there:
+	 * that does not fail. */
+	(void)loop_watch_mod(&s->watch, events ? events : (uint32_t)EPOLLET);
 }
 
 static ssize_t socket_receive(struct byte_stream *base, void *to, size_t cap)

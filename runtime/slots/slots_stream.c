@@ -3,41 +3,29 @@
 
 #include "base/cleanup.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
-#define GATHER 16u /* frames that one system call sends */
+#define GATHER 16u /* frames that are sent at once */
 
-void slots_stream_init(
-	struct slots_stream *stream, int fd, bool serves, const struct slots_stream_ops *ops)
+void slots_stream_init(struct slots_stream *stream, const struct slots_carrier *carrier, void *of,
+	bool serves, const struct slots_stream_ops *ops)
 {
 	stream->ops = ops;
-	stream->fd = fd;
+	stream->carrier = carrier;
+	stream->of = of;
 	stream->serves = serves;
 	stream->begin = stream->end = stream->left = stream->sent = 0;
 	stream->head = stream->tail = 0;
 	stream->inside = false;
 }
 
-void slots_stream_close(struct slots_stream *stream)
-{
-	close_reset(&stream->fd);
-}
-
 /* --- what comes --- */
 
-/* bytes, or a negative code; *ret_more: the socket may have more */
+/* bytes, or a negative code; *ret_more: there may be more */
 static ssize_t receive(struct slots_stream *s, void *to, size_t cap, bool *ret_more)
 {
-	ssize_t n = recv(s->fd, to, cap, MSG_DONTWAIT);
-	*ret_more = n == (ssize_t)cap || (n < 0 && errno == EINTR);
-	if (n == 0)
-		return RAMET_EPEER;
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : RAMET_EPEER;
+	ssize_t n = s->carrier->receive(s->of, to, cap);
+	*ret_more = n == (ssize_t)cap;
 	return n;
 }
 
@@ -148,6 +136,14 @@ static unsigned parts_of(struct slots_stream_frame *frame, size_t from, struct i
 	return n;
 }
 
+static size_t bytes_of(const struct iovec *iov, unsigned count)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < count; i++)
+		n += iov[i].iov_len;
+	return n;
+}
+
 static void advance(struct slots_stream *s, size_t n)
 {
 	s->sent += n;
@@ -170,13 +166,12 @@ int slots_stream_send(struct slots_stream *s)
 		for (unsigned i = s->head; i != s->tail && i - s->head < GATHER; i++)
 			niov += parts_of(&s->queue[i % SLOTS_STREAM_QUEUE],
 				i == s->head ? s->sent : 0, iov + niov);
-		const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = niov};
-		ssize_t n = sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
+		ssize_t n = s->carrier->send(s->of, iov, niov);
 		if (n < 0)
-			return errno == EAGAIN ? 0 : RAMET_EPEER;
+			return (int)n;
 		advance(s, (size_t)n);
+		if ((size_t)n < bytes_of(iov, niov))
+			return 0;
 	}
 	return 0;
 }

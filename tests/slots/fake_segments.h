@@ -7,7 +7,9 @@
 struct segments {
 	struct loop *loop; /* set by the test */
 	void (*on_stream)(void *user, int fd, const char *peer); /* for a token that is out */
+	int (*on_pipe)(void *user, struct transport *transport, struct transport_accept *ret);
 	void *user;
+	struct transport *transport; /* set by the test: for pipes */
 };
 
 #endif
