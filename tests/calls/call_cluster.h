@@ -1,4 +1,5 @@
-/* A cluster of daemons on this machine, by `ramet up`, and calls in it that must end in a certain
+/* A cluster of daemons on this machine, by `ramet up`, or one that stands already, of whose node 1
+ * RAMET_CALLS_SOCKET in the environment is the socket; and calls in it that must end in a certain
  * way. */
 #ifndef TESTS_CALLS_CALL_CLUSTER_H
 #define TESTS_CALLS_CALL_CLUSTER_H

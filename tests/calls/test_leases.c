@@ -303,7 +303,7 @@ static void test_a_removed_function(void)
 static FILE *run_ramet(const char *arguments)
 {
 	char command[512];
-	snprintf(command, sizeof(command), "RAMET_DIR=%s %s/ramet %s", cluster.dir,
+	snprintf(command, sizeof(command), "RAMET_SOCKET=%s %s/ramet %s", cluster.socket,
 		getenv("RAMET_BIN"), arguments);
 	return popen(command, "re");
 }

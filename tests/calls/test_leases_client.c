@@ -124,7 +124,7 @@ static bool is_leased(pid_t pid)
 	char command[512];
 	char line[512];
 	bool leased = false;
-	snprintf(command, sizeof(command), "RAMET_DIR=%s %s/ramet ps", cluster.dir,
+	snprintf(command, sizeof(command), "RAMET_SOCKET=%s %s/ramet ps", cluster.socket,
 		getenv("RAMET_BIN"));
 	FILE *ps = popen(command, "re");
 	while (ps && fgets(line, sizeof(line), ps)) {
