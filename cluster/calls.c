@@ -411,7 +411,7 @@ static bool publish(struct loop_idle *hook)
 	calls->touched = false;
 	struct member_load load = {
 		.instances = instances_count(node->instances, NULL),
-		.busy = calls->nrunning,
+		.busy = calls->nrunning + calls->nleased,
 		.queued = calls->nqueued,
 		.capacity = node->config.capacity,
 		.templates = seeds_templates(node->seeds),
@@ -432,6 +432,7 @@ int calls_create(struct node *node, struct calls **ret_calls, struct ramet_err *
 	calls->node = node;
 	for (unsigned i = 0; i < CALLS_BUCKETS; i++)
 		list_init(&calls->buckets[i]);
+	list_init(&calls->peers);
 	struct list *lists[] = {&calls->pools, &calls->servants, &calls->idle, &calls->kept,
 		&calls->waits, &calls->counters, &calls->failing, &calls->paused, &calls->leases,
 		&calls->unfit, &calls->tenants};
@@ -472,6 +473,7 @@ void calls_destroy(struct calls *calls)
 		free(pool);
 	}
 	tenants_destroy_all(calls);
+	calls_destroy_peers(calls);
 	list_for_each_safe (c, &calls->counters, struct function_counter, link)
 		free(c);
 	free(calls);

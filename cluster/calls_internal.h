@@ -58,6 +58,14 @@ struct servant {
 	bool retired; /* its version is gone: no call after this one */
 };
 
+/* A node that calls were forwarded to. What it says of its load does not have those yet that are on
+ * their way. */
+struct call_peer {
+	struct list link;
+	uint32_t node;
+	unsigned calls; /* that it has now */
+};
+
 struct pool {
 	struct list link;
 	struct calls *calls;
@@ -148,6 +156,7 @@ struct call {
 
 	uint64_t bus_id;
 	uint32_t peer; /* it was forwarded to */
+	struct call_peer *counted; /* FORWARDED: where it counts; NULL: nowhere */
 	bool with_meta;
 
 	struct loop_timer timer;
@@ -181,6 +190,8 @@ struct calls {
 	uint64_t sequence;
 	uint64_t queued_bytes;
 	unsigned nqueued, nrunning, nforwarded, nservants, nidle, nkept;
+	struct list peers; /* that calls were forwarded to */
+	unsigned nleased; /* instances with calls of leases when these were last looked at */
 	uint64_t total, failed;
 	bool touched, starved; /* starved: a call waits because the node is full */
 	bool pinched; /* a call waits because its tenant has all that it may have */
@@ -276,6 +287,7 @@ void leases_destroy(struct calls *calls);
 void leases_arm(struct calls *calls);
 void leases_arm_now(struct calls *calls);
 void leases_count(struct lease *lease);
+unsigned leases_busy(const struct calls *calls); /* instances that have a call of a lease, now */
 
 /* calls_count.c */
 void calls_count(const struct call *call, const struct call_result *result);
@@ -298,6 +310,8 @@ void call_place(struct call *call);
 void call_forward(struct call *call, uint32_t node);
 void call_unforward(struct call *call, bool tell);
 void call_tell_taken(struct call *call, uint64_t weight);
+unsigned calls_forwarded_to(const struct calls *calls, uint32_t node); /* that it has now */
+void calls_destroy_peers(struct calls *calls);
 /* the node ends: a peer that waits for this outcome is told so; others are not */
 void call_served_drop(call_done_fn *done, void *user);
 

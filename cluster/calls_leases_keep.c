@@ -167,6 +167,29 @@ static bool keep(struct lease *lease, uint64_t now)
 	return quiet && lease->state == LEASE_ACTIVE;
 }
 
+unsigned leases_busy(const struct calls *calls)
+{
+	unsigned busy = 0;
+	list_for_each (lease, &calls->leases, struct lease, link) {
+		struct slots_view view;
+		if (lease->state == LEASE_ENDED)
+			continue;
+		slots_look(&lease->slots, &view);
+		unsigned calls_there = view.running + view.waiting;
+		busy += lease->once ? calls_there : calls_there > 0;
+	}
+	return busy;
+}
+
+/* part of what peers are told of our load */
+static void tell_busy(struct calls *calls)
+{
+	unsigned busy = leases_busy(calls);
+	if (busy != calls->nleased)
+		calls_touch(calls);
+	calls->nleased = busy;
+}
+
 static void on_tick(struct loop_timer *timer)
 {
 	struct calls *calls = container_of(timer, struct calls, lease_timer);
@@ -176,6 +199,7 @@ static void on_tick(struct loop_timer *timer)
 	list_for_each_safe (lease, &calls->leases, struct lease, link)
 		if (lease->state != LEASE_ENDED && !keep(lease, now))
 			calls->leases_quiet = false;
+	tell_busy(calls);
 	leases_arm(calls);
 	calls_balance(calls); /* instances that had not begun to start have gone unheard */
 }

@@ -39,8 +39,45 @@ static void pack_run(const struct call *call, struct buf *b)
 	}
 }
 
+static struct call_peer *find_peer(const struct calls *calls, uint32_t node)
+{
+	list_for_each (peer, &calls->peers, struct call_peer, link)
+		if (peer->node == node)
+			return peer;
+	return NULL;
+}
+
+unsigned calls_forwarded_to(const struct calls *calls, uint32_t node)
+{
+	const struct call_peer *peer = find_peer(calls, node);
+	return peer ? peer->calls : 0;
+}
+
+static void count_at_peer(struct call *call)
+{
+	struct call_peer *peer = find_peer(call->calls, call->peer);
+	if (!peer) {
+		peer = calloc(1, sizeof(*peer));
+		if (!peer)
+			return; /* it is placed as if it were not there */
+		peer->node = call->peer;
+		list_append(&call->calls->peers, &peer->link);
+	}
+	peer->calls++;
+	call->counted = peer;
+}
+
+void calls_destroy_peers(struct calls *calls)
+{
+	list_for_each_safe (peer, &calls->peers, struct call_peer, link)
+		free(peer);
+}
+
 static void leave_peer(struct call *call)
 {
+	struct call_peer *peer = steal_ptr(&call->counted);
+	if (peer)
+		peer->calls--;
 	call->bus_id = 0;
 	call->state = CALL_WAITING;
 	call->calls->nforwarded--;
@@ -115,6 +152,7 @@ void call_forward(struct call *call, uint32_t peer)
 		bus_want_parts(node->bus, call->bus_id, on_part);
 	call->state = CALL_FORWARDED;
 	call->calls->nforwarded++;
+	count_at_peer(call);
 }
 
 void call_unforward(struct call *call, bool tell)

@@ -78,6 +78,9 @@ static bool better(const struct offer *a, const struct offer *b)
 {
 	if (a->full != b->full)
 		return !a->full;
+	/* where it has to wait, for a processor at least, a fork costs little beside that */
+	if (a->full && a->kind != START_COLD && b->kind != START_COLD && a->fill != b->fill)
+		return a->fill < b->fill;
 	if (a->kind != b->kind)
 		return a->kind < b->kind;
 	/* where nobody waits, a call that stays here saves the way */

@@ -48,8 +48,9 @@ struct place_decision {
 
 /* place_call - the cheapest start: warm, else local fork, else remote fork from the least loaded
  * holder, else cold. Of equal ones here, else the emptiest. Unpinned, a node at capacity comes
- * after all that are not. RAMET_ENOTFOUND: the pinned node is not in the view; RAMET_EPEER: it, or
- * every node, is dead; RAMET_EREFUSED: it, or every node, could only start cold, and cannot. */
+ * after all that are not; where all are, the emptiest of those that need not start cold.
+ * RAMET_ENOTFOUND: the pinned node is not in the view; RAMET_EPEER: it, or every node, is dead;
+ * RAMET_EREFUSED: it, or every node, could only start cold, and cannot. */
 int place_call(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	struct place_decision *ret_decision, struct ramet_err *err);
 

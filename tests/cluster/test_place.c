@@ -96,6 +96,19 @@ static void test_full_nodes_come_last(void)
 	check(decide(nodes, 2, 1, 0), 1, START_LOCAL_FORK, 0);
 }
 
+static void test_of_full_nodes_the_emptiest(void)
+{
+	struct place_node nodes[] = {NODE(.id = 1, .seed = true, .warm = 1, .load = 8),
+		NODE(.id = 2, .load = 7), NODE(.id = 3, .load = 6)};
+	nodes[2].class_id = 8;
+	/* a fork that reads from a peer is little beside a longer wait, a cold start is not */
+	check(decide(nodes, 3, 1, 0), 2, START_REMOTE_FORK, 1);
+	nodes[1].load = 8;
+	check(decide(nodes, 3, 1, 0), 1, START_WARM, 0);
+	nodes[2].load = 3;
+	check(decide(nodes, 3, 1, 0), 3, START_COLD, 0); /* it is not full */
+}
+
 static void test_least_loaded_of_equals(void)
 {
 	struct place_node nodes[] = {NODE(.id = 1, .seed = true, .load = 2),
@@ -177,6 +190,6 @@ static void test_burst_at_the_limits_of_the_view(void)
 SUITE_MAIN("place", TEST(test_warm_before_local_before_remote_before_cold),
 	TEST(test_pinned_node_forks_from_a_peer), TEST(test_no_fork_between_classes),
 	TEST(test_no_cold_start_without_the_interpreter), TEST(test_full_nodes_come_last),
-	TEST(test_least_loaded_of_equals), TEST(test_unknown_and_dead_nodes_are_errors),
-	TEST(test_burst_fills_the_emptiest_first), TEST(test_burst_follows_capacity),
-	TEST(test_burst_at_the_limits_of_the_view))
+	TEST(test_of_full_nodes_the_emptiest), TEST(test_least_loaded_of_equals),
+	TEST(test_unknown_and_dead_nodes_are_errors), TEST(test_burst_fills_the_emptiest_first),
+	TEST(test_burst_follows_capacity), TEST(test_burst_at_the_limits_of_the_view))

@@ -1,4 +1,5 @@
 """ramet.Executor and @ramet.function: what travels how, what comes back, init, cancelling, and that nothing is left."""
+import collections
 import concurrent.futures
 import functools
 import gc
@@ -65,6 +66,16 @@ class Executors(support.Case):
         self.assertEqual(executor.submit("a-b".split, "-").result(60), ["a", "b"])
         deep = executor.submit(lambda n: (lambda m: m * n), 6).result(60)
         self.assertEqual(deep(7), 42)
+
+    def test_work_spreads_over_the_nodes(self):
+        executor = self.executor()
+        each = executor._max_workers * 10
+        for _ in range(2):  # first seeds travel
+            futures = [executor.submit(time.sleep, 0.02) for _ in range(each)]
+            concurrent.futures.wait(futures)
+        of_node = collections.Counter(future.info["node"] for future in futures)
+        self.assertEqual(set(of_node), {1, 2}, of_node)
+        self.assertGreaterEqual(min(of_node.values()), each // 8, of_node)
 
     def test_arrays_are_not_copied_here_and_may_be_written_to(self):
         executor = self.executor(2)
