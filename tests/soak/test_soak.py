@@ -44,12 +44,14 @@ options = argparse.Namespace()
 
 class Soak(cluster.Case):
     def deploy(self, name):
-        """Begins it; a new version each time but for native code, whose file is the same: there an environment variable tells."""
+        """Begins a new version: another file, which begins from the last one's base, or for native code, whose file is the same,
+        another environment."""
         text, more, _ = APPS[name]
         self.versions += 1
-        path = cluster.NATIVE if text is None else self.cluster.scratch.write(
-            f"{name}.py", text.format(version=self.versions))
-        return self.cluster.start("deploy", path, "--name", name, "--env", f"SOAK_VERSION={self.versions}", *more)
+        if text is None:
+            return self.cluster.start("deploy", cluster.NATIVE, "--name", name, "--env", f"SOAK_VERSION={self.versions}", *more)
+        path = self.cluster.scratch.write(f"{name}.py", text.format(version=self.versions))
+        return self.cluster.start("deploy", path, "--name", name, *more)
 
     def setUp(self):
         self.random = random.Random(options.seed)
