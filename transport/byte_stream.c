@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,11 +15,13 @@ struct socket_stream {
 	struct loop_watch watch;
 	bool deaf; /* not told of what comes */
 	bool full; /* told of room */
+	bool shut;
+	bool lost; /* what the socket tells once only */
 };
 
 ssize_t byte_stream_receive(struct byte_stream *stream, void *to, size_t cap)
 {
-	return stream->ops->receive(stream, to, cap);
+	return cap > 0 ? stream->ops->receive(stream, to, cap) : 0;
 }
 
 ssize_t byte_stream_send(struct byte_stream *stream, const struct iovec *iov, unsigned count)
@@ -49,25 +52,29 @@ static struct socket_stream *of(struct byte_stream *base)
 	return container_of(base, struct socket_stream, base);
 }
 
+/* By edges: what was told of is not told of again, nor, to who does not listen, that both sides
+ * have hung up. */
 static void watch(struct socket_stream *s)
 {
-	uint32_t events = (s->deaf ? 0 : (uint32_t)EPOLLIN) | (s->full ? (uint32_t)EPOLLOUT : 0);
-	/* a hang-up is told of in any case: where nobody asks for anything, once. It is there:
-	 * that does not fail. */
-	(void)loop_watch_mod(&s->watch, events ? events : (uint32_t)EPOLLET);
+	uint32_t in = s->deaf ? 0 : EPOLLIN;
+	uint32_t out = s->full ? EPOLLOUT : 0;
+	/* it is there: that does not fail */
+	(void)loop_watch_mod(&s->watch, in | out | EPOLLET);
 }
 
 static ssize_t socket_receive(struct byte_stream *base, void *to, size_t cap)
 {
+	struct socket_stream *s = of(base);
 	ssize_t n;
 	do
-		n = recv(of(base)->fd, to, cap, MSG_DONTWAIT);
+		n = recv(s->fd, to, cap, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return RAMET_ECLOSED;
-	if (n < 0)
-		return errno == EAGAIN ? 0 : RAMET_EPEER;
-	return n;
+	if (n > 0)
+		return n;
+	if (n < 0 && errno == EAGAIN && !s->lost)
+		return 0;
+	s->lost |= n < 0;
+	return s->lost ? RAMET_EPEER : RAMET_ECLOSED;
 }
 
 static size_t bytes_of(const struct iovec *iov, unsigned count)
@@ -81,13 +88,18 @@ static size_t bytes_of(const struct iovec *iov, unsigned count)
 static ssize_t socket_send(struct byte_stream *base, const struct iovec *iov, unsigned count)
 {
 	struct socket_stream *s = of(base);
-	const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = count};
+	const struct msghdr msg = {
+		.msg_iov = (struct iovec *)iov, .msg_iovlen = MIN(count, (unsigned)IOV_MAX)};
 	ssize_t n;
+	if (s->shut || s->lost)
+		return s->shut ? RAMET_ECLOSED : RAMET_EPEER;
 	do
 		n = sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN)
+	if (n < 0 && errno != EAGAIN) {
+		s->lost = errno != EPIPE; /* else what it has sent may be received */
 		return RAMET_EPEER;
+	}
 	n = MAX(n, (ssize_t)0);
 	if ((size_t)n < bytes_of(iov, count) && !s->full) {
 		s->full = true;
@@ -98,6 +110,7 @@ static ssize_t socket_send(struct byte_stream *base, const struct iovec *iov, un
 
 static void socket_shut(struct byte_stream *base)
 {
+	of(base)->shut = true;
 	(void)shutdown(of(base)->fd, SHUT_WR); /* or the peer has gone */
 }
 
@@ -143,7 +156,7 @@ int byte_stream_of_socket(struct loop *loop, int fd, byte_stream_ready *on_ready
 	if (!s)
 		return err_nomem(err);
 	s->base = (struct byte_stream){&socket_ops, on_ready, user};
-	int rc = loop_watch_add(loop, &s->watch, fd, EPOLLIN, on_event, err);
+	int rc = loop_watch_add(loop, &s->watch, fd, EPOLLIN | EPOLLET, on_event, err);
 	if (rc < 0) {
 		free(s);
 		return rc;

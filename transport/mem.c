@@ -4,6 +4,7 @@
 #include "transport/mem.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "transport/mem_link.h"
 #include "transport/provider.h"
 #include "transport/segment_table.h"
@@ -252,7 +253,9 @@ static void event_connect(struct transport *t, struct mem_event *event)
 		event_reply(event, MEM_REFUSED, RAMET_EPERM);
 		return;
 	}
-	struct mem_conn *conn = conn_new(t, event->link, 1, accept.domain->id);
+	struct mem_conn *conn = NULL;
+	if (!fault_hit("transport.admit"))
+		conn = conn_new(t, event->link, 1, accept.domain->id);
 	if (!conn) {
 		transport_accept_failed(listener->transport, &accept);
 		event_reply(event, MEM_REFUSED, RAMET_EPEER);

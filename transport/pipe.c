@@ -34,7 +34,6 @@ struct pipe {
 	} writes[WRITES]; /* under way, in order */
 	unsigned first, last;
 	bool full; /* a send fell short */
-	bool owes_word; /* of what was read: it could not be posted */
 	bool shut, end_said;
 	bool ended; /* by the peer, at: */
 	uint64_t end;
@@ -58,7 +57,6 @@ static void try_free(struct pipe *p)
 {
 	if (p->base.on_ready || !p->alone || p->segments > 0)
 		return;
-	transport_domain_destroy(p->domain);
 	munmap(p->memory, 2 * PIPE_RING);
 	free(p);
 }
@@ -70,13 +68,16 @@ static void on_drained(void *user)
 	try_free(p);
 }
 
-/* no connection (any more): nobody is to reach the memory */
+/* No connection (any more): nobody is to reach the memory. The handle may outlive the transport,
+ * which the rest does not need. */
 static void leave_alone(struct pipe *p)
 {
 	p->alone = true;
 	p->conn = NULL;
 	transport_segment_remove(p->ring, on_drained, p);
 	transport_segment_remove(p->staged, on_drained, p);
+	transport_domain_destroy(p->domain);
+	p->domain = NULL;
 }
 
 static void fail(struct pipe *p, int code, const char *why)
@@ -86,6 +87,14 @@ static void fail(struct pipe *p, int code, const char *why)
 	err_set(&p->err, code, "%s", why);
 	if (p->conn)
 		transport_conn_close(p->conn);
+}
+
+/* what a caller is told, who may ask for more (pipe_error) */
+static int loss(const struct pipe *p)
+{
+	if (p->err.code == 0)
+		return 0;
+	return p->err.code == RAMET_EPROTO ? RAMET_EPROTO : RAMET_EPEER;
 }
 
 static void tell(struct pipe *p)
@@ -115,11 +124,11 @@ static void discard(struct pipe *p)
 	if (p->segments == 0 && p->ring) {
 		p->segments = 1;
 		transport_segment_remove(p->ring, on_drained, p);
+		transport_domain_destroy(p->domain);
 	} else if (p->segments > 0) {
 		leave_alone(p);
 	} else {
-		if (p->domain)
-			transport_domain_destroy(p->domain);
+		transport_domain_destroy(p->domain);
 		if (p->memory != MAP_FAILED)
 			munmap(p->memory, 2 * PIPE_RING);
 		free(p);
@@ -204,8 +213,7 @@ static void say_read(struct pipe *p)
 	uint32_t imm = pipe_imm(&p->at);
 	int rc = transport_write_imm(p->conn, nowhere, NULL, NULL, 0, imm, OTHER_COOKIE);
 	if (rc < 0)
-		p->at.told = told;
-	p->owes_word = rc < 0;
+		p->at.told = told; /* later, then */
 	check_post(p, rc);
 }
 
@@ -245,7 +253,7 @@ static ssize_t pipe_send(struct byte_stream *base, const struct iovec *iov, unsi
 	if (p->shut)
 		return RAMET_ECLOSED;
 	if (p->err.code != 0)
-		return p->err.code;
+		return loss(p);
 	for (unsigned i = 0; i < count; i++) {
 		size_t n = MIN(iov[i].iov_len, room(p));
 		if (n > 0)
@@ -285,7 +293,7 @@ static ssize_t pipe_receive(struct byte_stream *base, void *to, size_t cap)
 	}
 	if (p->ended && p->at.read == p->end)
 		return RAMET_ECLOSED;
-	return p->err.code;
+	return loss(p);
 }
 
 static void pipe_listen(struct byte_stream *base, bool listen)
@@ -293,11 +301,18 @@ static void pipe_listen(struct byte_stream *base, bool listen)
 	of(base)->deaf = !listen;
 }
 
+/* what was staged and cannot be posted now: when it was, the connection is closed */
+static bool has_more_to_post(const struct pipe *p)
+{
+	bool more = p->at.posted != p->filled || (p->shut && !p->end_said);
+	return p->open && p->err.code == 0 && more;
+}
+
 static void pipe_close(struct byte_stream *base)
 {
 	struct pipe *p = of(base);
 	base->on_ready = NULL;
-	if (p->conn)
+	if (p->conn && !has_more_to_post(p))
 		transport_conn_close(p->conn);
 	try_free(p);
 }
@@ -340,8 +355,8 @@ static void on_hello(struct pipe *p, const struct pipe_message *message)
 
 static void on_end(struct pipe *p, const struct pipe_message *message)
 {
-	if (p->ended || message->position != p->at.came) {
-		fail(p, RAMET_EPROTO, "the peer has ended elsewhere than it has written");
+	if (!p->open || p->ended || message->position != p->at.came) {
+		fail(p, RAMET_EPROTO, "the peer has ended where it cannot have");
 		return;
 	}
 	p->ended = true;
@@ -399,6 +414,8 @@ static void on_complete(void *user, const struct transport_completion *completio
 	while (p->first != p->last && p->writes[p->first % WRITES].done)
 		p->left = p->writes[p->first++ % WRITES].end;
 	post_all(p);
+	if (!p->base.on_ready && p->conn && !has_more_to_post(p))
+		transport_conn_close(p->conn);
 	if (has_room_for_more(p))
 		tell(p);
 }

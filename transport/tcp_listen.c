@@ -77,7 +77,7 @@ static void guest_admit(struct tcp_guest *guest, const struct greeting_hello *he
 	const struct transport_accept *accept)
 {
 	struct transport *t = &guest->listener->transport->base;
-	struct tcp_conn *conn = tcp_conn_new();
+	struct tcp_conn *conn = fault_hit("transport.admit") ? NULL : tcp_conn_new();
 	if (!conn) {
 		transport_accept_failed(t, accept);
 		guest_reply(guest, RAMET_ENOMEM);

@@ -1,6 +1,7 @@
 /* Listening and connecting by librdmacm. The greeting travels in the private data of the request
  * and of its answer, so a stranger is known for one before anything was made for it. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "transport/addr.h"
 #include "transport/verbs.h"
 
@@ -224,7 +225,7 @@ static void admit(struct verbs_transport *vt, struct rdma_cm_id *id,
 	const struct greeting_hello *hello, const struct transport_accept *accept, const char *peer)
 {
 	const struct transport_options *options = &vt->base.options;
-	struct verbs_conn *conn = verbs_conn_new();
+	struct verbs_conn *conn = fault_hit("transport.admit") ? NULL : verbs_conn_new();
 	if (!conn) {
 		transport_accept_failed(&vt->base, accept);
 		refuse(vt, id, RAMET_ENOMEM, "out of memory");
