@@ -390,13 +390,17 @@ static bool has_room_for_more(struct pipe *p)
 static void on_doorbell(void *user, struct transport_conn *conn, uint32_t imm)
 {
 	struct pipe *p = user;
-	uint64_t came = p->at.came;
+	struct pipe_positions at = p->at;
 	(void)conn;
 	if (p->err.code != 0)
 		return;
-	if (!p->open || pipe_take_imm(&p->at, imm) < 0 || (p->ended && p->at.came != came))
+	if (!p->open || pipe_take_imm(&at, imm) < 0 || (p->ended && at.came != p->at.came)) {
 		fail(p, RAMET_EPROTO, "the peer has rung for what cannot be");
-	bool news = (p->at.came != came && !p->deaf) || p->err.code != 0;
+		tell(p);
+		return;
+	}
+	bool news = at.came != p->at.came && !p->deaf;
+	p->at = at;
 	if (has_room_for_more(p) || news)
 		tell(p);
 }

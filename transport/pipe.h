@@ -16,7 +16,8 @@
 
 #define PIPE_RING ((size_t)256 << 10) /* bytes; as many are staged for sending */
 
-/* pipe_connect - begins to; bytes may be sent at once, and go when it is open */
+/* pipe_connect - begins to; bytes may be sent at once, and go when it is open, unless it was closed
+ * before. The handle may outlive the transport. */
 int pipe_connect(struct transport *transport, const char *addr, const void *token, size_t token_len,
 	byte_stream_ready *on_ready, void *user, struct byte_stream **ret_stream,
 	struct ramet_err *err);

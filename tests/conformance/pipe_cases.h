@@ -21,6 +21,7 @@
 	X(test_close_after_any_number_of_turns) \
 	X(test_close_from_on_ready) \
 	X(test_close_within_accept) \
+	X(test_close_with_pieces_left) \
 	X(test_transport_close) \
 	X(test_transport_close_before_the_stream) \
 	X(test_nobody_listens) \

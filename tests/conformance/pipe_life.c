@@ -122,6 +122,35 @@ static void end_transport(struct pipe_side *side)
 	side->transport = NULL;
 }
 
+/* it goes on after its handle has ended, until the peer has gone or its transport ends */
+static void close_with_pieces_left(unsigned turns, bool transport, bool answered)
+{
+	struct pipes p;
+	if (!pipes_open(&p, NULL))
+		return;
+	for (size_t i = 0; i < 200; i++)
+		CHECK_INT(pipe_side_send(&p.client, i, 1), 1);
+	if (answered)
+		CHECK_INT(pipe_side_send(&p.server, 0, PIPE_RING), PIPE_RING);
+	pipe_side_close(&p.client);
+	turn(&p, turns);
+	if (transport) {
+		end_transport(&p.client);
+		pipe_side_close_ended(&p, &p.server);
+	}
+	pipes_stop(&p);
+}
+
+void test_close_with_pieces_left(void)
+{
+	for (unsigned turns = 0; turns < 4; turns++) {
+		close_with_pieces_left(turns, false, false);
+		close_with_pieces_left(turns, true, false);
+		close_with_pieces_left(turns, false, true);
+		close_with_pieces_left(turns, true, true);
+	}
+}
+
 /* the streams outlive their transport, or do not */
 static void transport_close_after(unsigned turns, bool server, bool stream_first)
 {

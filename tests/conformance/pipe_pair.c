@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PERIOD 1000003u /* prime: no ring is a multiple of it */
-#define IDLE_MS 20
+#define IDLE_MS 5
 
 static void on_ready(void *user)
 {
@@ -21,8 +21,8 @@ static void on_ready(void *user)
 		side->also(side);
 }
 
-static int on_accept(
-	void *user, const void *token, size_t token_len, const char *peer, struct transport_accept *ret)
+static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
+	struct transport_accept *ret)
 {
 	struct pipes *p = user;
 	struct ramet_err err = {0};
@@ -84,8 +84,8 @@ int pipes_connect_to(
 bool pipes_connect(struct pipes *p)
 {
 	struct ramet_err err = {0};
-	int rc = pipes_connect_to(p, transport_listener_addr(p->listener), PIPES_TOKEN,
-		strlen(PIPES_TOKEN), &err);
+	int rc = pipes_connect_to(
+		p, transport_listener_addr(p->listener), PIPES_TOKEN, strlen(PIPES_TOKEN), &err);
 	return suite_check_ok(rc, &err, "pipe_connect", __FILE__, __LINE__);
 }
 
@@ -183,8 +183,8 @@ int pipe_side_end(struct pipe_side *side)
 void pipes_send_all(struct pipes *p, struct pipe_side *from, size_t len)
 {
 	size_t sent = 0;
-	PIPES_UNTIL(p,
-		(sent += pipe_side_send(from, sent, MIN(len - sent, PIPES_CHUNK_MAX))) == len);
+	PIPES_UNTIL(
+		p, (sent += pipe_side_send(from, sent, MIN(len - sent, PIPES_CHUNK_MAX))) == len);
 }
 
 void pipes_carry(struct pipes *p, struct pipe_side *from, struct pipe_side *to, size_t len)

@@ -153,8 +153,8 @@ void raw_pipe_write(struct raw_pipe *raw, size_t at, size_t len, uint32_t imm)
 	to.offset = at;
 	if (wait_for_room(raw))
 		posted(raw,
-			transport_write_imm(raw->conn, to, raw->from, raw->memory + PIPE_RING, len,
-				imm, 0));
+			transport_write_imm(
+				raw->conn, to, raw->from, raw->memory + PIPE_RING, len, imm, 0));
 }
 
 void raw_pipe_piece(struct raw_pipe *raw, size_t len)

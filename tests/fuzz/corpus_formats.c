@@ -10,6 +10,8 @@
 #include "runtime/slots/slots_wire.h"
 #include "tests/cluster/deploy_message.h"
 #include "tests/rfork/seed_fixture.h"
+#include "transport/bytes.h"
+#include "transport/pipe_wire.h"
 #include "transport/verbs_wire.h"
 
 #include <stdio.h>
@@ -192,6 +194,58 @@ static void slots_frames(struct output *out)
 	slots_frame(out, "end", false, &end);
 }
 
+/* steps of fuzz_pipe.c */
+struct pipe_steps {
+	unsigned char bytes[256];
+	size_t len;
+};
+
+static void pipe_says(struct pipe_steps *steps, const struct pipe_message *message)
+{
+	steps->bytes[steps->len++] = 0;
+	steps->bytes[steps->len++] = PIPE_MESSAGE_BYTES;
+	pipe_message_pack(message, steps->bytes + steps->len);
+	steps->len += PIPE_MESSAGE_BYTES;
+}
+
+static void pipe_writes(struct pipe_steps *steps, uint32_t at, uint32_t len)
+{
+	struct pipe_positions here = {.posted = at + len};
+	unsigned char *to = steps->bytes + steps->len;
+	to[0] = 2;
+	bytes_put32(to + 1, pipe_imm(&here));
+	bytes_put32(to + 5, at); /* of which there are three bytes, as of the length */
+	bytes_put32(to + 8, len);
+	steps->len += 11;
+}
+
+/* a step and two bytes */
+static void pipe_does(struct pipe_steps *steps, unsigned char what, uint16_t number)
+{
+	steps->bytes[steps->len++] = what;
+	bytes_put16(steps->bytes + steps->len, number);
+	steps->len += 2;
+}
+
+static void pipe_peers(struct output *out)
+{
+	const struct pipe_message hello = {.kind = PIPE_HELLO};
+	const struct pipe_message end = {.kind = PIPE_END, .position = 1000};
+	struct pipe_steps steps = {0};
+	pipe_says(&steps, &hello);
+	put(out, "pipe", "hello", steps.bytes, steps.len);
+	pipe_writes(&steps, 0, 1000);
+	pipe_does(&steps, 3, 5000); /* sends */
+	steps.bytes[steps.len++] = 5; /* a turn */
+	pipe_does(&steps, 4, 600); /* receives */
+	put(out, "pipe", "piece", steps.bytes, steps.len);
+	pipe_says(&steps, &end);
+	steps.bytes[steps.len++] = 5;
+	pipe_does(&steps, 4, 600);
+	steps.bytes[steps.len++] = 6; /* shuts */
+	put(out, "pipe", "end", steps.bytes, steps.len);
+}
+
 int main(int argc, char **argv)
 {
 	struct output out = {.check = argc == 3 && strcmp(argv[1], "--check") == 0};
@@ -203,5 +257,6 @@ int main(int argc, char **argv)
 	bundles(&out);
 	verbs_messages(&out);
 	slots_frames(&out);
+	pipe_peers(&out);
 	return out.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
