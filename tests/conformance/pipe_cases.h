@@ -7,6 +7,7 @@
 	X(test_sizes) \
 	X(test_random_sizes_both_ways) \
 	X(test_random_sizes_with_few_operations) \
+	X(test_random_sizes_over_faults) \
 	X(test_reader_who_does_not_read) \
 	X(test_listening) \
 	X(test_room_is_told_without_listening) \

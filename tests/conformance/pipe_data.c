@@ -3,6 +3,8 @@
 #include "tests/conformance/pipe_cases.h"
 #include "tests/conformance/pipe_pair.h"
 
+#include "base/fault.h"
+
 #define QUARTER (PIPE_RING / 4)
 
 void test_sizes(void)
@@ -73,6 +75,22 @@ void test_random_sizes_with_few_operations(void)
 {
 	for (unsigned depth = 1; depth <= 5; depth += 2)
 		run_flows(&(struct transport_options){.queue_depth = depth}, (size_t)4 << 20);
+}
+
+/* what the provider has to do twice, or in parts, is not seen */
+void test_random_sizes_over_faults(void)
+{
+#ifdef RAMET_FAULT_POINTS
+	static const char *const names[] = {
+		"transport.short_send", "transport.short_receive", "transport.lane_break"};
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		fault_set(names[i], 10, 300);
+		run_flows(NULL, (size_t)4 << 20);
+		fault_set(names[i], 0, 0);
+	}
+#else
+	suite_skip("built without fault points");
+#endif
 }
 
 /* what there is, in pieces of any size */
