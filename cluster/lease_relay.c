@@ -19,6 +19,7 @@
 struct way_of_bytes {
 	unsigned char buffer[65536];
 	size_t begin, end; /* of what is in it */
+	bool deaf; /* it is not listened to, since it would have to wait here */
 	bool over; /* nothing more comes */
 	bool unread; /* nor is it read any more: what comes is dropped */
 	bool done; /* over, and whoever reads it was told */
@@ -122,14 +123,15 @@ static size_t fill(struct way_of_bytes *w, struct byte_stream *from)
 static size_t carry(struct way_of_bytes *w, struct byte_stream *from, struct byte_stream *to)
 {
 	size_t total = 0;
-	bool more = true;
-	while (more && empty(w, to) && total < TURN_BYTES) {
-		size_t n = fill(w, from);
+	size_t n = 1;
+	while (n > 0 && empty(w, to) && total < TURN_BYTES) {
+		n = fill(w, from);
 		total += n;
-		more = n > 0;
 	}
-	bool full = w->begin < w->end;
-	byte_stream_listen(from, !full && !w->over);
+	bool full = !empty(w, to);
+	if (full != w->deaf || total >= TURN_BYTES)
+		byte_stream_listen(from, !full);
+	w->deaf = full;
 	if (w->over && !full && !w->done) {
 		byte_stream_shut(to);
 		w->done = true;

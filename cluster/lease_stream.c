@@ -327,6 +327,8 @@ static bool drained(const struct lease_stream *s)
 	ssize_t n = 1;
 	for (size_t total = 0; n > 0 && total < SLOTS_STREAM_TURN; total += (size_t)n)
 		n = byte_stream_receive(s->bytes, nothing, sizeof(nothing));
+	if (n > 0)
+		byte_stream_listen(s->bytes, true);
 	return n < 0;
 }
 
@@ -346,6 +348,8 @@ static void on_bytes(void *user)
 			fail(s, false);
 			return;
 		}
+		if (rc > 0)
+			byte_stream_listen(s->bytes, true);
 		look_again(s);
 	}
 	send_all(s);

@@ -175,7 +175,8 @@ int lease_far_receive(struct lease_far *far)
 {
 	if (far->waits)
 		flush(far);
-	return slots_stream_read(&far->stream);
+	int rc = slots_stream_read(&far->stream);
+	return MIN(rc, 0); /* what is left is told of again */
 }
 
 /* --- its life --- */

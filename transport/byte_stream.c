@@ -117,10 +117,10 @@ static void socket_shut(struct byte_stream *base)
 static void socket_listen(struct byte_stream *base, bool listen)
 {
 	struct socket_stream *s = of(base);
-	if (s->deaf != listen)
+	if (s->deaf && !listen)
 		return;
 	s->deaf = !listen;
-	watch(s);
+	watch(s); /* which also tells again of what was not received */
 }
 
 static void socket_close(struct byte_stream *base)

@@ -108,7 +108,7 @@ int slots_stream_read(struct slots_stream *s)
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return more;
 }
 
 /* --- what goes --- */

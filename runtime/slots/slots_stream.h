@@ -62,8 +62,8 @@ struct slots_stream {
 
 void slots_stream_init(struct slots_stream *stream, const struct slots_carrier *carrier, void *of,
 	bool serves, const struct slots_stream_ops *ops);
-/* slots_stream_read - all that has come, up to a bound. 0; RAMET_EPEER: it has ended, or failed;
- * RAMET_EPROTO; or what a callback returned. */
+/* slots_stream_read - all that has come: 0; or what a turn takes of it, so that others have theirs:
+ * 1. RAMET_EPEER: it has ended, or failed; RAMET_EPROTO; or what a callback returned. */
 int slots_stream_read(struct slots_stream *stream);
 /* slots_stream_put - queue a frame; data stays where it is until on_sent. RAMET_EAGAIN: too many.
  */
