@@ -191,7 +191,8 @@ struct calls {
 	uint64_t queued_bytes;
 	unsigned nqueued, nrunning, nforwarded, nservants, nidle, nkept;
 	struct list peers; /* that calls were forwarded to */
-	unsigned nleased; /* instances with calls of leases when these were last looked at */
+	unsigned nleased; /* what leases_busy() last saw */
+	uint64_t leased_until_ns; /* and for how long that is good */
 	uint64_t total, failed;
 	bool touched, starved; /* starved: a call waits because the node is full */
 	bool pinched; /* a call waits because its tenant has all that it may have */
@@ -287,7 +288,7 @@ void leases_destroy(struct calls *calls);
 void leases_arm(struct calls *calls);
 void leases_arm_now(struct calls *calls);
 void leases_count(struct lease *lease);
-unsigned leases_busy(const struct calls *calls); /* instances that have a call of a lease, now */
+unsigned leases_busy(struct calls *calls); /* instances that have a call of a lease, about now */
 
 /* calls_count.c */
 void calls_count(const struct call *call, const struct call_result *result);

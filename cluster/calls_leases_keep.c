@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define TICK_MS 10
+#define BUSY_LOOKS 20 /* a look at all leases' slots is good for so many times as long as it took \
+		       */
 #define QUIET_TICK_MS 250 /* nothing was called since the last look */
 
 void leases_count(struct lease *lease)
@@ -167,7 +169,7 @@ static bool keep(struct lease *lease, uint64_t now)
 	return quiet && lease->state == LEASE_ACTIVE;
 }
 
-unsigned leases_busy(const struct calls *calls)
+static unsigned count_busy(const struct calls *calls)
 {
 	unsigned busy = 0;
 	list_for_each (lease, &calls->leases, struct lease, link) {
@@ -176,18 +178,24 @@ unsigned leases_busy(const struct calls *calls)
 			continue;
 		slots_look(&lease->slots, &view);
 		unsigned calls_there = view.running + view.waiting;
-		busy += lease->once ? calls_there : calls_there > 0;
+		busy += MIN(calls_there, lease->once ? lease->nservants : 1);
 	}
 	return busy;
 }
 
-/* part of what peers are told of our load */
-static void tell_busy(struct calls *calls)
+/* Looking at slots costs a page each: with many leases it is done the more seldom. */
+unsigned leases_busy(struct calls *calls)
 {
-	unsigned busy = leases_busy(calls);
+	uint64_t now = now_ns();
+	if (now < calls->leased_until_ns)
+		return calls->nleased;
+	unsigned busy = count_busy(calls);
+	uint64_t after = now_ns();
+	calls->leased_until_ns = after + BUSY_LOOKS * (after - now);
 	if (busy != calls->nleased)
-		calls_touch(calls);
+		calls_touch(calls); /* peers are told of it */
 	calls->nleased = busy;
+	return busy;
 }
 
 static void on_tick(struct loop_timer *timer)
@@ -199,7 +207,7 @@ static void on_tick(struct loop_timer *timer)
 	list_for_each_safe (lease, &calls->leases, struct lease, link)
 		if (lease->state != LEASE_ENDED && !keep(lease, now))
 			calls->leases_quiet = false;
-	tell_busy(calls);
+	(void)leases_busy(calls);
 	leases_arm(calls);
 	calls_balance(calls); /* instances that had not begun to start have gone unheard */
 }

@@ -1,6 +1,7 @@
 /* Leases of our clients on other nodes: the node is asked (leases_remote.h), the stream to it is
- * opened, and given to the client, who has it to himself from then on. We only tell him when that
- * node dies. */
+ * opened, and given to the client. Over TCP he has it to himself from then on, by RDMA a relay of
+ * ours is in between (lease_relay.h), for as long as the request lasts. We tell him when that node
+ * dies. */
 #include "cluster/clients_internal.h"
 
 #include "base/cleanup.h"
@@ -117,7 +118,7 @@ static void on_opened(void *user, int opened, const struct ramet_err *error)
 	struct node *node = f->request.clients->node;
 	f->opening = NULL;
 	if (fd < 0)
-		data_paths_lost(node->paths, f->node, f->transport, error);
+		data_paths_lost(node->paths, f->node, DATA_LEASES, f->transport, error);
 	int rc = fd < 0 ? error->code : slots_create(false, &f->slots, &err);
 	if (rc == 0) {
 		tell_leased(f, fd);
@@ -130,15 +131,25 @@ static void on_opened(void *user, int opened, const struct ramet_err *error)
 	client_request_fail(&f->request, &err);
 }
 
+/* the client sees an end; the next lease goes another way */
+static void on_lost(void *user, const struct ramet_err *err)
+{
+	const struct far_lease *f = user;
+	data_paths_lost(f->request.clients->node->paths, f->node, DATA_LEASES, f->transport, err);
+}
+
+static const struct lease_relay_handler relay_handler = {
+	.on_opened = on_opened, .on_lost = on_lost};
+
 static int open_way(struct far_lease *f, const char *addr, const void *token, struct ramet_err *err)
 {
 	const struct node *node = f->request.clients->node;
+	data_paths_taken(node->paths, f->node, DATA_LEASES, f->transport);
 	if (strcmp(f->transport, "tcp") == 0)
 		return stream_open(node->loop, addr, token, SEGMENTS_TOKEN_BYTES,
 			node->config.rdma.peer_timeout_ms, on_opened, f, &f->opening, err);
-	data_paths_taken(node->paths, f->node, f->transport);
 	return lease_relay_open(node->segments, node->loop, f->transport, addr, token,
-		SEGMENTS_TOKEN_BYTES, on_opened, f, &f->relay, err);
+		SEGMENTS_TOKEN_BYTES, &relay_handler, f, &f->relay, err);
 }
 
 static int parse_taken(struct far_lease *f, const struct wire_value *body,
@@ -190,9 +201,10 @@ static void on_taken(void *user, const struct wire_value *body, const struct ram
 static int ask(struct far_lease *f, const char *function, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
+	const struct node *node = f->request.clients->node;
 	wire_map(&b, 4);
 	wire_kuint(&b, "uid", f->request.uid);
-	wire_kbool(&b, "verbs", data_paths_verbs(f->request.clients->node->paths, f->node));
+	wire_kbool(&b, "verbs", data_paths_verbs(node->paths, f->node, DATA_LEASES));
 	wire_kstr(&b, "function", function);
 	wire_kstr(&b, "version", f->version);
 	int rc = wire_end(&b, err);

@@ -16,6 +16,7 @@
 struct data_path {
 	struct list link;
 	uint32_t node;
+	enum data_use use;
 	char provider[16]; /* as last told */
 	uint64_t barred_until_ns; /* RDMA did not get there */
 };
@@ -25,25 +26,29 @@ struct data_paths {
 	struct list list;
 };
 
-static struct data_path *find(const struct data_paths *paths, uint32_t node)
+static const char *const use_names[DATA_USES] = {
+	[DATA_MEMORY] = "memory", [DATA_LEASES] = "leases"};
+
+static struct data_path *find(const struct data_paths *paths, uint32_t node, enum data_use use)
 {
 	list_for_each (path, &paths->list, struct data_path, link) {
-		if (path->node == node)
+		if (path->node == node && path->use == use)
 			return path;
 	}
 	return NULL;
 }
 
-bool data_paths_verbs(const struct data_paths *paths, uint32_t node)
+bool data_paths_verbs(const struct data_paths *paths, uint32_t node, enum data_use use)
 {
-	const struct data_path *path = find(paths, node);
+	const struct data_path *path = find(paths, node, use);
 	return segments_way_of(paths->segments, "verbs") < SEGMENTS_WAYS_MAX &&
 		(!path || now_ns() >= path->barred_until_ns);
 }
 
-void data_paths_taken(struct data_paths *paths, uint32_t node, const char *provider)
+void data_paths_taken(
+	struct data_paths *paths, uint32_t node, enum data_use use, const char *provider)
 {
-	struct data_path *path = find(paths, node);
+	struct data_path *path = find(paths, node, use);
 	if (path && strcmp(path->provider, provider) == 0)
 		return;
 	if (!path) {
@@ -51,20 +56,22 @@ void data_paths_taken(struct data_paths *paths, uint32_t node, const char *provi
 		if (!path)
 			return; /* it is told next time */
 		path->node = node;
+		path->use = use;
 		list_append(&paths->list, &path->link);
 	}
 	snprintf(path->provider, sizeof(path->provider), "%s", provider);
-	log_info("data.transport", "node=%u transport=%s", node, provider);
+	log_info("data.transport", "node=%u transport=%s use=%s", node, provider, use_names[use]);
 }
 
-void data_paths_lost(
-	struct data_paths *paths, uint32_t node, const char *provider, const struct ramet_err *err)
+void data_paths_lost(struct data_paths *paths, uint32_t node, enum data_use use,
+	const char *provider, const struct ramet_err *err)
 {
-	struct data_path *path = find(paths, node);
+	struct data_path *path = find(paths, node, use);
 	if (!path || strcmp(provider, "verbs") != 0 || err->code == RAMET_EREVOKED)
 		return;
 	if (now_ns() >= path->barred_until_ns)
-		log_warn("data.no_rdma", "node=%u msg=\"%s\"", node, err->msg);
+		log_warn("data.no_rdma", "node=%u use=%s msg=\"%s\"", node, use_names[use],
+			err->msg);
 	path->barred_until_ns = now_ns() + BARRED_NS;
 }
 

@@ -15,12 +15,15 @@
 #define OPEN_MS 5000 /* for a peer that lets us in and then says nothing */
 #define TURN_BYTES ((size_t)1 << 20) /* after which others have their turn */
 
+_Static_assert(PIPE_RING < TURN_BYTES, "a turn empties a pipe, which does not tell again");
+
 /* one of the two ways bytes go */
 struct way_of_bytes {
 	unsigned char buffer[65536];
 	size_t begin, end; /* of what is in it */
 	bool deaf; /* it is not listened to, since it would have to wait here */
-	bool over; /* nothing more comes */
+	bool over; /* nothing more comes: */
+	bool ended; /* since it was shut */
 	bool unread; /* nor is it read any more: what comes is dropped */
 	bool done; /* over, and whoever reads it was told */
 };
@@ -39,21 +42,28 @@ struct lease_relay {
 	bool opened; /* or not: that was told */
 	struct loop_timer timer;
 	/* between the two */
-	struct loop_task open_task, opened_task, end_task, free_task;
+	struct loop_task open_task, opened_task, lost_task, end_task, free_task;
 	struct ramet_err err; /* of opening; code 0: it is open */
+	struct ramet_err lost; /* of the pipe, later */
 	/* control side */
 	int client_fd;
-	lease_relay_opened *fn; /* NULL: told, or not wanted */
+	const struct lease_relay_handler *handler; /* NULL: ended */
 	void *user;
 };
 
 static void opened_there(struct loop_task *task)
 {
 	struct lease_relay *r = container_of(task, struct lease_relay, opened_task);
-	lease_relay_opened *fn = r->fn;
-	r->fn = NULL;
-	if (fn)
-		fn(r->user, r->err.code == 0 ? steal_fd(&r->client_fd) : -1, &r->err);
+	if (r->handler)
+		r->handler->on_opened(
+			r->user, r->err.code == 0 ? steal_fd(&r->client_fd) : -1, &r->err);
+}
+
+static void lost_there(struct loop_task *task)
+{
+	struct lease_relay *r = container_of(task, struct lease_relay, lost_task);
+	if (r->handler)
+		r->handler->on_lost(r->user, &r->lost);
 }
 
 static void spin(struct lease_relay *r, bool spins)
@@ -116,6 +126,7 @@ static size_t fill(struct way_of_bytes *w, struct byte_stream *from)
 	w->begin = 0;
 	w->end = n > 0 ? (size_t)n : 0;
 	w->over = w->over || n < 0;
+	w->ended = w->ended || n == RAMET_ECLOSED;
 	return w->end;
 }
 
@@ -129,7 +140,7 @@ static size_t carry(struct way_of_bytes *w, struct byte_stream *from, struct byt
 		total += n;
 	}
 	bool full = !empty(w, to);
-	if (full != w->deaf || total >= TURN_BYTES)
+	if (full != w->deaf)
 		byte_stream_listen(from, !full);
 	w->deaf = full;
 	if (w->over && !full && !w->done) {
@@ -139,12 +150,25 @@ static size_t carry(struct way_of_bytes *w, struct byte_stream *from, struct byt
 	return total;
 }
 
+/* an end in good order is none of the pipe's faults */
+static void tell_lost(struct lease_relay *r)
+{
+	const struct ramet_err *err = pipe_error(r->pipe);
+	bool broken = err->code == RAMET_EPEER || err->code == RAMET_EPROTO;
+	if (!r->back.over || r->back.ended || !broken || r->lost.code != 0)
+		return;
+	err_copy(&r->lost, err);
+	r->lost_task.fn = lost_there;
+	loop_post(r->control, &r->lost_task);
+}
+
 static void carry_both(struct lease_relay *r)
 {
-	if (carry(&r->there, r->client, r->pipe) > 0)
+	if (carry(&r->there, r->client, r->pipe) > 0 && !r->there.unread)
 		spin(r, true);
-	if (carry(&r->back, r->pipe, r->client) > 0)
+	if (carry(&r->back, r->pipe, r->client) > 0 || r->back.over)
 		spin(r, false);
+	tell_lost(r);
 	if (r->there.done) /* the client has hung up; without it there is nothing to carry */
 		close_both(r);
 }
@@ -219,14 +243,15 @@ void lease_relay_end(struct lease_relay *r)
 {
 	if (!r)
 		return;
-	r->fn = NULL;
+	r->handler = NULL;
 	r->end_task.fn = end_there;
 	loop_post(segments_loop(r->segments), &r->end_task);
 }
 
 int lease_relay_open(struct segments *segments, struct loop *control, const char *provider,
-	const char *addr, const void *token, size_t token_len, lease_relay_opened *fn, void *user,
-	struct lease_relay **ret_relay, struct ramet_err *err)
+	const char *addr, const void *token, size_t token_len,
+	const struct lease_relay_handler *handler, void *user, struct lease_relay **ret_relay,
+	struct ramet_err *err)
 {
 	int fds[2];
 	struct transport *transport = segments_transport(segments, provider);
@@ -246,7 +271,7 @@ int lease_relay_open(struct segments *segments, struct loop *control, const char
 	r->transport = transport;
 	r->client_fd = fds[0];
 	r->node_fd = fds[1];
-	r->fn = fn;
+	r->handler = handler;
 	r->user = user;
 	memcpy(r->addr, addr, strlen(addr) + 1);
 	memcpy(r->token, token, sizeof(r->token));

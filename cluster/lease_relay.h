@@ -12,16 +12,20 @@
 
 struct lease_relay;
 
-/* once: fd: the client's end of the socket, the callee's; -1: err tells why */
-typedef void lease_relay_opened(void *user, int fd, const struct ramet_err *err);
+struct lease_relay_handler {
+	/* once: fd: the client's end of the socket, the callee's; -1: err tells why */
+	void (*on_opened)(void *user, int fd, const struct ramet_err *err);
+	/* at most once, after that: the pipe broke (who reads the socket sees an end) */
+	void (*on_lost)(void *user, const struct ramet_err *err);
+};
 
-/* lease_relay_open - over the node's transport `provider` ("verbs"); fn comes later.
- * RAMET_ENOTSUP: the node has no such transport. */
+/* lease_relay_open - over the node's transport `provider` ("verbs"); the handler's functions come
+ * later, until lease_relay_end(). RAMET_ENOTSUP: the node has no such transport. */
 int lease_relay_open(struct segments *segments, struct loop *control, const char *provider,
-	const char *addr, const void *token, size_t token_len, lease_relay_opened *fn, void *user,
-	struct lease_relay **ret_relay, struct ramet_err *err);
-/* lease_relay_end - fn does not come any more; both sides see an end. The handle ends now; NULL is
- * fine. */
+	const char *addr, const void *token, size_t token_len,
+	const struct lease_relay_handler *handler, void *user, struct lease_relay **ret_relay,
+	struct ramet_err *err);
+/* lease_relay_end - both sides see an end. The handle ends now; NULL is fine. */
 void lease_relay_end(struct lease_relay *relay);
 
 #endif

@@ -19,6 +19,7 @@
 /* A client reads its answers when it comes to it. What ends this sooner is its own end, or its
  * node's. */
 #define LINGER_MS 600000
+_Static_assert(PIPE_RING < SLOTS_STREAM_TURN, "a turn empties a pipe, which does not tell again");
 #define LEFT_MAX_NS (365ull * 24 * 3600 * NSEC_PER_SEC)
 
 struct lease_stream {
@@ -327,8 +328,6 @@ static bool drained(const struct lease_stream *s)
 	ssize_t n = 1;
 	for (size_t total = 0; n > 0 && total < SLOTS_STREAM_TURN; total += (size_t)n)
 		n = byte_stream_receive(s->bytes, nothing, sizeof(nothing));
-	if (n > 0)
-		byte_stream_listen(s->bytes, true);
 	return n < 0;
 }
 
@@ -348,8 +347,6 @@ static void on_bytes(void *user)
 			fail(s, false);
 			return;
 		}
-		if (rc > 0)
-			byte_stream_listen(s->bytes, true);
 		look_again(s);
 	}
 	send_all(s);
@@ -411,8 +408,10 @@ static int on_pipe(void *user, struct transport *transport, struct transport_acc
 	struct lease_stream *s = user;
 	if (watch_event(s) < 0)
 		return RAMET_ENOMEM;
-	int rc = pipe_accept(transport, on_bytes, s, ret_accept, &s->bytes, NULL);
+	struct ramet_err err = {0};
+	int rc = pipe_accept(transport, on_bytes, s, ret_accept, &s->bytes, &err);
 	if (rc < 0) {
+		log_err(LOG_WARN, "lease.pipe", &err); /* the asker hears of a refusal */
 		loop_watch_remove(&s->event_watch);
 		return rc;
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define MAX_OF_NODE 1024 /* leases of one peer's clients */
+#define MAX_VERBS_OF_NODE 128 /* of those, by RDMA, which takes most of a megabyte each */
 
 struct leases_remote {
 	struct node *node;
@@ -30,6 +31,7 @@ struct remote {
 	struct lease_stream *stream;
 	uint64_t id;
 	uint32_t peer;
+	bool verbs;
 };
 
 static void drop(struct remote *r, bool linger)
@@ -138,38 +140,45 @@ static int pack_taken(const struct remote *r, unsigned way, const struct lease_i
 	return wire_end(b, err);
 }
 
+/* of one peer's clients; verbs: those by RDMA alone */
+static unsigned count_of(const struct leases_remote *all, uint32_t peer, bool verbs)
+{
+	unsigned count = 0;
+	list_for_each (r, &all->list, struct remote, link)
+		count += r->peer == peer && (!verbs || r->verbs);
+	return count;
+}
+
+/* verbs: the asker can */
+static unsigned choose_way(const struct remote *r, bool verbs)
+{
+	unsigned way = segments_way_of(r->all->node->segments, "verbs");
+	bool room = count_of(r->all, r->peer, true) < MAX_VERBS_OF_NODE;
+	return verbs && room && way < SEGMENTS_WAYS_MAX ? way : SEGMENTS_FIRST;
+}
+
 /* verbs: the asker can; b: the answer */
 static int open_stream(
 	struct remote *r, bool verbs, int event_fd, struct buf *b, struct ramet_err *err)
 {
 	struct node *node = r->all->node;
-	unsigned way = verbs ? segments_way_of(node->segments, "verbs") : SEGMENTS_FIRST;
-	if (way == SEGMENTS_WAYS_MAX)
-		way = SEGMENTS_FIRST;
-	verbs = strcmp(segments_provider(node->segments, way), "verbs") == 0;
+	unsigned way = choose_way(r, verbs);
+	r->verbs = strcmp(segments_provider(node->segments, way), "verbs") == 0;
 	uint8_t token[SEGMENTS_TOKEN_BYTES];
 	struct lease_info info;
 	lease_get_info(r->lease, &info);
 	r->id = info.id;
 	const int fds[] = {info.slots_fd, info.wake_fd, event_fd};
-	int rc = lease_stream_create(
-		node->segments, node->loop, fds, verbs, &stream_handler, r, token, &r->stream, err);
+	int rc = lease_stream_create(node->segments, node->loop, fds, r->verbs, &stream_handler, r,
+		token, &r->stream, err);
 	return rc < 0 ? rc : pack_taken(r, way, &info, token, b, err);
-}
-
-static unsigned count_of(const struct leases_remote *all, uint32_t peer)
-{
-	unsigned count = 0;
-	list_for_each (r, &all->list, struct remote, link)
-		count += r->peer == peer;
-	return count;
 }
 
 static int take(struct leases_remote *all, struct bus_request *request, const struct wish *wish,
 	struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
-	if (count_of(all, bus_request_node(request)) >= MAX_OF_NODE)
+	if (count_of(all, bus_request_node(request), false) >= MAX_OF_NODE)
 		return err_set(
 			err, RAMET_EAGAIN, "one node has at most %d leases here", MAX_OF_NODE);
 	struct remote *r = calloc(1, sizeof(*r));

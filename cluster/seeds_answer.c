@@ -256,7 +256,7 @@ void seeds_on_set(struct seeds *seeds, struct bus_request *request, const struct
 void seed_source_request(const struct seed *seed, uint32_t node, struct buf *b)
 {
 	seed_key_request(seed, 1, b);
-	wire_kbool(b, "verbs", data_paths_verbs(seed->seeds->node->paths, node));
+	wire_kbool(b, "verbs", data_paths_verbs(seed->seeds->node->paths, node, DATA_MEMORY));
 }
 
 void seed_key_request(const struct seed *seed, unsigned pairs, struct buf *b)

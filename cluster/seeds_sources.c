@@ -104,7 +104,7 @@ int seed_sources_add(
 	}
 	snprintf(s->provider, sizeof(s->provider), "%s", spec->provider);
 	list_append(&seed->suppliers, &s->link);
-	data_paths_taken(seed->seeds->node->paths, node, spec->provider);
+	data_paths_taken(seed->seeds->node->paths, node, DATA_MEMORY, spec->provider);
 	seed->starved = false; /* the pager tells again, if that does not help */
 	return has_supplier(seed, node, true) ? 0 : add_bus(seed, node, err);
 }
@@ -243,7 +243,8 @@ static void on_source_lost(void *user, const char *name, const struct ramet_err 
 	struct seed *seed = user;
 	list_for_each_safe (s, &seed->suppliers, struct supplier, link) {
 		if (strcmp(s->name, name) == 0) {
-			data_paths_lost(seed->seeds->node->paths, s->node, s->provider, err);
+			data_paths_lost(
+				seed->seeds->node->paths, s->node, DATA_MEMORY, s->provider, err);
 			list_remove(&s->link);
 			free(s);
 			break;

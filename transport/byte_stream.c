@@ -52,14 +52,14 @@ static struct socket_stream *of(struct byte_stream *base)
 	return container_of(base, struct socket_stream, base);
 }
 
-/* By edges: what was told of is not told of again, nor, to who does not listen, that both sides
- * have hung up. */
+/* A hang-up is told of in any case: to who does not listen, once. */
 static void watch(struct socket_stream *s)
 {
 	uint32_t in = s->deaf ? 0 : EPOLLIN;
 	uint32_t out = s->full ? EPOLLOUT : 0;
+	uint32_t events = in | out;
 	/* it is there: that does not fail */
-	(void)loop_watch_mod(&s->watch, in | out | EPOLLET);
+	(void)loop_watch_mod(&s->watch, events ? events : (uint32_t)EPOLLET);
 }
 
 static ssize_t socket_receive(struct byte_stream *base, void *to, size_t cap)
@@ -117,10 +117,10 @@ static void socket_shut(struct byte_stream *base)
 static void socket_listen(struct byte_stream *base, bool listen)
 {
 	struct socket_stream *s = of(base);
-	if (s->deaf && !listen)
+	if (s->deaf != listen)
 		return;
 	s->deaf = !listen;
-	watch(s); /* which also tells again of what was not received */
+	watch(s);
 }
 
 static void socket_close(struct byte_stream *base)
@@ -156,7 +156,7 @@ int byte_stream_of_socket(struct loop *loop, int fd, byte_stream_ready *on_ready
 	if (!s)
 		return err_nomem(err);
 	s->base = (struct byte_stream){&socket_ops, on_ready, user};
-	int rc = loop_watch_add(loop, &s->watch, fd, EPOLLIN | EPOLLET, on_event, err);
+	int rc = loop_watch_add(loop, &s->watch, fd, EPOLLIN, on_event, err);
 	if (rc < 0) {
 		free(s);
 		return rc;

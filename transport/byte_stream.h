@@ -19,8 +19,8 @@
 struct byte_stream;
 
 /* on_ready - there may be bytes to receive, it may have ended, or, after a send that fell short,
- * there may be room. What was not received then is told of again only with more that comes, or
- * after byte_stream_listen(). */
+ * there may be room. Over a socket it comes again and again while there are bytes that were not
+ * received, or an end; over a pipe, whose ring is small, receive all there is. */
 typedef void byte_stream_ready(void *user);
 
 /* byte_stream_receive - up to cap bytes: how many; 0: none now; RAMET_ECLOSED: the peer has shut
@@ -32,8 +32,8 @@ ssize_t byte_stream_send(struct byte_stream *stream, const struct iovec *iov, un
 /* byte_stream_shut - nothing more is sent; what was goes, then the peer learns of it. Again:
  * nothing. */
 void byte_stream_shut(struct byte_stream *stream);
-/* byte_stream_listen - false: on_ready does not come for bytes to receive, for now; true: it does,
- * over a socket also for those that are there already; over a pipe look what there is first */
+/* byte_stream_listen - false: on_ready does not come for bytes to receive, for now; true: it does;
+ * over a pipe look what there is first */
 void byte_stream_listen(struct byte_stream *stream, bool listen);
 /* byte_stream_close - the handle ends now, and nothing comes any more. What was sent goes, as far
  * as the peer's side has room for it. NULL is fine. */

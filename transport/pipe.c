@@ -431,9 +431,7 @@ static void on_closed(void *user, struct transport_conn *conn, const struct rame
 	if (p->err.code == 0 && err->code != 0)
 		err_copy(&p->err, err);
 	else if (p->err.code == 0)
-		err_set(&p->err, RAMET_EPEER, "the connection was closed");
-	if (p->err.code == RAMET_ECLOSED)
-		p->err.code = RAMET_EPEER; /* it did not say so before */
+		err_set(&p->err, RAMET_ECLOSED, "the connection was closed");
 	leave_alone(p); /* which takes a moment: it is not freed here */
 	tell(p);
 }

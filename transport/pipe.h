@@ -28,7 +28,8 @@ int pipe_accept(struct transport *transport, byte_stream_ready *on_ready, void *
 	struct ramet_err *err);
 /* pipe_is_open - both sides know each other's ring; on_ready has come then */
 bool pipe_is_open(const struct byte_stream *stream);
-/* pipe_error - why it ended: code 0: it has not. Until it is closed. */
+/* pipe_error - why its connection ended: code 0: it has not; RAMET_ECLOSED: the peer closed it.
+ * Until the stream is closed. */
 const struct ramet_err *pipe_error(const struct byte_stream *stream);
 
 #endif

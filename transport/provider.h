@@ -177,6 +177,7 @@ struct transport {
 	struct loop_timer kick, ticker;
 	bool may_spin;
 	unsigned spinners; /* transport_spin_begin() without an end */
+	unsigned given_up; /* of those, for whom nothing came in time */
 	uint64_t spin_until_ns; /* 0: the loop may sleep */
 	struct transport_linger linger;
 	struct transport_spin_counters spins;

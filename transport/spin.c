@@ -68,15 +68,17 @@ void transport_spin_begin(struct transport *t)
 		count(&t->spins.begun);
 		loop_idle_due(t->loop);
 	}
-	if (t->spinners == 1)
+	if (t->spinners - t->given_up == 1)
 		linger_learn(&t->linger, now);
 	t->spin_until_ns = now + TRANSPORT_SPIN_NS;
 }
 
+/* Which of them it is does not matter: as many as were given up go on without being polled for. */
 void transport_spin_end(struct transport *t)
 {
-	if (--t->spinners > 0)
+	if (--t->spinners > t->given_up)
 		return;
+	t->given_up = t->spinners;
 	if (t->spin_until_ns > 0)
 		linger_begin(t);
 	stop(t);
@@ -97,8 +99,10 @@ bool transport_spin_turn(struct transport *t)
 		if (transport_poll(t) > 0)
 			break; /* there may be more to do */
 	}
-	if (t->spin_until_ns > 0 && now_ns() >= t->spin_until_ns)
+	if (t->spin_until_ns > 0 && now_ns() >= t->spin_until_ns) {
+		t->given_up = t->spinners;
 		stop(t);
+	}
 	return t->spin_until_ns > 0;
 }
 

@@ -77,7 +77,8 @@ unsigned transport_poll(struct transport *t);
 /* transport_spin_begin - the caller waits for an answer that may come sooner than a sleeper wakes
  * up: until transport_spin_end() the loop polls instead of sleeping, between its other work, where
  * the provider gains by that and there is another CPU for those who would run on this one. Nothing
- * comes for TRANSPORT_SPIN_NS: it sleeps after all. Begins may be nested: each has its end. After
+ * comes for TRANSPORT_SPIN_NS: it sleeps after all, until somebody else begins. Begins may be
+ * nested: each has its end. After
  * the last one the loop stays awake for a few times as long as that answer took, at most
  * TRANSPORT_SPIN_NS, if most of those before were followed by the next within such a time. */
 #define TRANSPORT_SPIN_NS 1000000ull

@@ -270,7 +270,7 @@ void test_closed_without_shut(void)
 	CHECK_INT(byte_stream_send(p.server.stream, &byte, 1), RAMET_EPEER);
 	byte_stream_shut(p.server.stream);
 	CHECK_INT(pipe_side_end(&p.server), RAMET_EPEER);
-	CHECK_INT(pipe_error(p.server.stream)->code, RAMET_EPEER);
+	CHECK_INT(pipe_error(p.server.stream)->code, RAMET_ECLOSED);
 	pipes_stop(&p);
 }
 

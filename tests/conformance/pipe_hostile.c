@@ -369,7 +369,7 @@ static void random_peer(struct pipes *p)
 		transport_conn_close(raw->conn);
 	PIPES_UNTIL(p, pipe_error(victim->stream)->code != 0);
 	receive_all(victim);
-	CHECK_INT(pipe_error(victim->stream)->code, peer.wrong ? RAMET_EPROTO : RAMET_EPEER);
+	CHECK_INT(pipe_error(victim->stream)->code, peer.wrong ? RAMET_EPROTO : RAMET_ECLOSED);
 	CHECK_INT(victim->got, peer.wrong ? peer.wrong_at : raw->at.posted);
 	if (!peer.wrong)
 		CHECK_INT(pipe_side_end(victim), peer.ended ? RAMET_ECLOSED : RAMET_EPEER);

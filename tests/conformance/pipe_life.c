@@ -166,7 +166,8 @@ static void transport_close_after(unsigned turns, bool server, bool stream_first
 	end_transport(side);
 	if (side->stream) {
 		CHECK(side->ready > 0);
-		CHECK_INT(pipe_error(side->stream)->code, RAMET_EPEER);
+		int code = pipe_error(side->stream)->code;
+		CHECK(code == RAMET_ECLOSED || code == RAMET_EPEER); /* or the other side did */
 		CHECK_INT(pipe_side_end(side) < 0 ? RAMET_EPEER : 0,
 			pipe_side_receive(side, 0, 1) ? 0 : RAMET_EPEER);
 	}

@@ -67,6 +67,15 @@ void test_spinning_begins_and_ends(void)
 	for (int i = 0; i < 3; i++)
 		(void)loop_turn(c->loop, 0, NULL);
 	CHECK_INT(spins(c).polls, polls);
+
+	transport_spin_begin(c->transport); /* for what takes long */
+	turn_out(c, 3);
+	transport_spin_begin(c->transport);
+	CHECK_INT(spins(c).begun, 4);
+	transport_spin_end(c->transport);
+	CHECK_INT(spins(c).ended, 4); /* nobody polls for the other one */
+	transport_spin_end(c->transport);
+	CHECK_INT(spins(c).ended, 4);
 	pair_close(&p);
 }
 

@@ -1,4 +1,4 @@
-/* A node's data side, as far as cluster/lease_stream.c uses it. */
+/* A node's data side, as far as cluster/lease_stream.c and cluster/lease_relay.c use it. */
 #ifndef TESTS_SLOTS_FAKE_SEGMENTS_H
 #define TESTS_SLOTS_FAKE_SEGMENTS_H
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define PEER_TIMEOUT_MS 300
 #define HOPS 8 /* turns in which what is said over a pipe gets to the other side */
 
 static void on_gone(void *user)
@@ -68,7 +69,7 @@ static int on_accept(void *user, const void *token, size_t token_len, const char
 	(void)token;
 	(void)token_len;
 	(void)peer;
-	return p->segments.on_pipe(p->segments.user, p->segments.transport, ret);
+	return p->segments.on_pipe(p->segments.user, p->node_transport, ret);
 }
 
 static void on_relayed(void *user, int fd, const struct ramet_err *err)
@@ -79,12 +80,27 @@ static void on_relayed(void *user, int fd, const struct ramet_err *err)
 	p->client_fd = fd;
 }
 
-static int open_transport(struct far_pair *p, struct ramet_err *err)
+static void on_lost(void *user, const struct ramet_err *err)
 {
-	int rc = transport_open("mem", p->loop, NULL, &p->segments.transport, err);
-	return rc < 0 ? rc
-		      : transport_listen(
-				p->segments.transport, "mem:far", on_accept, p, &p->listener, err);
+	struct far_pair *p = user;
+	(void)err;
+	p->lost++;
+}
+
+static const struct lease_relay_handler relay_handler = {
+	.on_opened = on_relayed, .on_lost = on_lost};
+
+/* as on two nodes */
+static int open_transports(struct far_pair *p, struct ramet_err *err)
+{
+	const struct transport_options options = {.peer_timeout_ms = PEER_TIMEOUT_MS};
+	int rc = transport_open("mem", p->loop, &options, &p->segments.transport, err);
+	if (rc == 0)
+		rc = transport_open("mem", p->loop, &options, &p->node_transport, err);
+	if (rc == 0)
+		rc = transport_listen(
+			p->node_transport, "mem:far", on_accept, p, &p->listener, err);
+	return rc;
 }
 
 /* the client's socket is the relay's */
@@ -92,7 +108,7 @@ static int open_relay(struct far_pair *p, struct ramet_err *err)
 {
 	static const uint8_t token[SEGMENTS_TOKEN_BYTES];
 	int rc = lease_relay_open(&p->segments, p->loop, "mem", "mem:far", token, sizeof(token),
-		on_relayed, p, &p->relay, err);
+		&relay_handler, p, &p->relay, err);
 	p->client_fd = -1;
 	for (unsigned i = 0; rc == 0 && p->client_fd < 0 && i < 1000; i++)
 		rc = loop_turn(p->loop, 0, err);
@@ -125,7 +141,7 @@ bool far_pair_open(struct far_pair *p, enum far_sides sides, int buffer)
 		rc = loop_create(&p->loop, &err);
 	p->segments.loop = p->loop;
 	if (rc == 0)
-		rc = pipe ? open_transport(p, &err) : open_sockets(p, buffer);
+		rc = pipe ? open_transports(p, &err) : open_sockets(p, buffer);
 	if (rc == 0 && sides & FAR_NODE)
 		rc = open_node(p, &err);
 	if (rc == 0 && pipe)
@@ -151,6 +167,7 @@ void far_pair_close(struct far_pair *p)
 	slots_close(&p->client.slots);
 	lease_memory_close(&p->memory);
 	transport_listener_close(p->listener);
+	transport_close(p->node_transport);
 	transport_close(p->segments.transport);
 	loop_destroy(p->loop);
 	close_reset(&p->client_fd);

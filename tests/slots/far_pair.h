@@ -24,6 +24,7 @@ struct far_pair {
 	struct lease_far *far; /* NULL: client_fd is the test's */
 	struct lease_stream *stream; /* NULL: node_fd is the test's, or it was ended */
 	struct segments segments;
+	struct transport *node_transport; /* the client's is in segments */
 	struct transport_listener *listener;
 	struct lease_relay *relay;
 	struct loop *loop;
@@ -31,6 +32,7 @@ struct far_pair {
 	int wake_fd, event_fd, epoll_fds[2];
 	uint64_t number; /* of the last call submitted */
 	unsigned gone, broken, cancels; /* that the stream told of */
+	unsigned lost; /* that the relay told of */
 	unsigned cancelled_slot;
 };
 

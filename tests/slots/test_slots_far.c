@@ -242,6 +242,24 @@ static void test_a_hostile_client(void)
 	node_finds_out(&wire, 1); /* a word about a call has no bytes */
 }
 
+static void test_bytes_and_an_end_at_once(void)
+{
+	static const uint64_t lengths[] = {2, 100000}; /* all of a call, and part of one */
+	for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+		struct far_pair p;
+		struct slots_wire call = good_call;
+		call.len = lengths[i];
+		REQUIRE(far_pair_open(&p, FAR_NODE, 0));
+		say(p.client_fd, &call, "ab", 2);
+		close_reset(&p.client_fd);
+		for (unsigned k = 0; k < 100 && p.gone == 0; k++)
+			CHECK_INT(far_pair_turn(&p), 0);
+		CHECK_INT(p.gone, 1);
+		CHECK_INT(p.lost, 0);
+		far_pair_close(&p);
+	}
+}
+
 static void client_finds_out(const struct slots_wire *wire, size_t len)
 {
 	struct far_pair p;
@@ -298,4 +316,5 @@ static void test_headers(void)
 SUITE_MAIN("slots_far", TEST(test_headers), TEST(test_every_size), TEST(test_all_places),
 	TEST(test_cancelling), TEST(test_a_lease_that_closes_gives_calls_back),
 	TEST(test_a_dead_instance), TEST(test_a_stream_that_breaks), TEST(test_a_client_that_goes),
-	TEST(test_an_instance_that_lies), TEST(test_a_hostile_client), TEST(test_a_hostile_node))
+	TEST(test_bytes_and_an_end_at_once), TEST(test_an_instance_that_lies),
+	TEST(test_a_hostile_client), TEST(test_a_hostile_node))
