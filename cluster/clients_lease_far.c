@@ -119,6 +119,8 @@ static void on_opened(void *user, int opened, const struct ramet_err *error)
 	f->opening = NULL;
 	if (fd < 0)
 		data_paths_lost(node->paths, f->node, DATA_LEASES, f->transport, error);
+	else
+		data_paths_reached(node->paths, f->node, DATA_LEASES);
 	int rc = fd < 0 ? error->code : slots_create(false, &f->slots, &err);
 	if (rc == 0) {
 		tell_leased(f, fd);

@@ -12,6 +12,9 @@
 #include <string.h>
 
 #define BARRED_NS (30 * NSEC_PER_SEC)
+/* What was to be reached may have ended since it was offered. But who has no memory for a
+ * connection says no more than that, either. */
+#define REFUSALS 3
 
 struct data_path {
 	struct list link;
@@ -19,6 +22,7 @@ struct data_path {
 	enum data_use use;
 	char provider[16]; /* as last told */
 	uint64_t barred_until_ns; /* RDMA did not get there */
+	unsigned refusals; /* in a row */
 };
 
 struct data_paths {
@@ -69,10 +73,20 @@ void data_paths_lost(struct data_paths *paths, uint32_t node, enum data_use use,
 	struct data_path *path = find(paths, node, use);
 	if (!path || strcmp(provider, "verbs") != 0 || err->code == RAMET_EREVOKED)
 		return;
+	if (err->code == RAMET_EPERM && ++path->refusals < REFUSALS)
+		return;
 	if (now_ns() >= path->barred_until_ns)
 		log_warn("data.no_rdma", "node=%u use=%s msg=\"%s\"", node, use_names[use],
 			err->msg);
 	path->barred_until_ns = now_ns() + BARRED_NS;
+	path->refusals = 0;
+}
+
+void data_paths_reached(struct data_paths *paths, uint32_t node, enum data_use use)
+{
+	struct data_path *path = find(paths, node, use);
+	if (path)
+		path->refusals = 0;
 }
 
 int data_paths_create(

@@ -23,7 +23,10 @@ bool data_paths_verbs(const struct data_paths *paths, uint32_t node, enum data_u
 /* data_paths_taken - this is what it offered, and what is used; logged when it changes */
 void data_paths_taken(
 	struct data_paths *paths, uint32_t node, enum data_use use, const char *provider);
-/* data_paths_lost - it did not get there: RDMA is not asked for for a while */
+/* data_paths_reached - and it got there */
+void data_paths_reached(struct data_paths *paths, uint32_t node, enum data_use use);
+/* data_paths_lost - it did not get there: RDMA is not asked for for a while; of refusals (EPERM)
+ * it takes some in a row */
 void data_paths_lost(struct data_paths *paths, uint32_t node, enum data_use use,
 	const char *provider, const struct ramet_err *err);
 
