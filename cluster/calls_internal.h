@@ -145,8 +145,8 @@ struct call {
 	call_event_fn *on_event; /* NULL: nobody listens */
 	void *user;
 	struct tenant_use *use; /* while it waits */
-	unsigned attempts;
 	uint64_t crowded_ns; /* when there first was no process or memory for an instance */
+	unsigned attempts;
 	bool killed; /* at its deadline; its death is to come */
 
 	struct pool *pool;
@@ -155,8 +155,8 @@ struct call {
 	uint64_t begun_ns, ready_ns;
 
 	uint64_t bus_id;
-	uint32_t peer; /* it was forwarded to */
 	struct call_peer *counted; /* FORWARDED: where it counts; NULL: nowhere */
+	uint32_t peer; /* it was forwarded to */
 	bool with_meta;
 
 	struct loop_timer timer;

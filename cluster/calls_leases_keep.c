@@ -10,8 +10,9 @@
 #include <string.h>
 
 #define TICK_MS 10
-#define BUSY_LOOKS 20 /* a look at all leases' slots is good for so many times as long as it took \
-		       */
+#define BUSY_LOOKS \
+	20 /* a look at all leases' slots is good for so many times as long as it took \
+	    */
 #define QUIET_TICK_MS 250 /* nothing was called since the last look */
 
 void leases_count(struct lease *lease)
