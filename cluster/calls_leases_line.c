@@ -112,8 +112,12 @@ void lease_line_gone(
 	CLEANUP(buf_fini) struct buf b = {0};
 	struct slots_running running;
 	if (slots_look_at(&lease->slots, servant->slot, &running)) { /* it died of its call */
+		struct instance_info info = {0};
+		if (servant->inst)
+			instance_get_info(servant->inst, &info);
+		const struct slots_dead who = {info.pid, info.kind, (uint32_t)info.id};
 		lease_pack_cause(cause, &b);
-		slots_abandon_one(&lease->slots, servant->slot,
+		slots_abandon_one(&lease->slots, servant->slot, &who,
 			cause->err.code ? cause->err.code : RAMET_ELOST, b.data,
 			b.oom || b.len > SLOTS_ERROR_MAX ? 0 : b.len);
 		lease_wake_client(lease);

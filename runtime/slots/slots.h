@@ -241,9 +241,14 @@ unsigned slots_expire(struct slots *slots, uint64_t now_ns, const void *error, s
 /* slots_abandon - the instance is dead: what ran ends with status and error map, what waited is
  * given back as not begun. The client is to be woken. */
 void slots_abandon(struct slots *slots, int status, const void *error, size_t len);
-/* slots_abandon_one - the same of one slot */
-void slots_abandon_one(
-	struct slots *slots, unsigned slot, int status, const void *error, size_t len);
+/* slots_abandon_one - once: the same of one slot; who died */
+struct slots_dead {
+	int32_t pid;
+	unsigned kind;
+	uint32_t instance;
+};
+void slots_abandon_one(struct slots *slots, unsigned slot, const struct slots_dead *who, int status,
+	const void *error, size_t len);
 #define SLOTS_ERROR_MAX 4000 /* bytes of such an error map */
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define NOBODY 0 /* gave the answer: SLOTS_SERVANT */
+
 void slots_set_closing(struct slots *slots)
 {
 	atomic_store(&slots->header->closing, 1);
@@ -106,7 +108,8 @@ static bool take(struct slot *slot, uint32_t word)
 }
 
 /* of a slot that is RUNNING because we have taken it */
-static void answer(struct slot *slot, int status, unsigned flags, const void *error, size_t len)
+static void answer(struct slot *slot, uint64_t servant, int status, unsigned flags,
+	const void *error, size_t len)
 {
 	uint32_t word = SLOTS_GET(slot->word);
 	if (len > SLOTS_INLINE)
@@ -117,6 +120,8 @@ static void answer(struct slot *slot, int status, unsigned flags, const void *er
 	SLOTS_SET(slot->output_flags, (uint16_t)flags);
 	SLOTS_SET(slot->output_len, len);
 	SLOTS_SET(slot->run_ns, 0);
+	if (!(flags & SLOTS_NOT_BEGUN)) /* else the input is still needed */
+		SLOTS_SET(slot->len, servant);
 	atomic_store(&slot->word, SLOT_WORD(SLOT_GENERATION(word), SLOT_DONE));
 }
 
@@ -130,13 +135,14 @@ unsigned slots_expire(struct slots *slots, uint64_t now_ns, const void *error, s
 		if (SLOT_STATE(word) != SLOT_READY || deadline_ns == 0 || deadline_ns > now_ns ||
 			!take(slot, word))
 			continue;
-		answer(slot, RAMET_EDEADLINE, 0, error, len);
+		answer(slot, NOBODY, RAMET_EDEADLINE, 0, error, len);
 		expired++;
 	}
 	return expired;
 }
 
-void slots_abandon_one(struct slots *slots, unsigned i, int status, const void *error, size_t len)
+static void abandon(struct slots *slots, unsigned i, uint64_t servant, int status,
+	const void *error, size_t len)
 {
 	struct slot *slot = &slots->slot[i];
 	uint32_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
@@ -144,14 +150,20 @@ void slots_abandon_one(struct slots *slots, unsigned i, int status, const void *
 	if ((!ran && SLOT_STATE(word) != SLOT_READY) || !take(slot, word))
 		return;
 	if (ran)
-		answer(slot, status, 0, error, len);
+		answer(slot, servant, status, 0, error, len);
 	else /* its input stays */
-		answer(slot, RAMET_ELOST, SLOTS_NOT_BEGUN, NULL, 0);
+		answer(slot, NOBODY, RAMET_ELOST, SLOTS_NOT_BEGUN, NULL, 0);
+}
+
+void slots_abandon_one(struct slots *slots, unsigned slot, const struct slots_dead *who, int status,
+	const void *error, size_t len)
+{
+	abandon(slots, slot, SLOTS_SERVANT(who->pid, who->kind, who->instance), status, error, len);
 }
 
 void slots_abandon(struct slots *slots, int status, const void *error, size_t len)
 {
 	slots_set_closing(slots);
 	for (unsigned i = 0; i < SLOTS_COUNT; i++)
-		slots_abandon_one(slots, i, status, error, len);
+		abandon(slots, i, NOBODY, status, error, len);
 }

@@ -98,6 +98,8 @@ static void test_ends(void)
 		struct ramet_result *r =
 			call_expect(cluster.ramet, "misbehave", "\"crash\"", RAMET_ECRASH);
 		CHECK(r && r->failure && r->failure->signal == SIGSEGV);
+		CHECK(r && r->pid > 0 && r->instance > 0); /* whose end it was */
+		CHECK(r && r->start != RAMET_START_WARM);
 		ramet_result_free(r);
 		ramet_result_free(
 			call_expect(cluster.ramet, "misbehave", "\"exit\"", RAMET_ECRASH));

@@ -224,6 +224,25 @@ static void test_dozing_and_waking(void)
 	lease_memory_close(&m);
 }
 
+static void test_who_died_of_a_call_is_told(void)
+{
+	const struct slots_dead who = {.pid = 4321, .kind = 2, .instance = 77};
+	struct lease_memory m;
+	struct slots_answer a;
+	struct slots_call call;
+	if (!lease_memory_open_once(&m))
+		return;
+	CHECK_INT(lease_memory_submit(&m, "abc", 3, 0), 0);
+	CHECK_INT(slots_take_own(&m.instance, 0, &call), 1);
+	slots_abandon_one(&m.keeper, 0, &who, RAMET_ECRASH, "why", 3);
+	CHECK_INT(slots_answer(&m.client, 0, &a), 0);
+	CHECK_INT(a.status, RAMET_ECRASH);
+	CHECK_INT(a.pid, 4321);
+	CHECK_INT(a.kind, 2);
+	CHECK_INT(a.instance, 77);
+	lease_memory_close(&m);
+}
+
 static void test_late_calls_are_answered_by_the_keeper(void)
 {
 	struct lease_memory m;
@@ -240,6 +259,7 @@ static void test_late_calls_are_answered_by_the_keeper(void)
 	CHECK_INT(slots_answer(&m.client, 0, &a), 0);
 	CHECK_INT(a.status, RAMET_EDEADLINE);
 	CHECK(a.len == 4 && memcmp(a.data, "late", 4) == 0);
+	CHECK_INT(a.servant, 0); /* nobody has served it */
 	CHECK_INT(lease_memory_serve(&m), 1);
 	CHECK(slots_done(&m.client, 1)); /* the first was passed over */
 	lease_memory_close(&m);
@@ -383,7 +403,7 @@ static void test_large_payloads_do_not_pile_up(void)
 SUITE_MAIN("slots", TEST(test_a_call_of_every_size), TEST(test_full_and_in_order),
 	TEST(test_withdrawn_calls_are_not_run), TEST(test_sleeping_and_waking),
 	TEST(test_dozing_and_waking), TEST(test_turns_are_kept),
-	TEST(test_calls_go_where_somebody_comes), TEST(test_late_calls_are_answered_by_the_keeper),
-	TEST(test_what_a_dead_instance_leaves), TEST(test_cancelling_what_runs),
-	TEST(test_who_is_killed_for_one_call_begins_no_other), TEST(test_memory_that_is_no_lease),
-	TEST(test_large_payloads_do_not_pile_up))
+	TEST(test_calls_go_where_somebody_comes), TEST(test_who_died_of_a_call_is_told),
+	TEST(test_late_calls_are_answered_by_the_keeper), TEST(test_what_a_dead_instance_leaves),
+	TEST(test_cancelling_what_runs), TEST(test_who_is_killed_for_one_call_begins_no_other),
+	TEST(test_memory_that_is_no_lease), TEST(test_large_payloads_do_not_pile_up))
