@@ -31,7 +31,7 @@ class Leases(cluster.Case):
                     os.environ, RAMET_TEST_PATIENCE="4", RAMET_CALLS_SOCKET=daemons.nodes[1].env["RAMET_SOCKET"]))
                 self.assertEqual(ran.returncode, 0)
         log = daemons.logs[1].read_text()
-        self.assertIn("data.transport node=2 transport=verbs", log)
+        self.assertIn("data.transport node=2 transport=verbs use=leases", log)
         self.assertNotIn("data.no_rdma", log)
 
 

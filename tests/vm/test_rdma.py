@@ -27,7 +27,7 @@ class Rdma(unittest.TestCase):
     def check(self, seen, paths):
         self.assertEqual((seen["first"]["output"], seen["second"]["output"]), (EXPECTED, EXPECTED))
         self.assertEqual((seen["second"]["start"], seen["second"]["source_node"]), ("remote-fork", 1), seen)
-        self.assertEqual(seen["paths"][0], f"node=1 transport={paths}", seen)
+        self.assertEqual(seen["paths"][0], f"node=1 transport={paths} use=memory", seen)
 
     def test_both_have_it(self):
         seen = forked("auto")
