@@ -19,8 +19,9 @@
 /* A client reads its answers when it comes to it. What ends this sooner is its own end, or its
  * node's. */
 #define LINGER_MS 600000
-_Static_assert(PIPE_RING < SLOTS_STREAM_TURN, "a turn empties a pipe, which does not tell again");
 #define LEFT_MAX_NS (365ull * 24 * 3600 * NSEC_PER_SEC)
+
+_Static_assert(PIPE_RING < SLOTS_STREAM_TURN, "a turn empties a pipe, which does not tell again");
 
 struct lease_stream {
 	struct segments *segments;

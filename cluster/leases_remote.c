@@ -149,12 +149,16 @@ static unsigned count_of(const struct leases_remote *all, uint32_t peer, bool ve
 	return count;
 }
 
-/* verbs: the asker can */
-static unsigned choose_way(const struct remote *r, bool verbs)
+/* verbs: the asker can. RAMET_EAGAIN: it would be by RDMA, and has as many already */
+static int choose_way(const struct remote *r, bool verbs, unsigned *ret_way, struct ramet_err *err)
 {
 	unsigned way = segments_way_of(r->all->node->segments, "verbs");
 	bool room = count_of(r->all, r->peer, true) < MAX_VERBS_OF_NODE;
-	return verbs && room && way < SEGMENTS_WAYS_MAX ? way : SEGMENTS_FIRST;
+	*ret_way = verbs && room && way < SEGMENTS_WAYS_MAX ? way : SEGMENTS_FIRST;
+	if (*ret_way == way && !room)
+		return err_set(err, RAMET_EAGAIN, "one node has at most %d leases here by RDMA",
+			MAX_VERBS_OF_NODE);
+	return 0;
 }
 
 /* verbs: the asker can; b: the answer */
@@ -162,14 +166,17 @@ static int open_stream(
 	struct remote *r, bool verbs, int event_fd, struct buf *b, struct ramet_err *err)
 {
 	struct node *node = r->all->node;
-	unsigned way = choose_way(r, verbs);
+	unsigned way = 0;
+	int rc = choose_way(r, verbs, &way, err);
+	if (rc < 0)
+		return rc;
 	r->verbs = strcmp(segments_provider(node->segments, way), "verbs") == 0;
 	uint8_t token[SEGMENTS_TOKEN_BYTES];
 	struct lease_info info;
 	lease_get_info(r->lease, &info);
 	r->id = info.id;
 	const int fds[] = {info.slots_fd, info.wake_fd, event_fd};
-	int rc = lease_stream_create(node->segments, node->loop, fds, r->verbs, &stream_handler, r,
+	rc = lease_stream_create(node->segments, node->loop, fds, r->verbs, &stream_handler, r,
 		token, &r->stream, err);
 	return rc < 0 ? rc : pack_taken(r, way, &info, token, b, err);
 }
