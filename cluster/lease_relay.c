@@ -66,20 +66,9 @@ static void lost_there(struct loop_task *task)
 		r->handler->on_lost(r->user, &r->lost);
 }
 
-static void spin(struct lease_relay *r, bool spins)
-{
-	if (r->spins == spins)
-		return;
-	r->spins = spins;
-	if (spins)
-		transport_spin_begin(r->transport);
-	else
-		transport_spin_end(r->transport);
-}
-
 static void close_both(struct lease_relay *r)
 {
-	spin(r, false);
+	transport_spin_set(r->transport, &r->spins, false);
 	loop_timer_cancel(&r->timer);
 	byte_stream_close(steal_ptr(&r->client));
 	byte_stream_close(steal_ptr(&r->pipe));
@@ -165,9 +154,9 @@ static void tell_lost(struct lease_relay *r)
 static void carry_both(struct lease_relay *r)
 {
 	if (carry(&r->there, r->client, r->pipe) > 0 && !r->there.unread)
-		spin(r, true);
+		transport_spin_set(r->transport, &r->spins, true);
 	if (carry(&r->back, r->pipe, r->client) > 0 || r->back.over)
-		spin(r, false);
+		transport_spin_set(r->transport, &r->spins, false);
 	tell_lost(r);
 	if (r->there.done) /* the client has hung up; without it there is nothing to carry */
 		close_both(r);

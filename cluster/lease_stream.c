@@ -92,14 +92,8 @@ static void free_there(struct loop_task *task)
  * is quicker than being woken. */
 static void spin(struct lease_stream *s)
 {
-	bool spins = s->bytes && s->under_way != 0;
-	if (!s->transport || s->spins == spins)
-		return;
-	s->spins = spins;
-	if (spins)
-		transport_spin_begin(s->transport);
-	else
-		transport_spin_end(s->transport);
+	if (s->transport)
+		transport_spin_set(s->transport, &s->spins, s->bytes && s->under_way != 0);
 }
 
 static void close_stream(struct lease_stream *s)

@@ -84,6 +84,17 @@ void transport_spin_end(struct transport *t)
 	stop(t);
 }
 
+void transport_spin_set(struct transport *t, bool *io_spins, bool spins)
+{
+	if (*io_spins == spins)
+		return;
+	*io_spins = spins;
+	if (spins)
+		transport_spin_begin(t);
+	else
+		transport_spin_end(t);
+}
+
 bool transport_lingers(struct transport *t)
 {
 	if (t->linger.until_ns != 0 && now_ns() >= t->linger.until_ns)

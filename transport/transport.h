@@ -84,6 +84,8 @@ unsigned transport_poll(struct transport *t);
 #define TRANSPORT_SPIN_NS 1000000ull
 void transport_spin_begin(struct transport *t);
 void transport_spin_end(struct transport *t);
+/* transport_spin_set - the one or the other, where *io_spins, the caller's, was not so already */
+void transport_spin_set(struct transport *t, bool *io_spins, bool spins);
 /* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often
  * it did, and how often it stayed awake after the end; from any thread */
 struct transport_spins {
