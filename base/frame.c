@@ -206,7 +206,7 @@ static int read_some(struct frame_conn *conn, bool *ret_more, struct ramet_err *
 	return rc;
 }
 
-static void receive(struct frame_conn *conn)
+void frame_receive(struct frame_conn *conn)
 {
 	struct ramet_err err = {0};
 	bool more = true;
@@ -312,7 +312,7 @@ static void on_events(struct loop_watch *watch, uint32_t events)
 	if (events & EPOLLOUT)
 		flush(conn);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		receive(conn);
+		frame_receive(conn);
 }
 
 int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_queue,
@@ -345,6 +345,17 @@ int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_qu
 size_t frame_queued(const struct frame_conn *conn)
 {
 	return conn->out.bytes;
+}
+
+bool frame_conn_idle(const struct frame_conn *conn)
+{
+	return !conn->closed && !conn->ended && !conn->broken && conn->out.bytes == 0 &&
+		conn->in_pos == conn->in_len && conn->in_nfds == 0;
+}
+
+void frame_conn_give(struct frame_conn *conn, void *user)
+{
+	conn->user = user;
 }
 
 int frame_fd(const struct frame_conn *conn)

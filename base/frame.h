@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "base/wire.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ void frame_conn_close(struct frame_conn *conn); /* drops what is queued; closes 
  * any more (on_closed follows); RAMET_ECLOSED: on_closed was called; RAMET_EINVAL, RAMET_ENOMEM, RAMET_EIO. */
 int frame_send(struct frame_conn *conn, const void *data, size_t len, const int *fds, unsigned nfds);
 size_t frame_queued(const struct frame_conn *conn);
+void frame_receive(struct frame_conn *conn); /* hands over what has come by now, without waiting for the loop's next turn */
+/* frame_conn_idle - nothing is half read, half sent or waiting to be sent, and it has not ended */
+bool frame_conn_idle(const struct frame_conn *conn);
+void frame_conn_give(struct frame_conn *conn, void *user); /* from now on the handler is told of another user's frames */
 int frame_fd(const struct frame_conn *conn);
 
 /* The same, blocking, for clients and for instances: 0, or RAMET_EPEER at end of stream, RAMET_EPROTO, RAMET_ETIMEOUT.

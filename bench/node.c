@@ -81,6 +81,8 @@ int node_open(struct node *node, unsigned sandboxes, struct ramet_err *err)
 
 void node_close(struct node *node)
 {
+	if (!node->procs.next)
+		return; /* it was never opened */
 	spawn_client_stop(node->spawn);
 	while (!list_empty(&node->procs))
 		proc_free(list_first(&node->procs, struct proc, link));

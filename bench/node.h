@@ -28,7 +28,7 @@ struct node {
 
 /* programs lie beside the running one; sandboxes: kept ready, 0 for the default */
 int node_open(struct node *node, unsigned sandboxes, struct ramet_err *err);
-void node_close(struct node *node);
+void node_close(struct node *node); /* a zeroed one is fine */
 /* node_settle - turns the loop until that many sandboxes are ready */
 int node_settle(struct node *node, unsigned sandboxes, struct ramet_err *err);
 

@@ -73,6 +73,7 @@ struct pool {
 	char function[CALL_NAME_MAX];
 	struct list waiting; /* calls, in order of arrival */
 	unsigned servants;
+	struct instance_stock stock; /* of clones that wait in a lease's line */
 };
 
 #define LEASE_LOG_TAIL 1500 /* of an instance's output, in what its death leaves in the slots */

@@ -30,6 +30,7 @@ struct pool *pool_new(struct calls *calls, struct app_version *app, const char *
 	pool->app = app_version_get(app);
 	snprintf(pool->function, sizeof(pool->function), "%s", function);
 	list_init(&pool->waiting);
+	instance_stock_init(&pool->stock);
 	list_append(&calls->pools, &pool->link);
 	return pool;
 }
@@ -45,6 +46,7 @@ void pool_release(struct pool *pool)
 	if (pool->servants > 0 || !list_empty(&pool->waiting))
 		return;
 	list_remove(&pool->link);
+	instance_stock_clear(&pool->stock);
 	app_version_put(pool->app);
 	free(pool);
 }

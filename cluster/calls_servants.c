@@ -208,6 +208,7 @@ static void on_grant(void *user, const struct seed_grant *grant, const struct ca
 	}
 	struct call_error failed = {0};
 	struct instance_clone clone = grant->clone;
+	clone.stock = s->lease ? &s->pool->stock : NULL;
 	if (s->lease && clone.npopulate == 0) { /* it waits in line, not its caller */
 		clone.populate = grant->writes;
 		clone.npopulate = grant->nwrites;

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define QUEUE_MAX (HOST_MAX_FRAME + (1u << 20))
-
 /* --- frames --- */
 
 static void misbehaved(struct instance *inst, struct ramet_err *err)
@@ -50,7 +48,7 @@ static void on_closed(void *user, const struct ramet_err *err)
 	instance_on_hangup(inst);
 }
 
-static const struct frame_handler frame_handler = {.on_frame = on_frame, .on_closed = on_closed};
+const struct frame_handler instance_frames = {.on_frame = on_frame, .on_closed = on_closed};
 
 /* --- being made --- */
 
@@ -64,41 +62,14 @@ static void did_not_start(struct loop_timer *timer)
 	instance_kill(inst, &err);
 }
 
-/* ours: the ends of the control socket and the log pipe that stay here */
-static int make_channels(
-	struct instance *inst, int *ret_control, int *ret_log, struct ramet_err *err)
-{
-	struct loop *loop = inst->owner->node->loop;
-	int sockets[2];
-	int pipes[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-		return err_errno(err, RAMET_EIO, "control socket of an instance");
-	auto_close int theirs = sockets[1];
-	int rc = frame_conn_create(loop, sockets[0], HOST_MAX_FRAME, QUEUE_MAX, &frame_handler,
-		inst, &inst->conn, err);
-	if (rc < 0) {
-		close(sockets[0]);
-		return rc;
-	}
-	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return err_errno(err, RAMET_EIO, "log pipe of an instance");
-	auto_close int log = pipes[1];
-	rc = logring_open(inst->owner->node->logs, pipes[0], &inst->tag, &inst->log, err);
-	if (rc < 0)
-		return rc;
-	*ret_control = steal_fd(&theirs);
-	*ret_log = steal_fd(&log);
-	return 0;
-}
-
 static void instance_discard(struct instance *inst)
 {
 	if (!inst)
 		return;
 	loop_timer_cancel(&inst->timer);
 	list_remove(&inst->link);
-	frame_conn_close(inst->conn);
-	logring_close(inst->log);
+	inst->stock = NULL; /* which may be gone */
+	instance_close_channels(inst);
 	app_version_put(inst->app);
 	call_error_fini(&inst->cause);
 	free(inst);
@@ -162,16 +133,15 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 	inst->source_node = clone->source_node;
 	inst->mono_offset_ns = clone->mono_offset_ns;
 	inst->populated = clone->npopulate > 0;
-	auto_close int control = -1;
-	auto_close int log = -1;
-	int rc = make_channels(inst, &control, &log, err);
+	CLEANUP(instance_ends_close) struct instance_ends ends = INSTANCE_NO_ENDS;
+	int rc = instance_open_channels(inst, clone->stock, &ends, err);
 	if (rc < 0)
 		return rc;
 	struct spawn_clone request = {
 		.tmpl = clone->tmpl,
 		.inst = inst->id,
-		.control_fd = control,
-		.log_fd = log,
+		.control_fd = ends.control,
+		.log_fd = ends.output,
 		.populate = clone->populate,
 		.npopulate = clone->npopulate,
 	};
@@ -223,9 +193,8 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 		return err_nomem(err);
 	inst->host = true;
 	inst->kind = START_COLD;
-	auto_close int control = -1;
-	auto_close int log = -1;
-	int rc = make_channels(inst, &control, &log, err);
+	CLEANUP(instance_ends_close) struct instance_ends ends = INSTANCE_NO_ENDS;
+	int rc = instance_open_channels(inst, NULL, &ends, err);
 	if (rc < 0)
 		return rc;
 	instance_host_group(app, group, sizeof(group));
@@ -239,8 +208,8 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 		.tenant = instance_tenant(node, app, name),
 		.group = host->bare ? NULL : group,
 		.limits = app_version_limits(app),
-		.control_fd = control,
-		.log_fd = log,
+		.control_fd = ends.control,
+		.log_fd = ends.output,
 	};
 	rc = loop_timer_set(node->loop, &inst->timer,
 		inst->created_ns + node->config.start_ms * NSEC_PER_MSEC, did_not_start);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/wire.h"
 #include "cluster/calls_result.h"
 #include "cluster/registry.h"
@@ -91,6 +92,15 @@ struct instance_parent {
 	void (*on_gone)(struct instance_parent *parent, struct instance *inst);
 };
 
+/* Channels that an instance which has ended leaves to the next of the same function. It outlives
+ * those that were started with it, but for instances_destroy(). */
+struct instance_stock {
+	struct list free;
+	unsigned count;
+};
+void instance_stock_init(struct instance_stock *stock);
+void instance_stock_clear(struct instance_stock *stock);
+
 struct instance_clone {
 	struct app_version *app;
 	uint64_t tmpl; /* of ramet-spawn */
@@ -102,6 +112,7 @@ struct instance_clone {
 	const uint64_t *populate; /* {start, end} of what it writes at once, as in
 				     runtime/spawn/spawn_client.h */
 	uint32_t npopulate;
+	struct instance_stock *stock; /* for clones that follow each other closely; or NULL */
 };
 int instance_start_clone(struct instances *instances, const struct instance_clone *clone,
 	const struct instance_handler *handler, void *user, struct instance **ret_inst,

@@ -157,9 +157,8 @@ static void gone(struct instance *inst)
 	if (inst->parent)
 		inst->parent->on_gone(inst->parent, inst);
 	list_remove(&inst->link);
+	instance_close_channels(inst); /* before the next one is started in its place */
 	inst->handler->on_gone(inst->user, inst, &inst->cause);
-	frame_conn_close(inst->conn);
-	logring_close(inst->log);
 	app_version_put(inst->app);
 	call_error_fini(&inst->cause);
 	free(inst);
@@ -167,7 +166,7 @@ static void gone(struct instance *inst)
 
 void instance_maybe_gone(struct instance *inst)
 {
-	if (inst->request == 0 && (inst->failed || (inst->reaped && !inst->conn)))
+	if (inst->request == 0 && (inst->failed || (inst->reaped && (!inst->conn || inst->channels))))
 		gone(inst);
 }
 
@@ -180,11 +179,13 @@ static void waited_for_hangup(struct loop_timer *timer)
 
 void instance_on_exited(struct instance *inst, const struct spawn_exit *how)
 {
+	if (inst->conn && inst->channels)
+		frame_receive(inst->conn); /* we have its end, too: there is no end of the stream */
 	inst->reaped = true;
 	inst->exit_status = how->status;
 	inst->exit_signal = how->signal;
 	inst->exit_limit = how->limit;
-	if (inst->conn &&
+	if (inst->conn && !inst->channels &&
 		loop_timer_set(inst->owner->node->loop, &inst->timer, now_ns() + HANGUP_NS,
 			waited_for_hangup) < 0)
 		frame_conn_close(steal_ptr(&inst->conn));

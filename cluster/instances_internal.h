@@ -9,6 +9,7 @@
 #include "cluster/logring.h"
 #include "runtime/spawn/spawn_client.h"
 
+struct channels;
 struct instances {
 	struct node *node;
 	struct list list;
@@ -29,6 +30,8 @@ struct instance {
 	const struct instance_handler *handler;
 	void *user;
 
+	struct instance_stock *stock; /* where its channels go when it has gone; NULL: nowhere */
+	struct channels *channels; /* if it may leave them to another: conn and log are theirs */
 	struct frame_conn *conn; /* NULL: hung up, or closed */
 	struct logring *log;
 	struct log_tag tag;
@@ -80,7 +83,20 @@ int instance_on_event(struct instance *inst, const struct wire_value *body, stru
 /* instances_lease.c */
 int instance_on_unleased(struct instance *inst, struct ramet_err *err);
 
+/* instances_channels.c */
+struct instance_ends { /* those that the instance gets */
+	int control, output;
+	bool kept; /* not the holder's to close */
+};
+#define INSTANCE_NO_ENDS {-1, -1, false}
+void instance_ends_close(struct instance_ends *ends);
+/* those of the stock, if it has some; stock NULL: such as nobody else will get */
+int instance_open_channels(struct instance *inst, struct instance_stock *stock,
+	struct instance_ends *ret_ends, struct ramet_err *err);
+void instance_close_channels(struct instance *inst); /* or leaves them to the stock */
+
 /* instances.c */
+extern const struct frame_handler instance_frames;
 void instance_became_idle(struct instance *inst);
 void instance_finish_call(struct instance *inst, const struct instance_result *result);
 

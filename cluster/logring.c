@@ -374,6 +374,11 @@ size_t logring_tail(struct logring *ring, char *dst, size_t cap)
 	return len;
 }
 
+bool logring_silent(const struct logring *ring)
+{
+	return ring->written == 0 && ring->lost == 0 && ring->fd >= 0;
+}
+
 uint64_t logring_lost(const struct logring *ring)
 {
 	return ring->lost;

@@ -59,6 +59,7 @@ void logring_close(struct logring *ring);
 /* logring_tail - the last output, at most cap bytes, from a line's start where possible; returns
  * its length */
 size_t logring_tail(struct logring *ring, char *dst, size_t cap);
+bool logring_silent(const struct logring *ring); /* nothing was ever printed, as far as was read */
 uint64_t logring_lost(const struct logring *ring);
 
 /* Which output is wanted; empty and zero fields match everything. */

@@ -1,0 +1,173 @@
+/* What an instance and we talk through: its control socket, and the pipe that is its output. Making,
+ * watching and closing them costs more than all else that we do for a clone that serves one call.
+ * So the clones of a line have them one after the other: we keep the instance's ends, too, and when
+ * one has ended as it should and has left nothing in them, the next of the same function gets them. */
+#include "cluster/instances_internal.h"
+
+#include "base/cleanup.h"
+#include "cluster/node.h"
+#include "runtime/host_proto.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define QUEUE_MAX (HOST_MAX_FRAME + (1u << 20))
+#define STOCK_MAX 16 /* a lease's slots */
+
+struct channels {
+	struct list link; /* stock's, while nobody has them */
+	struct frame_conn *conn;
+	struct logring *log;
+	int control, output; /* the instance's ends */
+};
+
+static void channels_close(struct channels *channels)
+{
+	frame_conn_close(channels->conn);
+	logring_close(channels->log);
+	close_reset(&channels->control);
+	close_reset(&channels->output);
+	free(channels);
+}
+
+/* the instance's ends are closed, or given to its channels, by the caller */
+static int make(struct instance *inst, int *ret_control, int *ret_output, struct ramet_err *err)
+{
+	struct node *node = inst->owner->node;
+	int sockets[2];
+	int pipes[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return err_errno(err, RAMET_EIO, "control socket of an instance");
+	auto_close int control = sockets[1];
+	int rc = frame_conn_create(node->loop, sockets[0], HOST_MAX_FRAME, QUEUE_MAX,
+		&instance_frames, inst, &inst->conn, err);
+	if (rc < 0) {
+		close(sockets[0]);
+		return rc;
+	}
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return err_errno(err, RAMET_EIO, "log pipe of an instance");
+	auto_close int output = pipes[1];
+	rc = logring_open(node->logs, pipes[0], &inst->tag, &inst->log, err);
+	if (rc < 0)
+		return rc;
+	*ret_control = steal_fd(&control);
+	*ret_output = steal_fd(&output);
+	return 0;
+}
+
+static int make_kept(struct instance *inst, struct ramet_err *err)
+{
+	auto_free struct channels *channels = calloc(1, sizeof(*channels));
+	if (!channels)
+		return err_nomem(err);
+	int rc = make(inst, &channels->control, &channels->output, err);
+	if (rc < 0)
+		return rc;
+	channels->conn = inst->conn;
+	channels->log = inst->log;
+	inst->channels = steal_ptr(&channels);
+	return 0;
+}
+
+static void take_kept(struct instance *inst, struct instance_stock *stock)
+{
+	struct channels *channels = list_first(&stock->free, struct channels, link);
+	list_remove(&channels->link);
+	stock->count--;
+	frame_conn_give(channels->conn, inst);
+	logring_tag(channels->log, &inst->tag);
+	inst->conn = channels->conn;
+	inst->log = channels->log;
+	inst->channels = channels;
+}
+
+int instance_open_channels(struct instance *inst, struct instance_stock *stock,
+	struct instance_ends *ret_ends, struct ramet_err *err)
+{
+	int rc = 0;
+	if (!stock)
+		return make(inst, &ret_ends->control, &ret_ends->output, err);
+	if (list_empty(&stock->free))
+		rc = make_kept(inst, err);
+	else
+		take_kept(inst, stock);
+	if (rc < 0)
+		return rc;
+	inst->stock = stock;
+	ret_ends->control = inst->channels->control;
+	ret_ends->output = inst->channels->output;
+	ret_ends->kept = true;
+	return 0;
+}
+
+void instance_ends_close(struct instance_ends *ends)
+{
+	if (ends->kept)
+		return;
+	close_reset(&ends->control);
+	close_reset(&ends->output);
+}
+
+/* descriptors are shared with whoever had them before: their flags, too */
+static bool as_made(int fd, int access)
+{
+	return fcntl(fd, F_GETFL) == access;
+}
+
+static bool all_read(int socket)
+{
+	int unread = -1;
+	return ioctl(socket, SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
+static bool usable(const struct instance *inst, const struct channels *channels)
+{
+	return inst->conn && inst->reaped && inst->exit_status == 0 && inst->exit_signal == 0 &&
+		logring_silent(inst->log) && frame_conn_idle(inst->conn) &&
+		all_read(frame_fd(inst->conn)) && as_made(channels->control, O_RDWR) &&
+		as_made(channels->output, O_WRONLY);
+}
+
+void instance_close_channels(struct instance *inst)
+{
+	struct channels *channels = steal_ptr(&inst->channels);
+	struct instance_stock *stock = inst->stock;
+	const struct log_tag nobody = {0};
+	if (!channels) {
+		frame_conn_close(steal_ptr(&inst->conn));
+		logring_close(steal_ptr(&inst->log));
+		return;
+	}
+	if (stock && stock->count < STOCK_MAX)
+		logring_tag(inst->log, &nobody); /* what is in the pipe is its own */
+	if (!stock || stock->count == STOCK_MAX || !usable(inst, channels)) {
+		channels->conn = steal_ptr(&inst->conn);
+		channels_close(channels);
+		inst->log = NULL;
+		return;
+	}
+	inst->conn = NULL;
+	inst->log = NULL;
+	list_append(&stock->free, &channels->link);
+	stock->count++;
+}
+
+void instance_stock_init(struct instance_stock *stock)
+{
+	list_init(&stock->free);
+	stock->count = 0;
+}
+
+void instance_stock_clear(struct instance_stock *stock)
+{
+	list_for_each_safe (channels, &stock->free, struct channels, link) {
+		list_remove(&channels->link);
+		channels_close(channels);
+	}
+	stock->count = 0;
+}
