@@ -143,14 +143,13 @@ void instance_close_channels(struct instance *inst)
 		logring_close(steal_ptr(&inst->log));
 		return;
 	}
-	if (stock && stock->count < STOCK_MAX)
-		logring_tag(inst->log, &nobody); /* what is in the pipe is its own */
 	if (!stock || stock->count == STOCK_MAX || !usable(inst, channels)) {
 		channels->conn = steal_ptr(&inst->conn);
 		channels_close(channels);
 		inst->log = NULL;
 		return;
 	}
+	logring_tag(inst->log, &nobody);
 	inst->conn = NULL;
 	inst->log = NULL;
 	list_append(&stock->free, &channels->link);

@@ -20,7 +20,7 @@
 
 void instance_add_log_tail(struct instance *inst, struct call_error *error)
 {
-	if (!inst->log || error->log_tail)
+	if (!inst->log || error->log_tail || logring_silent(inst->log))
 		return;
 	char *tail = malloc(CALL_LOG_TAIL);
 	if (!tail)

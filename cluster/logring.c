@@ -321,10 +321,24 @@ static void tell_end(struct logring *ring)
 		tell(ring->rings, &chunk);
 }
 
+/* Another instance may have got the pipe, or the same its number or its function: then nobody has
+ * printed yet, or nothing else is to be told of it. */
 void logring_tag(struct logring *ring, const struct log_tag *tag)
 {
+	bool same_call =
+		strcmp(ring->tag->tag.call, tag->call) == 0 && ring->tag->tag.rank == tag->rank;
+	if (!same_call)
+		drain(ring);
+	if (same_call && ring->tag->refs == 1)
+		ring->tag->tag = *tag;
+	else
+		retag(ring, tag);
+}
+
+bool logring_silent(struct logring *ring)
+{
 	drain(ring);
-	retag(ring, tag);
+	return ring->written == 0 && ring->lost == 0;
 }
 
 static void ring_free(struct logring *ring)
@@ -372,11 +386,6 @@ size_t logring_tail(struct logring *ring, char *dst, size_t cap)
 		len -= cut;
 	}
 	return len;
-}
-
-bool logring_silent(const struct logring *ring)
-{
-	return ring->written == 0 && ring->lost == 0 && ring->fd >= 0;
 }
 
 uint64_t logring_lost(const struct logring *ring)

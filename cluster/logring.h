@@ -47,8 +47,8 @@ void logrings_destroy(struct logrings *rings); /* NULL is fine; rings that are o
 /* logring_open - takes read_fd, the reading end of the pipe, also on failure */
 int logring_open(struct logrings *rings, int read_fd, const struct log_tag *tag,
 	struct logring **ret_ring, struct ramet_err *err);
-void logring_tag(struct logring *ring,
-	const struct log_tag *tag); /* first reads what is in the pipe under the old tag */
+/* logring_tag - for another call: first reads what is in the pipe, under the old tag */
+void logring_tag(struct logring *ring, const struct log_tag *tag);
 /* logring_ask - whose output it is that was just read, fn may say (call and rank); NULL: it is the
  * tag's. For calls that begin and end without us: it may be the next one's by then. */
 void logring_ask(struct logring *ring, void (*fn)(void *user, struct log_tag *tag), void *user);
@@ -59,7 +59,8 @@ void logring_close(struct logring *ring);
 /* logring_tail - the last output, at most cap bytes, from a line's start where possible; returns
  * its length */
 size_t logring_tail(struct logring *ring, char *dst, size_t cap);
-bool logring_silent(const struct logring *ring); /* nothing was ever printed, as far as was read */
+/* logring_silent - nothing was ever printed; reads what is in the pipe */
+bool logring_silent(struct logring *ring);
 uint64_t logring_lost(const struct logring *ring);
 
 /* Which output is wanted; empty and zero fields match everything. */

@@ -2,6 +2,7 @@
 #include "runtime/host/crash.h"
 
 #include "rfork/arch/thread.h"
+#include "runtime/host/clone_state.h"
 #include "runtime/host/message.h"
 
 #include <errno.h>
@@ -16,8 +17,11 @@
 #define NEAR_STACK (1u << 20)
 #define STACK_BYTES 65536 /* room for the widest vector registers */
 
-static pid_t crash_pid;
-static struct channel *crash_channel;
+/* the first of its page: this file is linked before the others that have some */
+static struct {
+	pid_t pid; /* whose crashes are told */
+	struct channel *channel;
+} crash HOST_CLONE_STATE __attribute__((aligned(HOST_CLONE_STATE_BYTES)));
 /* A whole number of pages, and in memory before the two above and what other files keep (the
  * linker's order): so what a clone writes of this library is all on one page. */
 static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(4096)));
@@ -49,13 +53,13 @@ static void say_crash(int signal, const siginfo_t *info, const void *context)
 	size_t len = (size_t)(w.at - bytes) - 4;
 	for (unsigned i = 0; i < 4; i++)
 		bytes[i] = (unsigned char)(len >> (8 * i));
-	(void)!send(crash_channel->fd, bytes, len + 4, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!send(crash.channel->fd, bytes, len + 4, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* SA_RESETHAND has put the default action back: the signal comes once more when this returns */
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
-	if (getpid() == crash_pid && !crash_channel->sending)
+	if (getpid() == crash.pid && !crash.channel->sending)
 		say_crash(signal, info, context);
 	(void)syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signal);
 }
@@ -68,8 +72,8 @@ void crash_watch(struct channel *channel)
 		.sa_sigaction = on_crash,
 		.sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND),
 	};
-	crash_channel = channel;
-	crash_pid = getpid();
+	crash.channel = channel;
+	crash.pid = getpid();
 	(void)sigaltstack(&stack, NULL);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		(void)sigaction(signals[i], &action, NULL);
@@ -77,5 +81,5 @@ void crash_watch(struct channel *channel)
 
 void crash_in_clone(pid_t pid)
 {
-	crash_pid = pid;
+	crash.pid = pid;
 }

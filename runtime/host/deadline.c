@@ -2,6 +2,7 @@
 #include "runtime/host/deadline.h"
 
 #include "base/err.h"
+#include "runtime/host/clone_state.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@ static struct {
 	bool (*volatile cancelled)(void);
 	volatile sig_atomic_t running, armed, end;
 	int timer; /* the kernel's number */
-} deadline;
+} deadline HOST_CLONE_STATE;
 
 /* Whoever may send it, rametd or the application itself: only what is true counts. */
 static void on_signal(int signal, siginfo_t *info, void *context)

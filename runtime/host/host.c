@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "rfork/safepoint.h"
+#include "runtime/host/clone_state.h"
 #include "runtime/host/crash.h"
 #include "runtime/host/deadline.h"
 #include "runtime/host/interpose.h"
@@ -18,7 +19,7 @@
 
 #define DETAIL_MAX 512
 
-static struct host host;
+static struct host host HOST_CLONE_STATE;
 
 uint64_t host_now_ns(void)
 {

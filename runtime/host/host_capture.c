@@ -63,7 +63,10 @@ static void end_clone(struct host *host, const struct ramet_err *err)
 /* A clone that could repeat its siblings' random numbers must not run. */
 static void begin_clone(struct host *host, const struct safepoint_shadow *shadow, uint64_t first_ns)
 {
-	unsigned char seed[ENGINE_SEED_BYTES];
+	struct {
+		unsigned char seed[ENGINE_SEED_BYTES];
+		uint64_t salt;
+	} random;
 	struct ramet_err err;
 	interpose_in_clone();
 	crash_in_clone((pid_t)sys0(__NR_getpid));
@@ -76,14 +79,15 @@ static void begin_clone(struct host *host, const struct safepoint_shadow *shadow
 	host->captured = true;
 	int rc = 0;
 	/* the kernel's own, not the C library's, which may keep a state of its own */
-	if (sys3(__NR_getrandom, seed, sizeof(seed), 0) != (long)sizeof(seed))
+	if (sys3(__NR_getrandom, &random, sizeof(random), 0) != (long)sizeof(random))
 		rc = err_set(&err, RAMET_EIO, "no fresh random bytes");
 	if (rc == 0)
-		rc = host->ops->after_clone(host->engine, seed, &err);
+		rc = host->ops->after_clone(host->engine, random.seed, &err);
 	if (rc < 0) {
 		end_clone(host, &err);
 		return;
 	}
+	host->salt = random.salt;
 	say_started(host, first_ns);
 }
 

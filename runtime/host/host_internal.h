@@ -38,6 +38,7 @@ struct host {
 	bool loaded;
 	bool clone; /* not the captured process itself */
 	bool captured; /* a clone, or the process that was captured */
+	uint64_t salt; /* in a clone: random, for the ids of the calls of its first lease */
 	bool leased; /* calls come through a lease's slots */
 	enum ramet_host_threads threads; /* in a clone */
 	bool leaves; /* after the answer to the call at hand */

@@ -2,6 +2,7 @@
 #include "runtime/host/interpose.h"
 
 #include "rfork/safepoint_fault.h"
+#include "runtime/host/clone_state.h"
 
 #include "runtime/host/host.h"
 
@@ -27,7 +28,7 @@
 RAMET_HOST_EXPORT int madvise(void *addr, size_t len, int advice);
 RAMET_HOST_EXPORT void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...);
 
-static bool in_clone;
+static bool in_clone HOST_CLONE_STATE;
 static bool idle; /* a fault point, looked for in the host: clones should touch few pages */
 
 void interpose_begin(void)

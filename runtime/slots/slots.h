@@ -47,6 +47,8 @@ int slots_create(bool once, struct slots *ret, struct ramet_err *err);
 /* slots_open - map memory that another process made; takes fd when it succeeds. RAMET_EPROTO: it is
  * none of ours, or not sealed. */
 int slots_open(int fd, struct slots *ret, struct ramet_err *err);
+/* slots_adopt - the same, of memory that who made it has given us: nothing else could be */
+int slots_adopt(int fd, struct slots *ret, struct ramet_err *err);
 /* slots_map_bulk - for payloads that do not fit a slot; does nothing the second time. RAMET_ENOMEM.
  */
 int slots_map_bulk(struct slots *slots);

@@ -46,13 +46,8 @@ int slots_create(bool once, struct slots *ret, struct ramet_err *err)
 	return 0;
 }
 
-int slots_open(int fd, struct slots *ret, struct ramet_err *err)
+int slots_adopt(int fd, struct slots *ret, struct ramet_err *err)
 {
-	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
-		st.st_size != (off_t)WHOLE)
-		return err_set(err, RAMET_EPROTO, "this is not the memory of a lease");
 	struct slots slots;
 	int rc = map_small(fd, &slots, err);
 	if (rc < 0)
@@ -65,6 +60,16 @@ int slots_open(int fd, struct slots *ret, struct ramet_err *err)
 	slots.once = slots.header->once != 0;
 	*ret = slots;
 	return 0;
+}
+
+int slots_open(int fd, struct slots *ret, struct ramet_err *err)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
+		st.st_size != (off_t)WHOLE)
+		return err_set(err, RAMET_EPROTO, "this is not the memory of a lease");
+	return slots_adopt(fd, ret, err);
 }
 
 int slots_map_bulk(struct slots *slots)
