@@ -54,6 +54,7 @@ struct servant {
 	struct instance *inst;
 	uint64_t begun_ns; /* it was wished for */
 	uint64_t idle_ns; /* since when it is idle */
+	uint64_t looked_ns; /* at its instance, since it was leased */
 	bool used; /* it has run a call, or had a lease */
 	bool retired; /* its version is gone: no call after this one */
 };

@@ -13,6 +13,7 @@
 #define BUSY_LOOKS \
 	20 /* a look at all leases' slots is good for so many times as long as it took \
 	    */
+#define LOOK_MS 200 /* between two looks whether an instance can still be told something */
 #define QUIET_TICK_MS 250 /* nothing was called since the last look */
 
 void leases_count(struct lease *lease)
@@ -64,6 +65,10 @@ static void watch_slot(struct lease *lease, unsigned slot, uint64_t now)
 	if (!servant || servant->state != SERVANT_LEASED ||
 		!slots_look_at(&lease->slots, slot, &running))
 		return;
+	if (now > servant->looked_ns + LOOK_MS * NSEC_PER_MSEC) {
+		servant->looked_ns = now;
+		instance_look(servant->inst);
+	}
 	uint64_t grace = MAX((uint64_t)running.span_ms, (uint64_t)CALLS_GRACE_MS) * NSEC_PER_MSEC;
 	bool cancelled =
 		lease->cancelled & bit && lease->cancel_generation[slot] == running.generation;

@@ -5,6 +5,7 @@
 #include "cluster/calls_internal.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cluster/node.h"
 
@@ -93,6 +94,7 @@ void lease_line_started(struct lease *lease, struct servant *servant)
 	struct ramet_err err = {0};
 	lease->failures = 0;
 	lease->kind = servant->kind;
+	servant->looked_ns = now_ns();
 	if (lease_give(lease, servant, &err) < 0)
 		instance_fail(servant->inst, &err);
 }

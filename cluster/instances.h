@@ -182,6 +182,9 @@ int instance_lease(
 int instance_unlease(struct instance *inst, struct ramet_err *err);
 /* instance_interrupt - have it look whether its call was cancelled */
 void instance_interrupt(struct instance *inst);
+/* instance_look - now and then while a call of a LEASED one takes long: if it has closed the
+ * descriptor by which it is called, it is killed */
+void instance_look(struct instance *inst);
 /* instance_tag - whose output it is that comes now */
 void instance_tag(struct instance *inst, const char *call, uint32_t rank);
 /* instance_end - politely if it is idle, else at once. A call that runs gets no on_result any more;

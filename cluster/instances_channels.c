@@ -8,11 +8,16 @@
 #include "cluster/node.h"
 #include "runtime/host_proto.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define QUEUE_MAX (HOST_MAX_FRAME + (1u << 20))
@@ -117,6 +122,22 @@ void instance_ends_close(struct instance_ends *ends)
 static bool as_made(int fd, int access)
 {
 	return fcntl(fd, F_GETFL) == access;
+}
+
+/* while it runs: with our own copy of its end there is no end of the stream to hear of */
+bool instance_has_control(const struct instance *inst)
+{
+	char path[64], link[64], want[64];
+	struct stat st;
+	if (!inst->channels || fstat(inst->channels->control, &st) < 0)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)inst->pid, HOST_CONTROL_FD);
+	snprintf(want, sizeof(want), "socket:[%llu]", (unsigned long long)st.st_ino);
+	ssize_t len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return errno != ENOENT || kill(inst->pid, 0) < 0; /* or nobody is told */
+	link[len] = '\0';
+	return strcmp(link, want) == 0;
 }
 
 static bool all_read(int socket)

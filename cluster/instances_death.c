@@ -297,6 +297,15 @@ void instance_on_hangup(struct instance *inst)
 	instance_maybe_gone(inst);
 }
 
+void instance_look(struct instance *inst)
+{
+	if (inst->state != INSTANCE_LEASED || instance_has_control(inst))
+		return;
+	inst->state = INSTANCE_ENDING;
+	inst->hung_up = true;
+	kill_now(inst);
+}
+
 void instance_leaves(struct instance *inst)
 {
 	inst->state = INSTANCE_ENDING;

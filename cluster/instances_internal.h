@@ -94,6 +94,7 @@ void instance_ends_close(struct instance_ends *ends);
 int instance_open_channels(struct instance *inst, struct instance_stock *stock,
 	struct instance_ends *ret_ends, struct ramet_err *err);
 void instance_close_channels(struct instance *inst); /* or leaves them to the stock */
+bool instance_has_control(const struct instance *inst); /* it has not closed its control socket */
 
 /* instances.c */
 extern const struct frame_handler instance_frames;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define GAP_PAGES 2 /* a page populated in vain costs less than one more madvise */
+#define GAP_PAGES 2 /* of stretches that become one where there are too many */
 
 /* a stretch of written pages, in addresses */
 struct stretch {
@@ -21,16 +21,24 @@ struct stretches {
 	size_t count;
 };
 
-static void stretch_add(struct stretches *all, struct stretch next)
+static void stretch_add(struct stretches *all, struct stretch next, unsigned gap)
 {
 	if (all->count > 0) {
 		struct stretch *last = &all->items[all->count - 1];
-		if (last->piece == next.piece && next.start - last->end <= GAP_PAGES * RFORK_PAGE) {
+		if (last->piece == next.piece && next.start - last->end <= gap * RFORK_PAGE) {
 			last->end = next.end;
 			return;
 		}
 	}
 	all->items[all->count++] = next;
+}
+
+static void close_gaps(struct stretches *all, unsigned gap)
+{
+	size_t count = all->count;
+	all->count = 0;
+	for (size_t i = 0; i < count; i++)
+		stretch_add(all, all->items[i], gap);
 }
 
 /* one run may lie in several pieces */
@@ -46,7 +54,8 @@ static void stretches_add_run(struct stretches *all, const struct descriptor_vie
 		uint64_t start = piece->start + (page - piece->image_page) * RFORK_PAGE;
 		if (piece->prot & PROT_WRITE)
 			stretch_add(all,
-				(struct stretch){start, start + (stop - page) * RFORK_PAGE, piece});
+				(struct stretch){start, start + (stop - page) * RFORK_PAGE, piece},
+				0);
 		page = stop;
 	}
 }
@@ -74,6 +83,9 @@ unsigned working_set_populate(const struct working_set *set, const struct descri
 	for (uint32_t i = 0; i < set->nwritten; i++)
 		if ((uint64_t)set->written[i].calls * 2 > set->calls)
 			stretches_add_run(&all, desc, &set->written[i], room);
+	/* A page that is populated in vain costs each clone more than another call of madvise(). */
+	for (unsigned gap = 1; gap <= GAP_PAGES && all.count > max; gap++)
+		close_gaps(&all, gap);
 	if (all.count > max) {
 		qsort(all.items, all.count, sizeof(*all.items), by_size);
 		all.count = max;
