@@ -26,9 +26,10 @@ static inline void cleanup_free(void *p)
 
 static inline void close_keep_errno(int fd)
 {
+	if (fd < 0)
+		return;
 	int saved = errno;
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	errno = saved;
 }
 

@@ -1,7 +1,8 @@
-/* What an instance and we talk through: its control socket, and the pipe that is its output. Making,
- * watching and closing them costs more than all else that we do for a clone that serves one call.
- * So the clones of a line have them one after the other: we keep the instance's ends, too, and when
- * one has ended as it should and has left nothing in them, the next of the same function gets them. */
+/* What an instance and we talk through: its control socket, and the pipe that is its output.
+ * Making, watching and closing them costs more than all else that we do for a clone that serves one
+ * call. So the clones of a line have them one after the other: we keep the instance's ends, too,
+ * and when one has ended as it should and has left nothing in them, the next of the same function
+ * gets them. */
 #include "cluster/instances_internal.h"
 
 #include "base/cleanup.h"

@@ -166,7 +166,8 @@ static void gone(struct instance *inst)
 
 void instance_maybe_gone(struct instance *inst)
 {
-	if (inst->request == 0 && (inst->failed || (inst->reaped && (!inst->conn || inst->channels))))
+	if (inst->request == 0 &&
+		(inst->failed || (inst->reaped && (!inst->conn || inst->channels))))
 		gone(inst);
 }
 

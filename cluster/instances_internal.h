@@ -88,7 +88,10 @@ struct instance_ends { /* those that the instance gets */
 	int control, output;
 	bool kept; /* not the holder's to close */
 };
-#define INSTANCE_NO_ENDS {-1, -1, false}
+#define INSTANCE_NO_ENDS \
+	{ \
+		-1, -1, false \
+	}
 void instance_ends_close(struct instance_ends *ends);
 /* those of the stock, if it has some; stock NULL: such as nobody else will get */
 int instance_open_channels(struct instance *inst, struct instance_stock *stock,

@@ -1,5 +1,6 @@
-/* What each clone writes of the host's variables lies together in one page: a page costs a clone its
- * copy when it begins and its return when it ends, and a call in a fresh instance has few others. */
+/* What each clone writes of the host's variables lies together in one page: a page costs a clone
+ * its copy when it begins and its return when it ends, and a call in a fresh instance has few
+ * others. */
 #ifndef RUNTIME_HOST_CLONE_STATE_H
 #define RUNTIME_HOST_CLONE_STATE_H
 

@@ -11,7 +11,6 @@
 #include "runtime/slots/slots.h"
 #include "runtime/slots/spin.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +82,6 @@ static void get_ready(struct host *host)
 {
 	if (slots_waiting_own(&lease.slots, lease.slot))
 		return;
-	sched_yield(); /* for its pages: it comes between the answer and the caller, too */
 	if (host->ops->ready)
 		host->ops->ready(host->engine, lease.function);
 }
@@ -108,8 +106,9 @@ int host_lease(struct host *host, const struct host_message *message)
 	memset(&lease.slots, 0, sizeof(lease.slots));
 	memset(&lease.context, 0, sizeof(lease.context));
 	if (host_read_context(message->context, &lease.context) < 0 ||
-		!host_find_function(host, message->function, &lease.function) ||
-		!get_salt(host) || slots_adopt(memory, &lease.slots.slots, &err) < 0)
+		!host_find_function(host, message->function, &lease.function) || !get_salt(host) ||
+		slots_adopt(memory, message->once ? (int)message->slot : -1, &lease.slots.slots,
+			&err) < 0)
 		return RAMET_EPROTO;
 	steal_fd(&memory);
 	lease.epoll_fd = -1;
@@ -355,8 +354,8 @@ static bool serve_once(struct host *host)
 	int rc = wait_once(host, &call);
 	if (rc == 1) {
 		run(host, &call);
-		sched_yield(); /* the caller, if it waits for this CPU: a process takes its time to
-				  end */
+		if (slots_client_waits(&lease.slots)) /* perhaps for this CPU: an end takes time */
+			sys0(__NR_sched_yield);
 		host_stop(host, RAMET_HOST_OK);
 	} else if (rc < 0) {
 		broken(host);

@@ -29,7 +29,8 @@ RAMET_HOST_EXPORT int madvise(void *addr, size_t len, int advice);
 RAMET_HOST_EXPORT void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...);
 
 static bool in_clone HOST_CLONE_STATE;
-static bool idle; /* a fault point, looked for in the host: clones should touch few pages */
+static bool idle
+	HOST_CLONE_STATE; /* a fault point, looked for in the host: clones should touch few pages */
 
 void interpose_begin(void)
 {
@@ -130,17 +131,22 @@ static bool gave_back(int rc, int error)
 	return rc == 0 || error == ENOMEM;
 }
 
+static bool gives_back(int advice)
+{
+	return advice == MADV_FREE || advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
+}
+
 int madvise(void *addr, size_t len, int advice)
 {
 	if (advice == MADV_DONTFORK && !in_clone && !idle)
 		return 0;
 	int rc = real_madvise(addr, len, advice);
-	int error = errno;
-	if (!in_clone)
+	if (!in_clone || !gives_back(advice))
 		return rc;
+	int error = errno;
 	if (advice == MADV_FREE && rc < 0 && error == EINVAL && ((uintptr_t)addr & 4095) == 0)
 		return 0; /* pages of a file are kept, which MADV_FREE allows */
-	if ((advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED) && gave_back(rc, error)) {
+	if (advice != MADV_FREE && gave_back(rc, error)) {
 		uint64_t start = (uint64_t)(uintptr_t)addr;
 		uint64_t end = (start + len + 4095) & ~(uint64_t)4095;
 		if (renew_range(start, end) < 0)

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 #define PATH_CAP 4096
-#define SCRATCH 64 /* bytes that a small answer takes */
+#define CALL_BYTES 1024 /* of the engine, at its front, that a call writes */
 
 struct native_object {
 	char path[PATH_CAP];
@@ -30,28 +31,30 @@ struct engine {
 	unsigned nobjects;
 	int (**handlers)(struct ramet_invocation *call); /* of each function */
 	struct native_object **object_of; /* of each function: where its handler is */
+	bool is_child; /* of the host: a handler forked */
 	struct ramet_invocation call;
 	struct ramet_err err; /* why loading failed */
 };
+_Static_assert(offsetof(struct engine, call.message) < CALL_BYTES, "on one page");
 
-static bool is_child; /* of the host: a handler forked */
+/* aligned, so that a call writes to one page of it */
+static struct engine the_engine __attribute__((aligned(CALL_BYTES)));
 
 static void forked(void)
 {
-	is_child = true;
+	the_engine.is_child = true;
 	native_emit_forked();
 }
 
 static int engine_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
 	struct ramet_err *err)
 {
-	static struct engine engine;
 	(void)deadline_signal;
 	if (pthread_atfork(NULL, NULL, forked) != 0)
 		return err_nomem(err);
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash is in the log */
 	snprintf(detail, cap, "native, shared objects (interface 1)");
-	*ret_engine = &engine;
+	*ret_engine = &the_engine;
 	return 0;
 }
 
@@ -197,7 +200,7 @@ static int engine_call(struct engine *engine, const struct engine_call *call,
 	invocation->cancelled = 0;
 	invocation->type[0] = invocation->message[0] = '\0';
 	int rc = engine->handlers[call->function](invocation);
-	if (is_child)
+	if (engine->is_child)
 		_exit(0); /* the answer is its parent's to give */
 	if (rc != 0 || invocation->code || invocation->failed)
 		return call_failed(invocation, rc, ret_error);
@@ -220,20 +223,17 @@ static void flush_printed(void)
 
 static void engine_done(struct engine *engine)
 {
-	if (!engine->call.in_room)
+	if (engine->call.output && !engine->call.borrowed)
 		free(engine->call.output);
-	engine->call.in_room = false;
+	engine->call.borrowed = false;
 	engine->call.output = NULL;
 	flush_printed();
 }
 
 static void engine_ready(struct engine *engine, unsigned function)
 {
-	struct ramet_invocation *invocation = &engine->call;
 	const struct native_object *object = engine->object_of[function];
 	native_populate(object->ranges, object->nranges);
-	free(native_touch(malloc(SCRATCH), SCRATCH));
-	(void)native_touch(invocation, sizeof(*invocation));
 	flush_printed(); /* for its pages: it comes between the answer and the caller */
 }
 

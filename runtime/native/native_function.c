@@ -37,14 +37,16 @@ EXPORT void *ramet_output(struct ramet_invocation *call, size_t len, int binary)
 	if (len > call->call->max_output)
 		return refuse(call, RAMET_ELIMIT, len);
 	void *output = call->call->room ? call->call->room(call->call->room_arg, len) : NULL;
-	bool in_room = output != NULL;
-	if (!in_room)
-		output = malloc(len ? len : 1);
+	if (!output && len <= NATIVE_SMALL)
+		output = call->small;
+	bool borrowed = output != NULL;
+	if (!borrowed)
+		output = malloc(len);
 	if (!output)
 		return refuse(call, RAMET_ENOMEM, len);
-	if (!call->in_room)
+	if (call->output && !call->borrowed)
 		free(call->output);
-	call->in_room = in_room;
+	call->borrowed = borrowed;
 	call->output = output;
 	call->len = len;
 	call->binary = binary != 0;

@@ -13,7 +13,6 @@
 #define POPULATE_MAX 131072
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
 #endif
 
 struct search {
@@ -31,7 +30,6 @@ static void add_range(struct search *search, const ElfW(Phdr) * header)
 	search->ranges[search->count++] = (struct native_range){
 		.begin = (void *)begin, /* NOLINT(performance-no-int-to-ptr) */
 		.len = end - begin,
-		.writable = header->p_flags & PF_W,
 	};
 }
 
@@ -59,24 +57,7 @@ unsigned native_find_ranges(void *handle, struct native_range ranges[NATIVE_RANG
 
 void native_populate(const struct native_range *ranges, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		const struct native_range *range = &ranges[i];
-		if (range->len > POPULATE_MAX)
-			continue;
-		/* Linux before 5.14 does not know these, and part of a writable range was made
-		 * read-only by the dynamic linker: then only reading it is left */
-		if (!range->writable || madvise(range->begin, range->len, MADV_POPULATE_WRITE) < 0)
-			(void)madvise(range->begin, range->len, MADV_POPULATE_READ);
-	}
-}
-
-void *native_touch(void *p, size_t len)
-{
-	unsigned char *at =
-		p; /* one fault each: for a page that was only read there would be another */
-	for (size_t i = 0; at && i < len; i += PAGE)
-		(void)__atomic_fetch_or(&at[i], 0, __ATOMIC_RELAXED);
-	if (at && len > 0)
-		(void)__atomic_fetch_or(&at[len - 1], 0, __ATOMIC_RELAXED);
-	return p;
+	for (unsigned i = 0; i < count; i++) /* Linux before 5.14 does not know it */
+		if (ranges[i].len <= POPULATE_MAX)
+			(void)madvise(ranges[i].begin, ranges[i].len, MADV_POPULATE_READ);
 }

@@ -2,7 +2,6 @@
 #ifndef RUNTIME_NATIVE_NATIVE_PAGES_H
 #define RUNTIME_NATIVE_NATIVE_PAGES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define NATIVE_RANGES 8
@@ -10,16 +9,13 @@
 struct native_range {
 	void *begin; /* whole pages */
 	size_t len;
-	bool writable;
 };
 
 /* native_find_ranges - where the object with this handle of dlopen()'s lies; returns how many
  * ranges, 0 if it is not known */
 unsigned native_find_ranges(void *handle, struct native_range ranges[NATIVE_RANGES]);
-/* native_populate - has them in the page tables, as far as they are small; what is written, as
- * copies of its own */
+/* native_populate - has them in the page tables, as far as they are small. Which of them a call
+ * writes is known better by what calls before it wrote (rfork/working_set.h). */
 void native_populate(const struct native_range *ranges, unsigned count);
-/* native_touch - writes to each page what is there already; returns p, which may be NULL */
-void *native_touch(void *p, size_t len);
 
 #endif

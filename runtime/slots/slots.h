@@ -47,8 +47,9 @@ int slots_create(bool once, struct slots *ret, struct ramet_err *err);
 /* slots_open - map memory that another process made; takes fd when it succeeds. RAMET_EPROTO: it is
  * none of ours, or not sealed. */
 int slots_open(int fd, struct slots *ret, struct ramet_err *err);
-/* slots_adopt - the same, of memory that who made it has given us: nothing else could be */
-int slots_adopt(int fd, struct slots *ret, struct ramet_err *err);
+/* slots_adopt - the same, of memory that who made it has given us: nothing else could be. only: the
+ * slot that alone will be looked at; -1: any */
+int slots_adopt(int fd, int only, struct slots *ret, struct ramet_err *err);
 /* slots_map_bulk - for payloads that do not fit a slot; does nothing the second time. RAMET_ENOMEM.
  */
 int slots_map_bulk(struct slots *slots);
@@ -174,6 +175,8 @@ int slots_take_own(struct slots_instance *s, unsigned slot, struct slots_call *r
 bool slots_waiting_own(const struct slots_instance *s, unsigned slot); /* it is there */
 /* slots_wait_own - once: sleep until there may be one, a signal comes or ns have passed */
 void slots_wait_own(struct slots_instance *s, unsigned slot, uint64_t ns);
+/* slots_client_waits - for the call that it sent last, and sends no more before its answer */
+bool slots_client_waits(const struct slots_instance *s);
 void slots_set_servant(struct slots_instance *s, int32_t pid, unsigned kind, uint32_t instance);
 /* slots_waiting - there may be one to take: to look at, again and again, instead of sleeping */
 bool slots_waiting(const struct slots_instance *s);

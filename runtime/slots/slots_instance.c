@@ -81,6 +81,11 @@ bool slots_waiting_own(const struct slots_instance *s, unsigned slot)
 	return SLOT_STATE(SLOTS_GET(s->slots.slot[slot].word)) == SLOT_READY;
 }
 
+bool slots_client_waits(const struct slots_instance *s)
+{
+	return SLOTS_GET(s->slots.header->goes_on) == 0;
+}
+
 void slots_wait_own(struct slots_instance *s, unsigned slot, uint64_t ns)
 {
 	_Atomic uint32_t *word = &s->slots.slot[slot].word;

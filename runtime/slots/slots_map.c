@@ -46,12 +46,22 @@ int slots_create(bool once, struct slots *ret, struct ramet_err *err)
 	return 0;
 }
 
-int slots_adopt(int fd, struct slots *ret, struct ramet_err *err)
+/* written, a page comes alone; read, fifteen others come with it, which go again at the end */
+static void touch(_Atomic uint32_t *word)
+{
+	(void)atomic_fetch_or(word, 0);
+}
+
+int slots_adopt(int fd, int only, struct slots *ret, struct ramet_err *err)
 {
 	struct slots slots;
 	int rc = map_small(fd, &slots, err);
 	if (rc < 0)
 		return rc;
+	if (only >= 0) {
+		touch(&slots.header->ready);
+		touch(&slots.slot[only].word);
+	}
 	if (slots.header->magic != SLOTS_MAGIC || slots.header->layout != SLOTS_LAYOUT) {
 		munmap(slots.header, SMALL);
 		return err_set(err, RAMET_EPROTO,
@@ -69,7 +79,7 @@ int slots_open(int fd, struct slots *ret, struct ramet_err *err)
 	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 ||
 		st.st_size != (off_t)WHOLE)
 		return err_set(err, RAMET_EPROTO, "this is not the memory of a lease");
-	return slots_adopt(fd, ret, err);
+	return slots_adopt(fd, -1, ret, err);
 }
 
 int slots_map_bulk(struct slots *slots)
