@@ -469,6 +469,7 @@ void calls_destroy(struct calls *calls)
 		list_for_each_safe (call, &calls->buckets[i], struct call, link)
 			forget_call(call);
 	list_for_each_safe (pool, &calls->pools, struct pool, link) {
+		instance_stock_clear(&pool->stock);
 		app_version_put(pool->app);
 		free(pool);
 	}

@@ -15,6 +15,7 @@
 #include "cluster/follow.h"
 #include "cluster/instances.h"
 #include "cluster/leases_remote.h"
+#include "cluster/heap_trim.h"
 #include "cluster/logring.h"
 #include "cluster/node_bus.h"
 #include "cluster/registry.h"
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #define WORKER_THREADS 2
+#define HEAP_LOOK_NS (5 * NSEC_PER_SEC)
 
 /* --- what ramet-spawn tells --- */
 
@@ -261,6 +263,9 @@ static int create_parts(struct node *node, struct ramet_err *err)
 	if (rc == 0)
 		rc = workers_create(node->loop, 1, &node->background, err);
 	if (rc == 0)
+		rc = heap_trim_create(
+			node->loop, node->background, HEAP_LOOK_NS, &node->heap_trim, err);
+	if (rc == 0)
 		rc = logrings_create(node->loop, &node->logs, err);
 	if (rc == 0)
 		rc = versions_create(node, &node->versions, err);
@@ -372,6 +377,7 @@ void node_destroy(struct node *node)
 	DESTROY(versions, versions_destroy);
 	DESTROY(logs, logrings_destroy);
 	DESTROY(background, workers_destroy);
+	DESTROY(heap_trim, heap_trim_destroy);
 	DESTROY(workers, workers_destroy);
 	DESTROY(clients, clients_destroy); /* last: by this clients see that all is gone */
 	free(node);

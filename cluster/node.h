@@ -24,6 +24,7 @@ struct file_transfer;
 struct follows;
 struct instances;
 struct leases_remote;
+struct heap_trim;
 struct logrings;
 struct registry;
 struct secrets;
@@ -41,6 +42,7 @@ struct node {
 
 	struct loop *loop; /* control: this thread */
 	struct workers *workers;
+	struct heap_trim *heap_trim;
 	struct workers *background; /* for what nobody waits for, and may take seconds */
 	struct spawn_client *spawn; /* ramet-spawn, started before any thread */
 	struct segments *segments; /* the data loop's thread, which serves memory to peers */

@@ -63,11 +63,9 @@ static void seed_free(struct seed *seed)
 
 void seed_release(struct seed *seed)
 {
-	struct seeds *seeds = seed->seeds;
 	if (seed->state != SEED_DROPPED || !list_empty(&seed->children))
 		return;
 	seed_free(seed);
-	seeds_trim_later(seeds);
 }
 
 void seed_failed(struct seed *seed, const struct call_error *error)
@@ -333,7 +331,6 @@ void seeds_destroy(struct seeds *seeds)
 		end_seed(seed);
 	list_for_each_safe (seed, &seeds->dropped, struct seed, link)
 		end_seed(seed);
-	loop_timer_cancel(&seeds->trim_timer);
 	bases_fini(seeds);
 	pager_destroy(seeds->pager);
 	loop_thread_stop(seeds->pager_thread);

@@ -202,7 +202,6 @@ struct seeds {
 	struct list granted; /* wants to be told, from the timer */
 	struct list made; /* makings to be told, from the timer */
 	struct loop_timer timer;
-	struct loop_timer trim_timer;
 	struct loop_thread *pager_thread;
 	struct pager *pager;
 	bool eager, timens, record;
@@ -227,8 +226,6 @@ bool seed_is_wanted(const struct seed *seed); /* seeds_drop.c: somebody waits fo
 /* seeds_quota.c: whether its tenant may have this image here, too; what it does not need goes for
  * it. RAMET_ELIMIT */
 int seed_admit(const struct seed *seed, const struct image *image, struct ramet_err *err);
-/* seeds_trim.c: what malloc keeps of it goes back to the kernel */
-void seeds_trim_later(struct seeds *seeds);
 /* seeds_foresee.c: the peers hash its files before they need them */
 void seed_foretell(const struct seed *seed);
 /* seeds_epoch.c */

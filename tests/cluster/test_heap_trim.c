@@ -1,0 +1,65 @@
+/* What malloc keeps between pieces that stay goes back to the kernel without anybody asking. */
+#include "base/clock.h"
+#include "base/loop.h"
+#include "cluster/heap_trim.h"
+#include "cluster/workers.h"
+#include "tests/lib/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECES 4000
+#define PIECE 8000 /* with its neighbours: each leaves a whole page free */
+#define LOOK_NS (20 * NSEC_PER_MSEC)
+#define LONG_NS (20 * NSEC_PER_SEC)
+
+static size_t own_bytes(void)
+{
+	unsigned long all = 0;
+	unsigned long shared = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+	CHECK(f != NULL && fscanf(f, "%*u %lu %lu", &all, &shared) == 2);
+	if (f)
+		fclose(f);
+	return (all - shared) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void test_holes_go_back(void)
+{
+	static void *pieces[PIECES];
+	static void *between[PIECES];
+	struct loop *loop;
+	struct workers *workers;
+	struct heap_trim *trim;
+	struct ramet_err err = {0};
+	REQUIRE_OK(loop_create(&loop, &err), &err);
+	REQUIRE_OK(workers_create(loop, 1, &workers, &err), &err);
+	size_t before = own_bytes();
+	REQUIRE_OK(heap_trim_create(loop, workers, LOOK_NS, &trim, &err), &err);
+	for (unsigned i = 0; i < PIECES; i++) {
+		REQUIRE((pieces[i] = malloc(PIECE)) != NULL);
+		memset(pieces[i], 1, PIECE);
+		REQUIRE((between[i] = malloc(16)) != NULL);
+	}
+	size_t full = own_bytes();
+	CHECK(full > before + PIECES * (PIECE / 2));
+	for (unsigned i = 0; i < PIECES; i++)
+		free(pieces[i]);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they have their own malloc \
+								     */
+	CHECK(own_bytes() > full - PIECES); /* it keeps them */
+	uint64_t end = now_ns() + LONG_NS;
+	while (own_bytes() > before + (full - before) / 3 && now_ns() < end)
+		REQUIRE_OK(loop_turn(loop, LOOK_NS, &err), &err);
+	CHECK(own_bytes() <= before + (full - before) * 2 / 3);
+#endif
+	for (unsigned i = 0; i < PIECES; i++)
+		free(between[i]);
+	workers_destroy(workers);
+	heap_trim_destroy(trim);
+	loop_destroy(loop);
+}
+
+SUITE_MAIN("heap_trim", TEST(test_holes_go_back))
