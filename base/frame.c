@@ -353,8 +353,9 @@ bool frame_conn_idle(const struct frame_conn *conn)
 		conn->in_pos == conn->in_len && conn->in_nfds == 0;
 }
 
-void frame_conn_give(struct frame_conn *conn, void *user)
+void frame_conn_give(struct frame_conn *conn, const struct frame_handler *handler, void *user)
 {
+	conn->handler = handler;
 	conn->user = user;
 }
 

@@ -34,10 +34,13 @@ void frame_conn_close(struct frame_conn *conn); /* drops what is queued; closes 
  * any more (on_closed follows); RAMET_ECLOSED: on_closed was called; RAMET_EINVAL, RAMET_ENOMEM, RAMET_EIO. */
 int frame_send(struct frame_conn *conn, const void *data, size_t len, const int *fds, unsigned nfds);
 size_t frame_queued(const struct frame_conn *conn);
-void frame_receive(struct frame_conn *conn); /* hands over what has come by now, without waiting for the loop's next turn */
+/* frame_receive - hands over what has come by now (a bounded part), without waiting for the loop's next turn: handlers run
+ * from within */
+void frame_receive(struct frame_conn *conn);
 /* frame_conn_idle - nothing is half read, half sent or waiting to be sent, and it has not ended */
 bool frame_conn_idle(const struct frame_conn *conn);
-void frame_conn_give(struct frame_conn *conn, void *user); /* from now on the handler is told of another user's frames */
+/* frame_conn_give - from now on another one is told: at any time but from within its own callbacks */
+void frame_conn_give(struct frame_conn *conn, const struct frame_handler *handler, void *user);
 int frame_fd(const struct frame_conn *conn);
 
 /* The same, blocking, for clients and for instances: 0, or RAMET_EPEER at end of stream, RAMET_EPROTO, RAMET_ETIMEOUT.

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define GROWN (256u << 10) /* bytes since it was trimmed: less is not worth the locks */
+#define GROWN (512u << 10) /* bytes since it was trimmed: less is not worth the locks */
 
 struct heap_trim {
 	struct loop *loop;
@@ -57,7 +57,8 @@ static void on_look(struct loop_timer *timer)
 {
 	struct heap_trim *trim = container_of(timer, struct heap_trim, timer);
 	uint64_t now = resident();
-	trim->least = MIN(trim->least, now);
+	if (now > 0)
+		trim->least = MIN(trim->least, now);
 	if (now > trim->least + GROWN)
 		workers_submit(trim->workers, &trim->work);
 	else

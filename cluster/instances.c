@@ -142,6 +142,7 @@ int instance_start_clone(struct instances *instances, const struct instance_clon
 		.inst = inst->id,
 		.control_fd = ends.control,
 		.log_fd = ends.output,
+		.ask_alone = clone->stock != NULL,
 		.populate = clone->populate,
 		.npopulate = clone->npopulate,
 	};

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +21,34 @@
 #include <unistd.h>
 
 #define QUEUE_MAX (HOST_MAX_FRAME + (1u << 20))
-#define STOCK_MAX 16 /* a lease's slots */
+#define STOCK_MAX 16 /* of a function: a lease has as many slots */
 
 struct channels {
 	struct list link; /* stock's, while nobody has them */
 	struct frame_conn *conn;
 	struct logring *log;
 	int control, output; /* the instance's ends */
+	bool soiled; /* something came while nobody had them */
 };
+
+/* whoever it is that still has them */
+static void on_stray_frame(
+	void *user, const unsigned char *data, size_t len, int *fds, unsigned nfds)
+{
+	struct channels *channels = user;
+	(void)data, (void)len, (void)fds, (void)nfds;
+	channels->soiled = true;
+}
+
+static void on_stray_end(void *user, const struct ramet_err *err)
+{
+	struct channels *channels = user;
+	(void)err;
+	channels->soiled = true;
+}
+
+static const struct frame_handler nobodys_frames = {
+	.on_frame = on_stray_frame, .on_closed = on_stray_end};
 
 static void channels_close(struct channels *channels)
 {
@@ -80,28 +99,56 @@ static int make_kept(struct instance *inst, struct ramet_err *err)
 	return 0;
 }
 
-static void take_kept(struct instance *inst, struct instance_stock *stock)
+/* descriptors are shared with whoever had them before: their flags, too */
+static bool as_made(int fd, int access)
 {
-	struct channels *channels = list_first(&stock->free, struct channels, link);
-	list_remove(&channels->link);
-	stock->count--;
-	frame_conn_give(channels->conn, inst);
-	logring_tag(channels->log, &inst->tag);
-	inst->conn = channels->conn;
-	inst->log = channels->log;
-	inst->channels = channels;
+	return fcntl(fd, F_GETFL) == access;
+}
+
+/* of our end: all that we said was read, there is nothing to read, and neither direction was shut
+ */
+static bool untouched(int socket)
+{
+	char byte;
+	int unread = -1;
+	return ioctl(socket, SIOCOUTQ, &unread) == 0 && unread == 0 &&
+		send(socket, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) == 0 &&
+		recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static bool as_new(const struct channels *channels)
+{
+	return !channels->soiled && frame_conn_idle(channels->conn) &&
+		untouched(frame_fd(channels->conn)) && logring_silent(channels->log) &&
+		as_made(channels->control, O_RDWR) && as_made(channels->output, O_WRONLY);
+}
+
+/* false: there are none that are as new */
+static bool take_kept(struct instance *inst, struct instance_stock *stock)
+{
+	list_for_each_safe (channels, &stock->free, struct channels, link) {
+		list_remove(&channels->link);
+		stock->count--;
+		if (!as_new(channels)) {
+			channels_close(channels);
+			continue;
+		}
+		frame_conn_give(channels->conn, &instance_frames, inst);
+		logring_tag(channels->log, &inst->tag);
+		inst->conn = channels->conn;
+		inst->log = channels->log;
+		inst->channels = channels;
+		return true;
+	}
+	return false;
 }
 
 int instance_open_channels(struct instance *inst, struct instance_stock *stock,
 	struct instance_ends *ret_ends, struct ramet_err *err)
 {
-	int rc = 0;
 	if (!stock)
 		return make(inst, &ret_ends->control, &ret_ends->output, err);
-	if (list_empty(&stock->free))
-		rc = make_kept(inst, err);
-	else
-		take_kept(inst, stock);
+	int rc = take_kept(inst, stock) ? 0 : make_kept(inst, err);
 	if (rc < 0)
 		return rc;
 	inst->stock = stock;
@@ -119,40 +166,27 @@ void instance_ends_close(struct instance_ends *ends)
 	close_reset(&ends->output);
 }
 
-/* descriptors are shared with whoever had them before: their flags, too */
-static bool as_made(int fd, int access)
-{
-	return fcntl(fd, F_GETFL) == access;
-}
-
 /* while it runs: with our own copy of its end there is no end of the stream to hear of */
 bool instance_has_control(const struct instance *inst)
 {
-	char path[64], link[64], want[64];
+	char path[64], text[64], want[64];
 	struct stat st;
 	if (!inst->channels || fstat(inst->channels->control, &st) < 0)
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)inst->pid, HOST_CONTROL_FD);
 	snprintf(want, sizeof(want), "socket:[%llu]", (unsigned long long)st.st_ino);
-	ssize_t len = readlink(path, link, sizeof(link) - 1);
+	ssize_t len = readlink(path, text, sizeof(text) - 1);
 	if (len < 0)
-		return errno != ENOENT || kill(inst->pid, 0) < 0; /* or nobody is told */
-	link[len] = '\0';
-	return strcmp(link, want) == 0;
+		return errno != ENOENT;
+	text[len] = '\0';
+	return strcmp(text, want) == 0;
 }
 
-static bool all_read(int socket)
+/* It ended as it should, and left neither a process that could have them nor a word. */
+static bool may_leave(const struct instance *inst)
 {
-	int unread = -1;
-	return ioctl(socket, SIOCOUTQ, &unread) == 0 && unread == 0;
-}
-
-static bool usable(const struct instance *inst, const struct channels *channels)
-{
-	return inst->conn && inst->reaped && inst->exit_status == 0 && inst->exit_signal == 0 &&
-		logring_silent(inst->log) && frame_conn_idle(inst->conn) &&
-		all_read(frame_fd(inst->conn)) && as_made(channels->control, O_RDWR) &&
-		as_made(channels->output, O_WRONLY);
+	return inst->conn && inst->reaped && inst->alone && inst->exit_status == 0 &&
+		inst->exit_signal == 0 && !inst->crashed && logring_silent(inst->log);
 }
 
 void instance_close_channels(struct instance *inst)
@@ -165,13 +199,14 @@ void instance_close_channels(struct instance *inst)
 		logring_close(steal_ptr(&inst->log));
 		return;
 	}
-	if (!stock || stock->count == STOCK_MAX || !usable(inst, channels)) {
+	if (!stock || stock->count == STOCK_MAX || !may_leave(inst)) {
 		channels->conn = steal_ptr(&inst->conn);
-		channels_close(channels);
 		inst->log = NULL;
+		channels_close(channels);
 		return;
 	}
-	logring_tag(inst->log, &nobody);
+	frame_conn_give(channels->conn, &nobodys_frames, channels);
+	logring_tag(channels->log, &nobody);
 	inst->conn = NULL;
 	inst->log = NULL;
 	list_append(&stock->free, &channels->link);

@@ -1,5 +1,6 @@
 /* How instances end. A process is over when ramet-spawn has reaped it and its control socket has
- * hung up, so that what it said last (a result, a crash) is read before its death is judged. */
+ * hung up, or, where we have its end, too, was read to its end: so that what it said last (a
+ * result, a crash) comes before its death is judged. */
 #include "cluster/instances_internal.h"
 
 #include "base/cleanup.h"
@@ -180,12 +181,13 @@ static void waited_for_hangup(struct loop_timer *timer)
 
 void instance_on_exited(struct instance *inst, const struct spawn_exit *how)
 {
-	if (inst->conn && inst->channels)
+	if (inst->conn && inst->channels && !inst->failed)
 		frame_receive(inst->conn); /* we have its end, too: there is no end of the stream */
 	inst->reaped = true;
 	inst->exit_status = how->status;
 	inst->exit_signal = how->signal;
 	inst->exit_limit = how->limit;
+	inst->alone = how->alone;
 	if (inst->conn && !inst->channels &&
 		loop_timer_set(inst->owner->node->loop, &inst->timer, now_ns() + HANGUP_NS,
 			waited_for_hangup) < 0)
@@ -300,7 +302,7 @@ void instance_on_hangup(struct instance *inst)
 
 void instance_look(struct instance *inst)
 {
-	if (inst->state != INSTANCE_LEASED || instance_has_control(inst))
+	if (inst->state != INSTANCE_LEASED || instance_has_control(inst) || is_dying(inst))
 		return;
 	inst->state = INSTANCE_ENDING;
 	inst->hung_up = true;

@@ -10,6 +10,7 @@
 #include "runtime/spawn/spawn_client.h"
 
 struct channels;
+
 struct instances {
 	struct node *node;
 	struct list list;
@@ -42,6 +43,7 @@ struct instance {
 	bool born; /* ramet-spawn told its pid */
 	bool running; /* it said started or ready */
 	bool reaped, failed; /* failed: it never came to be */
+	bool alone; /* nothing of it was left in its sandbox when it was reaped */
 	bool ended_by_owner;
 	bool initialises; /* a clone of a base, to be a host all the same */
 	bool left; /* it closed its control socket, unasked */

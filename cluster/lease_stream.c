@@ -1,19 +1,13 @@
-/* Calls of a client on another node, between its stream and the slots of its lease. Everything but
- * the functions of the header runs on the data thread. */
-#include "cluster/lease_stream.h"
+/* Calls of a client on another node, between its stream and the slots of its lease: on the data
+ * thread. What the control loop does with it is lease_stream_control.c. */
+#include "cluster/lease_stream_internal.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "runtime/slots/slots.h"
-#include "runtime/slots/slots_stream.h"
-#include "runtime/slots/spin.h"
 #include "transport/byte_stream.h"
 #include "transport/pipe.h"
 
-#include <fcntl.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* A client reads its answers when it comes to it. What ends this sooner is its own end, or its
@@ -23,67 +17,9 @@
 
 _Static_assert(PIPE_RING < SLOTS_STREAM_TURN, "a turn empties a pipe, which does not tell again");
 
-struct lease_stream {
-	struct segments *segments;
-	struct loop *control;
-	int event_fd, wake_fd;
-	/* data side */
-	struct byte_stream *bytes; /* that carry it; NULL: not yet, or closed */
-	struct transport *transport; /* of a pipe */
-	bool spins; /* it has a call, and is polled for the next word of it */
-	struct slots_stream stream;
-	struct slots_client slots;
-	struct spin spin;
-	struct loop_watch event_watch;
-	struct loop_timer timer;
-	uint32_t under_way; /* slots with a call that came whole, a bit each */
-	uint32_t sending; /* of those, the answer goes */
-	uint64_t number[SLOTS_COUNT];
-	bool ending, told;
-	/* between the two */
-	struct loop_task look_task, end_task, gone_task, cancel_task, free_task;
-	_Atomic bool looking, cancelling;
-	_Atomic bool heard; /* something has come or gone */
-	_Atomic bool stuffed; /* something has gone or come in part: the client is busy */
-	_Atomic uint32_t cancelled; /* slots */
-	_Atomic uint32_t generation[SLOTS_COUNT]; /* of the call that is to end there */
-	bool broken, linger;
-	/* control side */
-	const struct lease_stream_handler *handler; /* NULL: ended */
-	void *user;
-};
-
 static struct lease_stream *of(struct slots_stream *stream)
 {
 	return container_of(stream, struct lease_stream, stream);
-}
-
-/* --- told to the control loop --- */
-
-static void on_gone_there(struct loop_task *task)
-{
-	struct lease_stream *s = container_of(task, struct lease_stream, gone_task);
-	if (!s->handler)
-		return;
-	if (s->broken)
-		s->handler->on_broken(s->user);
-	else
-		s->handler->on_gone(s->user);
-}
-
-static void on_cancel_there(struct loop_task *task)
-{
-	struct lease_stream *s = container_of(task, struct lease_stream, cancel_task);
-	atomic_store(&s->cancelling, false);
-	uint32_t cancelled = atomic_exchange(&s->cancelled, 0);
-	for (unsigned i = 0; i < SLOTS_COUNT && s->handler; i++)
-		if (cancelled & 1u << i)
-			s->handler->on_cancel(s->user, i, atomic_load(&s->generation[i]));
-}
-
-static void free_there(struct loop_task *task)
-{
-	free(container_of(task, struct lease_stream, free_task));
 }
 
 /* --- ending --- */
@@ -111,7 +47,7 @@ static void finish(struct lease_stream *s)
 	slots_close(&s->slots.slots);
 	close_reset(&s->event_fd);
 	close_reset(&s->wake_fd);
-	s->free_task.fn = free_there;
+	s->free_task.fn = lease_stream_free_there;
 	loop_post(s->control, &s->free_task);
 }
 
@@ -162,7 +98,7 @@ static void fail(struct lease_stream *s, bool broken)
 		return;
 	s->told = true;
 	s->broken = broken;
-	s->gone_task.fn = on_gone_there;
+	s->gone_task.fn = lease_stream_gone_there;
 	loop_post(s->control, &s->gone_task);
 }
 
@@ -266,7 +202,7 @@ static int cancel(struct lease_stream *s, const struct slots_wire *wire)
 	atomic_fetch_or(&s->cancelled, bit);
 	if (atomic_exchange(&s->cancelling, true))
 		return 0;
-	s->cancel_task.fn = on_cancel_there;
+	s->cancel_task.fn = lease_stream_cancel_there;
 	loop_post(s->control, &s->cancel_task);
 	return 0;
 }
@@ -379,7 +315,7 @@ static void begin(struct lease_stream *s)
 	slots_client_sleeps(&s->slots);
 }
 
-static void on_stream(void *user, int fd, const char *peer)
+void lease_stream_on_socket(void *user, int fd, const char *peer)
 {
 	struct lease_stream *s = user;
 	auto_close int socket = fd;
@@ -398,7 +334,8 @@ static void on_stream(void *user, int fd, const char *peer)
 }
 
 /* what fails here is refused: whoever asked is told, and the lease ends when nobody uses it */
-static int on_pipe(void *user, struct transport *transport, struct transport_accept *ret_accept)
+int lease_stream_on_pipe(
+	void *user, struct transport *transport, struct transport_accept *ret_accept)
 {
 	struct lease_stream *s = user;
 	if (watch_event(s) < 0)
@@ -417,7 +354,7 @@ static int on_pipe(void *user, struct transport *transport, struct transport_acc
 
 /* --- from the control loop --- */
 
-static void look_there(struct loop_task *task)
+void lease_stream_look_there(struct loop_task *task)
 {
 	struct lease_stream *s = container_of(task, struct lease_stream, look_task);
 	atomic_store(&s->looking, false);
@@ -425,7 +362,7 @@ static void look_there(struct loop_task *task)
 		send_all(s);
 }
 
-static void end_there(struct loop_task *task)
+void lease_stream_end_there(struct loop_task *task)
 {
 	struct lease_stream *s = container_of(task, struct lease_stream, end_task);
 	const struct slots_wire end = {.type = SLOTS_WIRE_END};
@@ -444,83 +381,4 @@ static void end_there(struct loop_task *task)
 		return;
 	}
 	send_all(s);
-}
-
-void lease_stream_look(struct lease_stream *s)
-{
-	if (atomic_exchange(&s->looking, true))
-		return;
-	s->look_task.fn = look_there;
-	loop_post(segments_loop(s->segments), &s->look_task);
-}
-
-bool lease_stream_heard(struct lease_stream *s)
-{
-	return atomic_exchange(&s->heard, false) || atomic_load(&s->stuffed);
-}
-
-void lease_stream_end(struct lease_stream *s, bool linger)
-{
-	if (!s)
-		return;
-	s->handler = NULL;
-	s->linger = linger;
-	s->end_task.fn = end_there;
-	loop_post(segments_loop(s->segments), &s->end_task);
-}
-
-static int duplicate(int fd, int *ret_fd, struct ramet_err *err)
-{
-	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return *ret_fd < 0 ? err_errno(err, RAMET_EIO, "duplicate a lease's descriptor") : 0;
-}
-
-static int open_slots(struct lease_stream *s, int slots_fd, struct ramet_err *err)
-{
-	auto_close int fd = -1;
-	int rc = duplicate(slots_fd, &fd, err);
-	if (rc == 0)
-		rc = slots_open(fd, &s->slots.slots, err);
-	if (rc == 0)
-		steal_fd(&fd);
-	return rc;
-}
-
-static void discard(struct lease_stream *s)
-{
-	slots_close(&s->slots.slots);
-	close_reset(&s->wake_fd);
-	close_reset(&s->event_fd);
-	free(s);
-}
-
-int lease_stream_create(struct segments *segments, struct loop *control, const int fds[3],
-	bool verbs, const struct lease_stream_handler *handler, void *user,
-	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct lease_stream **ret_stream,
-	struct ramet_err *err)
-{
-	struct lease_stream *s = calloc(1, sizeof(*s));
-	if (!s)
-		return err_nomem(err);
-	s->segments = segments;
-	s->control = control;
-	s->wake_fd = s->event_fd = -1;
-	s->handler = handler;
-	s->user = user;
-	int rc = open_slots(s, fds[0], err);
-	if (rc == 0)
-		rc = duplicate(fds[1], &s->wake_fd, err);
-	if (rc == 0)
-		rc = duplicate(fds[2], &s->event_fd, err);
-	/* last: from now on the data thread knows it */
-	if (rc == 0 && verbs)
-		rc = segments_pipe_token(segments, "verbs", on_pipe, s, ret_token, err);
-	else if (rc == 0)
-		rc = segments_stream_token(segments, on_stream, s, ret_token, err);
-	if (rc < 0) {
-		discard(s);
-		return rc;
-	}
-	*ret_stream = s;
-	return 0;
 }

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +30,11 @@ struct tag_ref {
 	unsigned refs;
 };
 
+struct text {
+	struct chunk chunks[MAX_CHUNKS]; /* a queue */
+	char data[LOGRING_BYTES];
+};
+
 struct logring {
 	struct list link;
 	struct logrings *rings;
@@ -43,9 +47,7 @@ struct logring {
 	uint64_t rate_window_ns, rate_bytes;
 	void (*whose)(void *user, struct log_tag *tag); /* or NULL */
 	void *whose_user;
-	/* not zeroed: most instances print nothing, and then its pages are never touched */
-	struct chunk chunks[MAX_CHUNKS]; /* a queue */
-	char data[LOGRING_BYTES];
+	struct text *text; /* NULL: nothing was printed, as by most instances */
 };
 
 struct log_follow {
@@ -162,30 +164,36 @@ uint64_t log_follow_stop(struct logrings *rings, struct log_follow *follow)
 static void copy_out(const struct logring *ring, uint64_t begin, char *dst, size_t len)
 {
 	size_t at = begin % LOGRING_BYTES, head = MIN(len, LOGRING_BYTES - at);
-	memcpy(dst, ring->data + at, head);
-	memcpy(dst + head, ring->data, len - head);
+	memcpy(dst, ring->text->data + at, head);
+	memcpy(dst + head, ring->text->data, len - head);
 }
 
 static void drop_first(struct logring *ring)
 {
-	tag_put(ring->chunks[ring->first].tag);
+	tag_put(ring->text->chunks[ring->first].tag);
 	ring->first = (ring->first + 1) % MAX_CHUNKS;
 	ring->count--;
 }
 
 static void append(struct logring *ring, const char *data, size_t len)
 {
+	if (!ring->text)
+		ring->text = malloc(sizeof(*ring->text)); /* not zeroed: most of it is not needed */
+	if (!ring->text) {
+		ring->lost += len;
+		return;
+	}
 	uint64_t end = ring->written + len;
 	while (ring->count &&
 		(ring->count == MAX_CHUNKS ||
-			end - ring->chunks[ring->first].begin > LOGRING_BYTES)) {
-		ring->lost += ring->chunks[ring->first].len;
+			end - ring->text->chunks[ring->first].begin > LOGRING_BYTES)) {
+		ring->lost += ring->text->chunks[ring->first].len;
 		drop_first(ring);
 	}
 	size_t at = ring->written % LOGRING_BYTES, head = MIN(len, LOGRING_BYTES - at);
-	memcpy(ring->data + at, data, head);
-	memcpy(ring->data, data + head, len - head);
-	ring->chunks[(ring->first + ring->count++) % MAX_CHUNKS] = (struct chunk){
+	memcpy(ring->text->data + at, data, head);
+	memcpy(ring->text->data, data + head, len - head);
+	ring->text->chunks[(ring->first + ring->count++) % MAX_CHUNKS] = (struct chunk){
 		.time_ns = clock_ns(CLOCK_REALTIME),
 		.begin = ring->written,
 		.len = (uint32_t)len,
@@ -235,12 +243,6 @@ static void ask_whose(struct logring *ring)
 		retag(ring, &tag);
 }
 
-void logring_ask(struct logring *ring, void (*fn)(void *user, struct log_tag *tag), void *user)
-{
-	ring->whose = fn;
-	ring->whose_user = user;
-}
-
 /* one read; false when the pipe is empty or has ended */
 static bool read_some(struct logring *ring, bool *ret_ended)
 {
@@ -272,6 +274,14 @@ static void drain(struct logring *ring)
 			return;
 }
 
+void logring_ask(struct logring *ring, void (*fn)(void *user, struct log_tag *tag), void *user)
+{
+	if (fn != ring->whose)
+		drain(ring); /* what was printed before is not what it is asked about */
+	ring->whose = fn;
+	ring->whose_user = user;
+}
+
 static void on_readable(struct loop_watch *watch, uint32_t events)
 {
 	struct logring *ring = container_of(watch, struct logring, watch);
@@ -286,11 +296,9 @@ int logring_open(struct logrings *rings, int read_fd, const struct log_tag *tag,
 	struct logring **ret_ring, struct ramet_err *err)
 {
 	auto_close int fd = read_fd;
-	struct logring *ring = malloc(sizeof(*ring));
-	if (ring) {
-		memset(ring, 0, offsetof(struct logring, chunks));
+	struct logring *ring = calloc(1, sizeof(*ring));
+	if (ring)
 		ring->tag = tag_new(tag);
-	}
 	if (!ring || !ring->tag) {
 		free(ring);
 		return err_nomem(err);
@@ -321,8 +329,8 @@ static void tell_end(struct logring *ring)
 		tell(ring->rings, &chunk);
 }
 
-/* Another instance may have got the pipe, or the same its number or its function: then nobody has
- * printed yet, or nothing else is to be told of it. */
+/* Where the call stays the same, an instance has got its process's number or its function, or the
+ * pipe from another one, which printed nothing: what comes is told with that, too. */
 void logring_tag(struct logring *ring, const struct log_tag *tag)
 {
 	bool same_call =
@@ -349,6 +357,7 @@ static void ring_free(struct logring *ring)
 	loop_watch_remove(&ring->watch);
 	close_reset(&ring->fd);
 	tag_put(&ring->tag->tag);
+	free(ring->text);
 	free(ring);
 }
 
@@ -376,9 +385,10 @@ void logring_close(struct logring *ring)
 size_t logring_tail(struct logring *ring, char *dst, size_t cap)
 {
 	drain(ring);
-	uint64_t oldest = ring->count ? ring->chunks[ring->first].begin : ring->written;
+	uint64_t oldest = ring->count ? ring->text->chunks[ring->first].begin : ring->written;
 	size_t len = MIN(cap, ring->written - oldest);
-	copy_out(ring, ring->written - len, dst, len);
+	if (len > 0)
+		copy_out(ring, ring->written - len, dst, len);
 	const char *newline = ring->written - len > oldest ? memchr(dst, '\n', len) : NULL;
 	if (newline && newline + 1 < dst + len) {
 		size_t cut = (size_t)(newline + 1 - dst);
@@ -400,7 +410,7 @@ static uint64_t ring_each(
 {
 	bool any = false;
 	for (unsigned i = 0; i < ring->count; i++) {
-		const struct chunk *kept = &ring->chunks[(ring->first + i) % MAX_CHUNKS];
+		const struct chunk *kept = &ring->text->chunks[(ring->first + i) % MAX_CHUNKS];
 		char data[READ_BYTES];
 		if (!matches(filter, kept->tag))
 			continue;

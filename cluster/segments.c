@@ -1,28 +1,11 @@
 /* The data side of a node, seen from the control loop: requests are posted to the data thread,
  * answers posted back. Fields of struct segments below `data side` belong to that thread. */
-#include "cluster/segments.h"
+#include "cluster/segments_internal.h"
 
-#include "base/clock.h"
-#include "base/list.h"
 #include "base/log.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-struct token {
-	struct list link;
-	struct loop_task task;
-	struct segments *segments;
-	uint32_t tenant;
-	/* both NULL: for a connection that reads */
-	void (*on_stream)(void *user, int fd, const char *peer);
-	int (*on_pipe)(void *user, struct transport *transport, struct transport_accept *ret);
-	void *user;
-	uint64_t expires_ns;
-	uint8_t bytes[SEGMENTS_TOKEN_BYTES];
-};
 
 struct tenant_domain {
 	struct list link;
@@ -52,40 +35,6 @@ struct segment {
 	bool removed; /* control side */
 };
 
-/* one transport */
-struct way {
-	struct segments *segments;
-	char addr[TRANSPORT_ADDR_MAX], provider[16], device[TRANSPORT_DEVICE_MAX];
-	/* data side */
-	struct transport *transport;
-	struct transport_listener *listener;
-};
-
-struct segments {
-	struct loop *control;
-	struct loop_thread *thread;
-	struct way ways[SEGMENTS_WAYS_MAX];
-	unsigned nways;
-	/* data side */
-	struct loop_task setup_task;
-	struct list domains, tokens;
-	unsigned ntokens;
-	struct loop_timer expiry;
-	/* the two tasks that the control loop waits for: start and end */
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done;
-	int setup_rc;
-	struct ramet_err setup_err;
-	const char *want_addr;
-	const struct transport_options *want_options;
-};
-
-static struct loop *data_loop(const struct segments *s)
-{
-	return loop_thread_loop(s->thread);
-}
-
 static void tell_done(struct segments *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -99,14 +48,14 @@ static void run_and_wait(struct segments *s, void (*fn)(struct loop_task *task))
 {
 	s->done = false;
 	s->setup_task.fn = fn;
-	loop_post(data_loop(s), &s->setup_task);
+	loop_post(segments_loop(s), &s->setup_task);
 	pthread_mutex_lock(&s->lock);
 	while (!s->done)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 }
 
-static int domain_of(
+int segments_domain_of(
 	struct way *way, uint32_t tenant, struct transport_domain **ret, struct ramet_err *err)
 {
 	struct segments *s = way->segments;
@@ -131,149 +80,9 @@ static int domain_of(
 	return 0;
 }
 
-/* a peer's connection only reads; it is the transport's until it ends */
-static void on_closed(void *user, struct transport_conn *conn, const struct ramet_err *err)
-{
-	(void)user;
-	log_debug("data.closed", "peer=%s err=%s", transport_conn_peer(conn), err_name(err->code));
-}
-
-static const struct transport_handler reader_handler = {.on_closed = on_closed};
-
-static bool token_equal(const uint8_t *a, const uint8_t *b)
-{
-	uint8_t diff = 0;
-	for (unsigned i = 0; i < SEGMENTS_TOKEN_BYTES; i++)
-		diff |= a[i] ^ b[i];
-	return diff == 0;
-}
-
-static void token_free(struct token *t)
-{
-	t->segments->ntokens--;
-	list_remove(&t->link);
-	free(t);
-}
-
-/* what a token opens */
-static int admit(struct way *way, const struct token *t, struct transport_accept *ret)
-{
-	struct transport_domain *domain = NULL;
-	if (t->expires_ns < now_ns())
-		return RAMET_EPERM;
-	if (t->on_stream) {
-		*ret = (struct transport_accept){.on_stream = t->on_stream, .user = t->user};
-		return 0;
-	}
-	if (t->on_pipe)
-		return t->on_pipe(t->user, way->transport, ret);
-	int rc = domain_of(way, t->tenant, &domain, NULL);
-	*ret = (struct transport_accept){
-		.domain = domain, .handler = &reader_handler, .user = way->segments};
-	return rc;
-}
-
-static int on_accept(void *user, const void *token, size_t token_len, const char *peer,
-	struct transport_accept *ret)
-{
-	struct way *way = user;
-	struct segments *s = way->segments;
-	(void)peer;
-	if (token_len != SEGMENTS_TOKEN_BYTES)
-		return RAMET_EPERM;
-	list_for_each_safe (t, &s->tokens, struct token, link) {
-		if (!token_equal(t->bytes, token))
-			continue;
-		int rc = admit(way, t, ret);
-		token_free(t);
-		return rc;
-	}
-	return RAMET_EPERM;
-}
-
-static void expire_tokens(struct loop_timer *timer)
-{
-	struct segments *s = container_of(timer, struct segments, expiry);
-	uint64_t now = now_ns();
-	list_for_each_safe (t, &s->tokens, struct token, link) {
-		if (t->expires_ns > now)
-			break;
-		token_free(t);
-	}
-	if (!list_empty(&s->tokens))
-		(void)loop_timer_set(data_loop(s), &s->expiry,
-			list_first(&s->tokens, struct token, link)->expires_ns, expire_tokens);
-}
-
-static void token_arrived(struct loop_task *task)
-{
-	struct token *t = container_of(task, struct token, task);
-	struct segments *s = t->segments;
-	bool first = list_empty(&s->tokens);
-	list_append(&s->tokens, &t->link);
-	if (++s->ntokens > SEGMENTS_TOKENS_MAX)
-		token_free(list_first(&s->tokens, struct token, link));
-	if (first && loop_timer_set(data_loop(s), &s->expiry, t->expires_ns, expire_tokens) < 0)
-		log_warn("data.tokens", "msg=\"no timer: unused tokens stay\"");
-}
-
-static int make_token(struct segments *segments, const struct token *as,
-	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
-{
-	struct token *t = malloc(sizeof(*t));
-	if (!t)
-		return err_nomem(err);
-	*t = *as;
-	if (getrandom(t->bytes, sizeof(t->bytes), 0) != (ssize_t)sizeof(t->bytes)) {
-		free(t);
-		return err_errno(err, RAMET_EIO, "random bytes for a token");
-	}
-	t->segments = segments;
-	t->expires_ns = now_ns() + SEGMENTS_TOKEN_MS * NSEC_PER_MSEC;
-	memcpy(ret_token, t->bytes, sizeof(t->bytes));
-	t->task.fn = token_arrived;
-	loop_post(data_loop(segments),
-		&t->task); /* runs before any descriptor of a later turn: see base/loop.h */
-	return 0;
-}
-
-int segments_token(struct segments *segments, uint32_t tenant,
-	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
-{
-	return make_token(segments, &(struct token){.tenant = tenant}, ret_token, err);
-}
-
-int segments_stream_token(struct segments *segments,
-	void (*on_stream)(void *user, int fd, const char *peer), void *user,
-	uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
-{
-	const struct token as = {.on_stream = on_stream, .user = user};
-	if (strcmp(segments_provider(segments, SEGMENTS_FIRST), "tcp") != 0)
-		return err_set(err, RAMET_ENOTSUP, "this node serves no streams, only %s",
-			segments_provider(segments, SEGMENTS_FIRST));
-	return make_token(segments, &as, ret_token, err);
-}
-
-int segments_pipe_token(struct segments *segments, const char *provider,
-	int (*on_pipe)(void *user, struct transport *transport, struct transport_accept *ret),
-	void *user, uint8_t ret_token[SEGMENTS_TOKEN_BYTES], struct ramet_err *err)
-{
-	const struct token as = {.on_pipe = on_pipe, .user = user};
-	if (segments_way_of(segments, provider) == SEGMENTS_WAYS_MAX)
-		return err_set(err, RAMET_ENOTSUP, "this node has no transport %s", provider);
-	return make_token(segments, &as, ret_token, err);
-}
-
-void segments_drop_stream(struct segments *segments, const void *user)
-{
-	list_for_each_safe (t, &segments->tokens, struct token, link)
-		if ((t->on_stream || t->on_pipe) && t->user == user)
-			token_free(t);
-}
-
 struct loop *segments_loop(const struct segments *segments)
 {
-	return data_loop(segments);
+	return loop_thread_loop(segments->thread);
 }
 
 /* --- segments: add on the data side, tell the control side; remove, drain, tell --- */
@@ -288,7 +97,7 @@ static void segment_told_ready(struct loop_task *task)
 static int add_to_way(struct segment *seg, unsigned i, struct ramet_err *err)
 {
 	struct transport_domain *domain = NULL;
-	int rc = domain_of(&seg->segments->ways[i], seg->tenant, &domain, err);
+	int rc = segments_domain_of(&seg->segments->ways[i], seg->tenant, &domain, err);
 	if (rc == 0)
 		rc = transport_segment_add(
 			domain, seg->memory, seg->len, 0, &seg->transport[i], err);
@@ -326,7 +135,7 @@ int segments_add(struct segments *segments, uint32_t tenant, void *memory, size_
 	seg->ready_user = user;
 	seg->task.fn = segment_add_there;
 	*ret_segment = seg;
-	loop_post(data_loop(segments), &seg->task);
+	loop_post(segments_loop(segments), &seg->task);
 	return 0;
 }
 
@@ -373,7 +182,7 @@ void segments_remove(struct segment *segment, void (*drained)(void *user), void 
 	segment->drained = drained;
 	segment->drained_user = user;
 	segment->remove_task.fn = segment_remove_there;
-	loop_post(data_loop(segment->segments), &segment->remove_task);
+	loop_post(segments_loop(segment->segments), &segment->remove_task);
 }
 
 /* --- start and end --- */
@@ -383,10 +192,10 @@ static void open_there(struct loop_task *task)
 	struct segments *s = container_of(task, struct segments, setup_task);
 	struct way *way = &s->ways[s->nways];
 	int rc = transport_open(
-		way->provider, data_loop(s), s->want_options, &way->transport, &s->setup_err);
+		way->provider, segments_loop(s), s->want_options, &way->transport, &s->setup_err);
 	if (rc == 0)
-		rc = transport_listen(way->transport, s->want_addr, on_accept, way, &way->listener,
-			&s->setup_err);
+		rc = transport_listen(way->transport, s->want_addr, segments_on_accept, way,
+			&way->listener, &s->setup_err);
 	if (rc == 0) {
 		snprintf(
 			way->addr, sizeof(way->addr), "%s", transport_listener_addr(way->listener));
@@ -466,8 +275,7 @@ void segments_destroy(struct segments *segments)
 	}
 	list_for_each_safe (d, &s->domains, struct tenant_domain, link)
 		free(d);
-	list_for_each_safe (t, &s->tokens, struct token, link)
-		free(t);
+	segments_forget_tokens(s);
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

@@ -23,7 +23,8 @@
  *             uffd: register userfaultfd on image pieces, missing pages. record: register write protection, for an exact
  *             working set; without uffd clones come without a userfaultfd: ramet-spawn reads their events.
  *             → built {req, tmpl, us: uint}
- *   clone     {req, tmpl, inst: uint, populate: [uint start, end, …]}                              control, log
+ *   clone     {req, tmpl, inst: uint, alone: bool, populate: [uint start, end, …]}                 control, log
+ *             alone: whether it has left processes is asked at its end.
  *             populate: at most TEMPLATE_MAX_POPULATE ranges of pages, in order, to be populated for writing before
  *             it runs, where the kernel can (5.14); what is not mapped is passed over; absent: none.
  *             → cloned {req, inst, pid, us_sandbox: uint, begin: uint (monotonic ns,               [uffd]
@@ -38,6 +39,7 @@
  *   hello     {userfaultfd, uffd_wp, timens, seccomp, sandbox, fuse: bool, cgroup: "v1"|"v2"|"none", detail: str}
  *             first of all, once it can serve; or, if it cannot, failed {error}, and it ends
  *   exited    {inst, status: int (exit code, or -1), signal: int (0 none), core: bool, utime_us, stime_us, maxrss_kb,
+ *             alone: bool (asked for, and it exited and has left no process),
  *             limit: "memory"|"pids"|"tenant.memory"|"tenant.pids"|""}   limit: of its group, or its tenant's groups, that it had reached when it was killed
  *   gone      {tmpl, error}   a template died by itself
  */

@@ -22,8 +22,7 @@ static struct {
 	pid_t pid; /* whose crashes are told */
 	struct channel *channel;
 } crash HOST_CLONE_STATE __attribute__((aligned(HOST_CLONE_STATE_BYTES)));
-/* A whole number of pages, and in memory before the two above and what other files keep (the
- * linker's order): so what a clone writes of this library is all on one page. */
+/* whole pages: those that are not used stay where no clone has to copy them */
 static unsigned char crash_stack[STACK_BYTES] __attribute__((aligned(4096)));
 
 /* The stack has no page where it would go on, and that is near what was touched. Also the frame of

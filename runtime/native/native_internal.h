@@ -6,6 +6,7 @@
 #include "runtime/engine.h"
 
 #include <signal.h>
+#include <stddef.h>
 
 #define NATIVE_TYPE_MAX 64
 #define NATIVE_SMALL 512
@@ -22,8 +23,9 @@ struct ramet_invocation {
 	int code; /* of an error of ours; 0: none */
 	bool failed; /* ramet_fail() was called */
 	volatile sig_atomic_t cancelled;
-	unsigned char small[NATIVE_SMALL]; /* an output that needs no more: malloc() has pages of
-					      its own, which a clone would have to copy */
+	_Alignas(max_align_t) unsigned char small[NATIVE_SMALL]; /* an output that needs no more:
+					      malloc() has pages of its own, which a clone would
+					      have to copy */
 	char type[NATIVE_TYPE_MAX];
 	char message[NATIVE_MESSAGE_MAX];
 };

@@ -44,6 +44,7 @@ struct spawn_exit {
 	int signal; /* 0: none */
 	bool core;
 	enum spawn_limit limit; /* that its group had reached when it was killed */
+	bool alone; /* asked for, of a clone that exited: none of its processes was left */
 	uint64_t utime_us, stime_us, maxrss_kb;
 };
 
@@ -157,6 +158,7 @@ struct spawn_clone {
 	const uint64_t *populate; /* ranges of pages {start, end}, in order, to populate for writing
 				     before it runs; from working_set_populate() */
 	uint32_t npopulate; /* pairs, at most TEMPLATE_MAX_POPULATE */
+	bool ask_alone; /* spawn_exit.alone is wanted */
 };
 int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SPAWN_DONE(done),
 	void *user, uint64_t *ret_req, struct ramet_err *err);

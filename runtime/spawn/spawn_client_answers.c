@@ -195,6 +195,8 @@ static int on_exited(
 	if (rc == 0)
 		rc = wire_get_bool_or(answer->body, "core", false, &how.core, err);
 	if (rc == 0)
+		rc = wire_get_bool_or(answer->body, "alone", false, &how.alone, err);
+	if (rc == 0)
 		rc = take_limit(answer->body, &how.limit, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(answer->body, "utime_us", UINT64_MAX, 0, &how.utime_us, err);

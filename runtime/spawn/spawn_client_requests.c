@@ -146,9 +146,12 @@ int spawn_clone(struct spawn_client *client, const struct spawn_clone *clone, SP
 		.kind = PENDING_CLONE, .subject = clone->inst, .done = done, .user = user};
 	if (clone->npopulate > TEMPLATE_MAX_POPULATE)
 		return err_set(err, RAMET_EINVAL, "%u ranges to populate", clone->npopulate);
-	struct buf *b = begin_request(client, "clone", clone->npopulate ? 3 : 2);
+	struct buf *b =
+		begin_request(client, "clone", 2u + (clone->npopulate > 0) + clone->ask_alone);
 	wire_kuint(b, "tmpl", clone->tmpl);
 	wire_kuint(b, "inst", clone->inst);
+	if (clone->ask_alone)
+		wire_kbool(b, "alone", true);
 	if (clone->npopulate) {
 		wire_key(b, "populate");
 		wire_array(b, 2 * clone->npopulate);

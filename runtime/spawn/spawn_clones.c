@@ -226,12 +226,15 @@ int spawn_handle_clone(
 	struct template_clone clone = {.sandbox_pidfd = -1, .next_pidfd = -1, .populate = populate};
 	struct timing timing = {0};
 	uint64_t id = 0;
+	bool ask_alone = false;
 	pid_t pid = 0;
 	int rc = find_template(server, request, &record, err);
 	if (rc == 0)
 		rc = wire_get_uint(request->body, "inst", UINT64_MAX, &id, err);
 	if (rc == 0)
 		rc = get_populate(request->body, populate, &clone.npopulate, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(request->body, "alone", false, &ask_alone, err);
 	if (rc < 0)
 		return rc;
 	clone.control_fd = request->fds[0];
@@ -247,6 +250,7 @@ int spawn_handle_clone(
 	inst->of.tenant = tenant_ref(record->of.tenant);
 	inst->of.group = cgroup_ref(record->of.group);
 	instance_begin(inst, pid);
+	inst->ask_alone = ask_alone;
 	rc = answer(inst, request, &timing, pid, record->recorder, err);
 	if (rc == 0)
 		(void)steal_ptr(&inst);

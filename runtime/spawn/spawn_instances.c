@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -122,12 +123,26 @@ static void look_for_crowd(struct instance *inst)
 	inst->tenant_crowded |= limit > 0 && tenant;
 }
 
+/* No process that it left is there, whoever its parent was: those become its sandbox's init's. */
+static bool is_alone(const struct instance *inst)
+{
+	char path[64];
+	char child;
+	if (!inst->sandbox || !inst->sandbox->init.pid)
+		return false;
+	int init = (int)inst->sandbox->init.pid;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init, init);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, &child, 1) == 0;
+}
+
 static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)
 {
 	struct instance *inst = container_of(child, struct instance, child);
 	bool ran = inst->outcome < 0 || settle(inst);
 	if (WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL)
 		look_for_crowd(inst);
+	inst->alone = inst->ask_alone && WIFEXITED(wstatus) && is_alone(inst);
 	if (inst->outcome >= 0) { /* it was killed on the way to exec */
 		struct ramet_err err = {0};
 		(void)err_set(

@@ -72,6 +72,7 @@ struct instance {
 	struct membership of;
 	struct sandbox *sandbox; /* NULL: none */
 	bool killed; /* we were asked to */
+	bool ask_alone, alone; /* whether it left nothing, at its end */
 	bool crowded; /* its group was full of processes when it was killed */
 	bool tenant_crowded; /* that of all groups of its tenant was */
 	int uffd; /* -1: none. Kept so that no page is ever made up if the pager goes first. */

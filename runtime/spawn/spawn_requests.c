@@ -133,12 +133,13 @@ void spawn_send_exited(const struct instance *inst, int wstatus, const struct ru
 {
 	struct spawn_server *server = inst->server;
 	bool killed = WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL;
-	struct buf *b = begin(server, "exited", 8);
+	struct buf *b = begin(server, "exited", 9);
 	wire_kuint(b, "inst", inst->node.key);
 	wire_kstr(b, "limit", killed ? limit_of(inst, usage) : "");
 	wire_kint(b, "status", WIFEXITED(wstatus) ? WEXITSTATUS(wstatus) : -1);
 	wire_kint(b, "signal", WIFSIGNALED(wstatus) ? WTERMSIG(wstatus) : 0);
 	wire_kbool(b, "core", WIFSIGNALED(wstatus) && WCOREDUMP(wstatus));
+	wire_kbool(b, "alone", inst->alone);
 	wire_kuint(b, "utime_us", timeval_us(usage->ru_utime));
 	wire_kuint(b, "stime_us", timeval_us(usage->ru_stime));
 	wire_kuint(b, "maxrss_kb", (uint64_t)usage->ru_maxrss);

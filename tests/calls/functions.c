@@ -1,12 +1,17 @@
 /* Native functions of tests/calls. */
 #include "ramet/function.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +27,7 @@ EXPORT int noisy(struct ramet_invocation *call);
 EXPORT int blob(struct ramet_invocation *call);
 EXPORT int tell(struct ramet_invocation *call);
 EXPORT int flood(struct ramet_invocation *call);
+EXPORT int soil(struct ramet_invocation *call);
 
 static long number(const struct ramet_invocation *call)
 {
@@ -163,4 +169,59 @@ int flood(struct ramet_invocation *call)
 		if (!ramet_listened(call))
 			return ramet_fail(call, "Silence", "nobody listens");
 	return -1;
+}
+
+/* Says whether the output pipe and the control socket are as a new instance has them, and which
+ * socket it is; then leaves something in them. */
+int soil(struct ramet_invocation *call)
+{
+	static const unsigned char crash[] = "\x11\0\0\0\x82\xa1t\xa5"
+					     "crash\xa6"
+					     "signal\x0b";
+	char byte;
+	struct stat st = {0};
+	bool clean = fcntl(1, F_GETFL) == O_WRONLY && fcntl(2, F_GETFL) == O_WRONLY &&
+		fcntl(3, F_GETFL) == O_RDWR && fstat(3, &st) == 0 &&
+		recv(3, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	switch (number(call)) {
+	case 1:
+		fcntl(1, F_SETFL, O_WRONLY | O_NONBLOCK);
+		break;
+	case 2:
+		fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK);
+		break;
+	case 3:
+		shutdown(3, SHUT_RD);
+		break;
+	case 4:
+		printf("%llu\n", (unsigned long long)st.st_ino);
+		break;
+	case 5:
+		shutdown(3, SHUT_WR);
+		break;
+	case 6: /* more than is read at once, of what may be said at any time */
+		for (int i = 0; i < 2000; i++)
+			(void)!send(3, crash, sizeof(crash) - 1, MSG_DONTWAIT);
+		break;
+	case 7: /* half a frame */
+		(void)!send(3, crash, 2, MSG_DONTWAIT);
+		break;
+	case 8: /* who stays behind, and goes on saying so */
+		if (fork() == 0)
+			for (;;)
+				(void)!send(3, crash, sizeof(crash) - 1, MSG_DONTWAIT);
+		break;
+	case 9: /* and who listens */
+		if (fork() == 0)
+			for (;;)
+				(void)!recv(3, &byte, 1, 0);
+		break;
+	case 10:
+		close(3); /* once it has answered nobody looks */
+		break;
+	default:
+		break;
+	}
+	return ramet_answerf(
+		call, "%s %llu", clean ? "clean" : "dirty", (unsigned long long)st.st_ino);
 }

@@ -15,7 +15,7 @@ static struct call_cluster cluster;
 static void test_begin(void)
 {
 	static const char *const native[] = {
-		"count", "echo", "patient", "stubborn", "misbehave", "nap"};
+		"count", "echo", "patient", "stubborn", "misbehave", "nap", "soil"};
 	struct ramet_deploy_options options = ramet_deploy_options_default();
 	options.fresh = "fresh";
 	REQUIRE(call_cluster_open(&cluster, CALL_NODES));
@@ -106,6 +106,48 @@ static void test_ends(void)
 	}
 }
 
+#define SOILED 10 /* kinds; see soil() */
+#define AFTERWARDS 48 /* calls: each slot has had some */
+
+static unsigned long long find_clean(const char *mode)
+{
+	char how[16] = "";
+	unsigned long long socket = 0;
+	struct ramet_result *r = call_expect(cluster.ramet, "soil", mode, 0);
+	CHECK(r && sscanf(r->output, "%15s %llu", how, &socket) == 2);
+	CHECK_STR(how, "clean");
+	ramet_result_free(r);
+	return socket;
+}
+
+static void add_new(unsigned long long *seen, unsigned *nseen, unsigned long long socket)
+{
+	for (unsigned i = 0; i < *nseen; i++)
+		if (seen[i] == socket)
+			return;
+	seen[(*nseen)++] = socket;
+}
+
+/* Clones of a line have their descriptors one after the other, and find them as new: those in which
+ * something was left go. */
+static void test_descriptors_are_as_new(void)
+{
+	unsigned long long seen[AFTERWARDS];
+	CHECK(call_lease(cluster.ramet, "soil") > 0);
+	for (unsigned kind = 1; kind <= SOILED; kind++) {
+		char mode[16];
+		unsigned nseen = 0;
+		snprintf(mode, sizeof(mode), "%u", kind);
+		unsigned long long soiled = find_clean(mode);
+		for (unsigned i = 0; i < AFTERWARDS; i++) {
+			unsigned long long socket = find_clean("0");
+			CHECK(kind == SOILED || socket != soiled);
+			add_new(seen, &nseen, socket);
+		}
+		CHECK(nseen < AFTERWARDS / 2); /* or none was given on */
+	}
+}
+
 /* a client that goes leaves no line behind: the end of the daemon would be late */
 static void test_clients_come_and_go(void)
 {
@@ -160,4 +202,5 @@ static void test_end(void)
 
 SUITE_MAIN("leases_fresh", TEST(test_begin), TEST(test_nothing_is_left_of_a_call),
 	TEST(test_random_ids_and_errors), TEST(test_many_at_once), TEST(test_ends),
-	TEST(test_clients_come_and_go), TEST(test_a_new_version), TEST(test_end))
+	TEST(test_descriptors_are_as_new), TEST(test_clients_come_and_go), TEST(test_a_new_version),
+	TEST(test_end))
