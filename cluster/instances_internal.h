@@ -23,6 +23,7 @@ struct instance {
 	uint64_t id;
 	enum instance_state state;
 	bool host; /* started by exec */
+	bool populated;
 	enum start_kind kind;
 	uint32_t source_node;
 	int64_t mono_offset_ns;
@@ -53,7 +54,6 @@ struct instance {
 
 	uint64_t created_ns, ready_ns, begin_ns, first_ns;
 	uint64_t calls;
-	bool populated;
 	uint64_t secrets; /* secrets_generation() when it was told them last; 0: never */
 	bool unleasing; /* LEASED, and told to let go */
 	bool events; /* the call that runs may emit */

@@ -178,7 +178,7 @@ static void drop_first(struct logring *ring)
 static void append(struct logring *ring, const char *data, size_t len)
 {
 	if (!ring->text)
-		ring->text = malloc(sizeof(*ring->text)); /* not zeroed: most of it is not needed */
+		ring->text = calloc(1, sizeof(*ring->text));
 	if (!ring->text) {
 		ring->lost += len;
 		return;

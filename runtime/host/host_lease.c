@@ -48,7 +48,7 @@ static unsigned char input[SMALL];
 /* In an instance for one call by a system call: the C library's way touches five pages first. */
 static uint64_t lease_now_ns(void)
 {
-	struct timespec ts;
+	struct timespec ts = {0};
 	if (!lease.once)
 		return host_now_ns();
 	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &ts);
