@@ -8,12 +8,10 @@
 #include "runtime/host_proto.h"
 #include "runtime/spawn/spawn_client.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* --- frames --- */
 

@@ -93,7 +93,7 @@ struct instance_parent {
 };
 
 /* Channels that an instance which has ended leaves to the next of the same function. It outlives
- * those that were started with it, but for instances_destroy(). */
+ * those that were started with it, but at the node's end. */
 struct instance_stock {
 	struct list free;
 	unsigned count;

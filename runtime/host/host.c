@@ -2,6 +2,7 @@
 #include "runtime/host/host_internal.h"
 
 #include "base/err.h"
+#include "rfork/arch/syscall.h"
 #include "rfork/safepoint.h"
 #include "runtime/host/clone_state.h"
 #include "runtime/host/crash.h"
@@ -25,6 +26,13 @@ uint64_t host_now_ns(void)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t host_clone_now_ns(void)
+{
+	struct timespec ts = {0};
+	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 

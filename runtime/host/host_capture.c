@@ -31,14 +31,6 @@ static void say_captured(struct host *host, struct safepoint_shadow *shadow)
 	close(shadow->ready_fd);
 }
 
-/* Without the C library, as all of begin_clone(): a page touched for the first time is a fault. */
-static uint64_t clone_now_ns(void)
-{
-	struct timespec ts = {0};
-	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void say_started(struct host *host, uint64_t first_ns)
 {
 	unsigned char bytes[96];
@@ -46,7 +38,7 @@ static void say_started(struct host *host, uint64_t first_ns)
 	message_map(&w, 3);
 	message_kstr(&w, "t", "started");
 	message_kuint(&w, "first", first_ns);
-	message_kuint(&w, "hooks", clone_now_ns());
+	message_kuint(&w, "hooks", host_clone_now_ns());
 	host_answer(host, &w, bytes, NULL, 0);
 }
 

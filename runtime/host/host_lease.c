@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <time.h>
 
 #define LISTEN_AFTER 256 /* looks for calls after which rametd is listened to */
 #define LISTEN_AFTER_NS 1000000000u /* the same while it waits for its one call */
@@ -45,14 +44,9 @@ static struct {
 } lease HOST_CLONE_STATE;
 static unsigned char input[SMALL];
 
-/* In an instance for one call by a system call: the C library's way touches five pages first. */
 static uint64_t lease_now_ns(void)
 {
-	struct timespec ts = {0};
-	if (!lease.once)
-		return host_now_ns();
-	sys2(__NR_clock_gettime, CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return lease.once ? host_clone_now_ns() : host_now_ns();
 }
 
 static void let_go(struct host *host)
