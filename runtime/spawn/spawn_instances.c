@@ -1,4 +1,5 @@
 /* Running instances: one record each, from fork until it is reaped. */
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/host_proto.h"
 #include "runtime/spawn/cold.h"
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define FIRST_PID 2 /* in a sandbox, of who comes after its init */
 #define CROWD_PART 8 /* of all that its group may have: who has that much has its share in it */
 
 void membership_put(struct membership *membership)
@@ -123,17 +125,27 @@ static void look_for_crowd(struct instance *inst)
 	inst->tenant_crowded |= limit > 0 && tenant;
 }
 
-/* No process that it left is there, whoever its parent was: those become its sandbox's init's. */
-static bool is_alone(const struct instance *inst)
+/* The last id that was given in the sandbox's PID namespace; 0 when it cannot be told. */
+static unsigned last_pid(const struct sandbox *sandbox)
 {
 	char path[64];
-	char child;
+	char text[128];
+	unsigned pid = 0;
+	snprintf(path, sizeof(path), "/proc/%d/root/proc/loadavg", sandbox->init.pid);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	text[MAX(n, 0)] = '\0';
+	(void)sscanf(text, "%*s %*s %*s %*s %u", &pid);
+	return pid;
+}
+
+/* No process or thread that it left is there, whoever its parent is (CLONE_PARENT makes it one of
+ * ours). Most never had one, which is quicker to see. */
+static bool is_alone(const struct instance *inst)
+{
 	if (!inst->sandbox || !inst->sandbox->init.pid)
 		return false;
-	int init = (int)inst->sandbox->init.pid;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init, init);
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && read(fd, &child, 1) == 0;
+	return last_pid(inst->sandbox) == FIRST_PID || count_tasks(inst->sandbox) == 1;
 }
 
 static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)

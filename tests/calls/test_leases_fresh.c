@@ -106,7 +106,7 @@ static void test_ends(void)
 	}
 }
 
-#define SOILED 10 /* kinds; see soil() */
+#define SOILED 11 /* kinds; see soil() */
 #define AFTERWARDS 48 /* calls: each slot has had some */
 
 static unsigned long long find_clean(const char *mode)
