@@ -16,7 +16,7 @@
 
 #define HEADER FRAME_HEADER
 #define READ_FIRST 4096 /* the receive buffer, to begin with */
-#define READ_KEEP (64u * 1024) /* one that has grown beyond this is given back when it is empty */
+#define READ_KEEP (64u * 1024) /* one that has grown beyond this is not kept between two reads */
 #define READ_STEP (256u * 1024) /* what a frame's announced length may make it grow to at once */
 #define READS_PER_EVENT 8 /* then other descriptors have their turn */
 
@@ -29,7 +29,7 @@ struct frame_conn {
 	void *user;
 	size_t max_frame, max_queue;
 
-	unsigned char *in;
+	unsigned char *in; /* NULL while there is nothing in it: most connections are silent */
 	size_t in_cap, in_len, in_pos; /* bytes [in_pos, in_len) are not dispatched yet */
 	int in_fds[FRAME_MAX_FDS];
 	unsigned in_nfds;
@@ -133,7 +133,7 @@ static int make_room(struct frame_conn *conn, struct ramet_err *err)
 	}
 	size_t cap = conn->in_cap;
 	size_t need = frame_need(conn);
-	if (have == 0 && cap > READ_KEEP)
+	if (cap == 0 || (have == 0 && cap > READ_KEEP))
 		cap = READ_FIRST;
 	else if (need > cap && (have == cap || cap < READ_STEP))
 		cap = MIN(need, MAX(2 * cap, READ_STEP));
@@ -206,6 +206,14 @@ static int read_some(struct frame_conn *conn, bool *ret_more, struct ramet_err *
 	return rc;
 }
 
+static void give_back(struct frame_conn *conn)
+{
+	if (conn->in_pos < conn->in_len)
+		return;
+	free(steal_ptr(&conn->in));
+	conn->in_cap = conn->in_len = conn->in_pos = 0;
+}
+
 void frame_receive(struct frame_conn *conn)
 {
 	struct ramet_err err = {0};
@@ -222,6 +230,8 @@ void frame_receive(struct frame_conn *conn)
 	conn->dispatching = false;
 	if (conn->closed)
 		conn_free(conn);
+	else
+		give_back(conn);
 }
 
 /* --- sending --- */
@@ -330,10 +340,7 @@ int frame_conn_create(struct loop *loop, int fd, size_t max_frame, size_t max_qu
 	conn->user = user;
 	conn->max_frame = max_frame;
 	conn->max_queue = max_queue;
-	conn->in_cap = READ_FIRST;
-	conn->in = malloc(conn->in_cap);
-	int rc = conn->in ? loop_watch_add(loop, &conn->watch, fd, EPOLLIN, on_events, err)
-			  : err_nomem(err);
+	int rc = loop_watch_add(loop, &conn->watch, fd, EPOLLIN, on_events, err);
 	if (rc < 0) {
 		conn_free(conn);
 		return rc;
