@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/blobs.h"
 #include "cluster/bundle.h"
 #include "cluster/bursts.h"
 #include "cluster/bus.h"
@@ -259,7 +260,9 @@ static int create_store(struct node *node, struct ramet_err *err)
 
 static int create_parts(struct node *node, struct ramet_err *err)
 {
-	int rc = workers_create(node->loop, WORKER_THREADS, &node->workers, err);
+	node->blobs = blobs_create();
+	int rc = node->blobs ? workers_create(node->loop, WORKER_THREADS, &node->workers, err)
+			     : err_nomem(err);
 	if (rc == 0)
 		rc = workers_create(node->loop, 1, &node->background, err);
 	if (rc == 0)
@@ -379,6 +382,7 @@ void node_destroy(struct node *node)
 	DESTROY(background, workers_destroy);
 	DESTROY(heap_trim, heap_trim_destroy);
 	DESTROY(workers, workers_destroy);
+	DESTROY(blobs, blobs_destroy);
 	DESTROY(clients, clients_destroy); /* last: by this clients see that all is gone */
 	free(node);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct blobs;
 struct bundles;
 struct bursts;
 struct bus;
@@ -42,6 +43,7 @@ struct node {
 
 	struct loop *loop; /* control: this thread */
 	struct workers *workers;
+	struct blobs *blobs;
 	struct heap_trim *heap_trim;
 	struct workers *background; /* for what nobody waits for, and may take seconds */
 	struct spawn_client *spawn; /* ramet-spawn, started before any thread */

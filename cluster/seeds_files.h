@@ -14,22 +14,23 @@
 
 struct hashes_want;
 
-/* Counted: jobs of workers read bytes, which do not change once they are there. */
+/* Counted: jobs of workers read the blob's bytes. */
 struct seed_manifest {
 	unsigned refs;
 	struct work work;
 	struct seed *seed; /* NULL: it was dropped */
 	struct node *node;
 	bool working; /* one job at a time */
-	bool collecting; /* bytes, len, manifest and err are a worker's */
+	bool collecting; /* collected, len, manifest and err are a worker's */
 	uid_t uid;
 	gid_t gid;
 	char **roots; /* to collect; of one allocation each */
 	unsigned nroots;
 	char store_dir[NODE_PATH_MAX + 16];
 
-	void *bytes; /* NULL: not yet */
+	void *collected; /* len bytes: what a worker has made, until they are a blob */
 	size_t len;
+	struct blob *blob; /* NULL: not yet */
 	struct manifest manifest;
 	struct sha256 *hashes; /* by entry, where hashed is set */
 	uint8_t *hashed;
@@ -49,6 +50,10 @@ struct seed_manifest *seed_manifest_new(struct seed *seed); /* NULL: no memory *
 /* seed_manifest_submit - a job of these workers; done puts the reference that it holds */
 void seed_manifest_submit(struct seed_manifest *manifest, struct workers *workers,
 	void (*run)(struct work *work), void (*done)(struct work *work));
+/* seed_manifest_keep - malloc'ed bytes that were opened: taken over, to be the same as those of
+ * other seeds that are alike */
+int seed_manifest_keep(
+	struct seed_manifest *manifest, void *bytes, size_t len, struct ramet_err *err);
 struct seed_manifest *seed_manifest_get(struct seed_manifest *manifest);
 void seed_manifest_put(struct seed_manifest *manifest);
 

@@ -18,6 +18,8 @@
 int seed_hashes_init(struct seed_manifest *m, struct ramet_err *err)
 {
 	uint32_t n = m->manifest.header->nentries;
+	free(m->hashes); /* of an earlier try */
+	free(m->hashed);
 	m->hashes = calloc(n, sizeof(*m->hashes));
 	m->hashed = calloc(n, 1);
 	return m->hashes && m->hashed ? 0 : err_nomem(err);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "cluster/blobs.h"
 #include "cluster/bundle_archive.h"
 #include "cluster/bus.h"
 #include "cluster/node.h"
@@ -58,12 +59,24 @@ void seed_manifest_put(struct seed_manifest *m)
 	if (--m->refs > 0)
 		return;
 	forget_roots(m);
-	free(m->bytes);
+	free(m->collected);
+	blob_put(m->blob);
 	free(m->hashes);
 	free(m->hashed);
 	free(m->lacking.lacking);
 	free(m->lacking.unsure);
 	free(m);
+}
+
+int seed_manifest_keep(struct seed_manifest *m, void *bytes, size_t len, struct ramet_err *err)
+{
+	m->blob = blob_share(m->node->blobs, bytes, len);
+	if (!m->blob) {
+		free(bytes);
+		return err_nomem(err);
+	}
+	manifest_view(blob_data(m->blob), &m->manifest);
+	return 0;
 }
 
 static void refuse_askers(struct seed_manifest *m, const struct ramet_err *why)
@@ -95,7 +108,7 @@ void seed_manifest_destroy(struct seed_manifest *m)
 const struct manifest *seed_manifest_view(const struct seed *seed)
 {
 	const struct seed_manifest *m = seed->manifest;
-	return m && !m->collecting && m->bytes ? &m->manifest : NULL;
+	return m && m->blob ? &m->manifest : NULL;
 }
 
 bool seed_manifest_names(const struct seed *seed, const uint8_t sha256[32], char *path, size_t cap)
@@ -119,8 +132,8 @@ static void collect(struct seed_manifest *m)
 		.nroots = m->nroots,
 		.store_dir = m->store_dir,
 	};
-	if (manifest_collect(&what, &m->bytes, &m->len, &m->err) == 0)
-		(void)manifest_open(m->bytes, m->len, &m->manifest, &m->err);
+	if (manifest_collect(&what, &m->collected, &m->len, &m->err) == 0)
+		(void)manifest_open(m->collected, m->len, &m->manifest, &m->err);
 }
 
 static void run_collect(struct work *work)
@@ -210,7 +223,7 @@ static void answer(const struct seed_manifest *m, struct bus_request *request)
 {
 	struct buf b = {0};
 	wire_map(&b, 1);
-	wire_kbin(&b, "manifest", m->bytes, m->len);
+	wire_kbin(&b, "manifest", blob_data(m->blob), blob_len(m->blob));
 	bus_reply(request, &b);
 }
 
@@ -228,10 +241,12 @@ static void collected(struct seed_manifest *m)
 {
 	forget_roots(m);
 	if (m->err.code == 0)
-		seed_hashes_init(m, &m->err);
+		(void)seed_hashes_init(m, &m->err);
+	if (m->err.code == 0)
+		(void)seed_manifest_keep(m, steal_ptr(&m->collected), m->len, &m->err);
 	if (m->err.code < 0) {
 		log_err(LOG_WARN, "manifest.collect", &m->err);
-		free(steal_ptr(&m->bytes));
+		free(steal_ptr(&m->collected));
 		refuse_askers(m, &m->err);
 		return;
 	}
@@ -262,7 +277,7 @@ void seed_manifest_collect(struct seed *seed)
 	struct seed_manifest *m = seed->manifest;
 	if (!m)
 		m = seed->manifest = seed_manifest_new(seed);
-	if (!m || m->working || m->bytes)
+	if (!m || m->working || m->blob)
 		return;
 	if (add_mapped(m, &seed->image->desc) < 0)
 		return;
@@ -292,7 +307,7 @@ void seeds_on_manifest(
 	if (rc == 0 && fault_hit("manifest.late"))
 		rc = err_set(&err, RAMET_ETIMEOUT, "injected");
 	struct seed_manifest *m = rc == 0 ? seed->manifest : NULL;
-	if (m && !m->collecting && m->bytes && m->err.code == 0) {
+	if (m && m->blob) {
 		answer(m, request);
 		return;
 	}

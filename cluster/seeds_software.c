@@ -141,11 +141,7 @@ static int take_bytes(struct seed_manifest *m, const struct wire_value *body, st
 	rc = manifest_open(copy, len, &m->manifest, err);
 	if (rc == 0)
 		rc = seed_hashes_init(m, err);
-	if (rc < 0)
-		return rc;
-	m->bytes = steal_ptr(&copy);
-	m->len = len;
-	return 0;
+	return rc < 0 ? rc : seed_manifest_keep(m, steal_ptr(&copy), len, err);
 }
 
 static void on_compared_hashed(struct work *work)
@@ -232,7 +228,7 @@ static void ask_again(struct loop_timer *timer)
 {
 	struct seed_manifest *m = container_of(timer, struct seed_manifest, again);
 	struct ramet_err err = {0};
-	if (m->bytes) {
+	if (m->blob) {
 		m->asked = 0;
 		on_hashes(m, NULL);
 	} else if (ask(m, &err) < 0) {

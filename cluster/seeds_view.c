@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/frame.h"
 #include "base/log.h"
+#include "cluster/blobs.h"
 #include "cluster/calls.h"
 #include "cluster/file_transfer.h"
 #include "cluster/members.h"
@@ -414,10 +415,11 @@ static void plant(struct loop_timer *timer)
 
 static int make_memfd(const struct seed *seed, int *ret_fd, struct ramet_err *err)
 {
+	const struct blob *blob = seed->manifest->blob;
 	auto_close int fd = memfd_create("ramet-manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_errno(err, RAMET_EIO, "memfd_create");
-	int rc = file_write_fd(fd, seed->manifest->bytes, seed->manifest->len, err);
+	int rc = file_write_fd(fd, blob_data(blob), blob_len(blob), err);
 	if (rc < 0)
 		return rc;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)

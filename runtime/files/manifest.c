@@ -124,6 +124,13 @@ int manifest_open(const void *bytes, size_t len, struct manifest *ret, struct ra
 	return 0;
 }
 
+void manifest_view(const void *bytes, struct manifest *ret)
+{
+	ret->header = bytes;
+	ret->entries = (const struct manifest_entry *)(ret->header + 1);
+	ret->strings = (const char *)(ret->entries + ret->header->nentries);
+}
+
 size_t manifest_len(const struct manifest *m)
 {
 	return sizeof(*m->header) + m->header->nentries * sizeof(*m->entries) + m->header->nstrings;

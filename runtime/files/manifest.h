@@ -1,7 +1,8 @@
 /* The manifest of a seed: the files that its app may open later, as a tree of names with their
- * attributes. What is in them is told later, by SHA-256, for those that a node lacks. Flat, so that it travels as one message and is used
- * where it lies: by rametd, and by ramet-files, which shows it as a file system. A view is made
- * only by manifest_open(), which checks every index, offset, order and name. */
+ * attributes. What is in them is told later, by SHA-256, for those that a node lacks. Flat, so that
+ * it travels as one message and is used where it lies: by rametd, and by ramet-files, which shows
+ * it as a file system. A view is made only of bytes that manifest_open() has checked: every index,
+ * offset, order and name. */
 #ifndef RUNTIME_FILES_MANIFEST_H
 #define RUNTIME_FILES_MANIFEST_H
 
@@ -64,6 +65,8 @@ struct manifest {
 /* manifest_open - check bytes and point into them; they are 8-byte aligned and outlive *ret.
  * RAMET_EPROTO, RAMET_EVERSION. */
 int manifest_open(const void *bytes, size_t len, struct manifest *ret, struct ramet_err *err);
+/* manifest_view - the same of bytes that were opened before, or are equal to such */
+void manifest_view(const void *bytes, struct manifest *ret);
 size_t manifest_len(const struct manifest *manifest); /* bytes of all of it */
 static inline const char *manifest_name(const struct manifest *m, const struct manifest_entry *e)
 {
