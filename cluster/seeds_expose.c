@@ -10,6 +10,8 @@
 #include "cluster/segments.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PACK_PAGES_MAX 8192u /* 32 MiB: a larger working set is read from the image */
 
@@ -57,7 +59,10 @@ static void image_drained(void *user)
 static void pack_free(void *user)
 {
 	struct seed_pack *pack = user;
-	free(pack->memory);
+	if (pack->memory)
+		munmap(pack->memory, pack->len);
+	if (pack->fd >= 0)
+		close(pack->fd);
 	free(pack);
 }
 
@@ -82,10 +87,23 @@ static void on_pack_exposed(void *user, const struct ramet_err *err)
 		seed->set_packed = true;
 }
 
+static int map_pack(struct seed_pack *pack, struct ramet_err *err)
+{
+	pack->fd = memfd_create("ramet-seed-pack", MFD_CLOEXEC);
+	if (pack->fd < 0 || ftruncate(pack->fd, (off_t)pack->len) < 0)
+		return err_errno(err, RAMET_EIO, "memfd for a working set");
+	void *memory = mmap(NULL, pack->len, PROT_READ | PROT_WRITE, MAP_SHARED, pack->fd, 0);
+	if (memory == MAP_FAILED)
+		return err_errno(err, RAMET_ENOMEM, "map a working set of %zu bytes", pack->len);
+	pack->memory = memory;
+	return 0;
+}
+
 static int make_pack(struct seed *seed, struct ramet_err *err)
 {
 	uint64_t pages = working_set_pages(seed->set);
-	if (pages == 0 || pages > PACK_PAGES_MAX || !image_complete(seed->image))
+	if (pages == 0 || pages > PACK_PAGES_MAX || !image_complete(seed->image) ||
+		!seed_pack_fits(seed, pages * RFORK_PAGE))
 		return 0;
 	struct seed_pack *pack = calloc(1, sizeof(*pack));
 	if (!pack)
@@ -93,9 +111,9 @@ static int make_pack(struct seed *seed, struct ramet_err *err)
 	pack->seed = seed;
 	pack->pages = pages;
 	pack->len = pages * RFORK_PAGE;
-	pack->memory = aligned_alloc(RFORK_PAGE, pack->len);
-	int rc = pack->memory ? working_set_pack(seed->set, seed->image, pack->memory, err)
-			      : err_nomem(err);
+	int rc = map_pack(pack, err);
+	if (rc == 0)
+		rc = working_set_pack(seed->set, seed->image, pack->memory, err);
 	if (rc == 0)
 		rc = segments_add(seed->seeds->node->segments, seed->app->uid, pack->memory,
 			pack->len, on_pack_exposed, pack, &pack->segment, err);

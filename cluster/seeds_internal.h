@@ -47,6 +47,7 @@ struct seed_pack {
 	struct list link;
 	struct seed *seed; /* NULL: it was dropped */
 	struct segment *segment;
+	int fd; /* memfd, as those of images: it is the tenant's */
 	void *memory;
 	size_t len;
 	uint64_t pages;
@@ -226,6 +227,8 @@ bool seed_is_wanted(const struct seed *seed); /* seeds_drop.c: somebody waits fo
 /* seeds_quota.c: whether its tenant may have this image here, too; what it does not need goes for
  * it. RAMET_ELIMIT */
 int seed_admit(const struct seed *seed, const struct image *image, struct ramet_err *err);
+/* and so many bytes of a pack of its pages */
+bool seed_pack_fits(const struct seed *seed, uint64_t bytes);
 /* seeds_foresee.c: the peers hash its files before they need them */
 void seed_foretell(const struct seed *seed);
 /* seeds_epoch.c */

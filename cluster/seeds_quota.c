@@ -1,6 +1,7 @@
 /* The page cache of one tenant on this node (limits.tenant.cache): what the images of its seeds
- * take when they are complete. For a new one copies of other nodes' seeds go that nobody uses, and
- * seeds of versions that were replaced; without room it is refused. */
+ * take when they are complete, and the packs of their working sets. For a new image copies of other
+ * nodes' seeds go that nobody uses, and seeds of versions that were replaced; without room it is
+ * refused. */
 #include "cluster/seeds_internal.h"
 
 #include "base/cleanup.h"
@@ -38,13 +39,24 @@ static void add(struct sum *sum, const struct image *image, const struct seed *s
 		sum->bytes += layer->npages * RFORK_PAGE;
 }
 
+static uint64_t packs_of(const struct seed *seed)
+{
+	uint64_t bytes = 0;
+	list_for_each (pack, &seed->packs, struct seed_pack, link)
+		bytes += pack->len;
+	return bytes;
+}
+
 static uint64_t used(const struct seed *except)
 {
 	const struct seeds *seeds = except->seeds;
 	struct sum sum = {.except = except};
-	list_for_each (seed, &seeds->list, struct seed, link)
-		if (seed != except && seed->app->uid == except->app->uid)
-			add(&sum, seed->image, seed);
+	list_for_each (seed, &seeds->list, struct seed, link) {
+		if (seed == except || seed->app->uid != except->app->uid)
+			continue;
+		add(&sum, seed->image, seed);
+		sum.bytes += packs_of(seed);
+	}
 	list_for_each (seed, &seeds->dropped, struct seed, link)
 		if (seed->app->uid == except->app->uid) /* its instances live on */
 			add(&sum, seed->image, seed);
@@ -57,6 +69,13 @@ static uint64_t image_size(const struct seed *seed, const struct image *image)
 	struct sum sum = {.except = seed};
 	add(&sum, image, NULL);
 	return sum.bytes;
+}
+
+bool seed_pack_fits(const struct seed *seed, uint64_t bytes)
+{
+	uint64_t limit = seed->seeds->node->config.quota.cache;
+	return limit == 0 ||
+		used(seed) + image_size(seed, seed->image) + packs_of(seed) + bytes <= limit;
 }
 
 static struct seed *find_idle(const struct seed *except)
