@@ -7,11 +7,14 @@
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#define GROWN (512u << 10) /* bytes since it was trimmed: less is not worth the locks */
+#define GROWN (128u << 10) /* bytes since it was trimmed: less is not worth the locks */
 
 struct heap_trim {
 	struct loop *loop;
@@ -19,18 +22,37 @@ struct heap_trim {
 	struct loop_timer timer;
 	struct work work;
 	uint64_t look_ns;
-	uint64_t least; /* bytes that were resident since the last time */
+	uintptr_t heap; /* where malloc's first heap begins; 0: there is none */
+	uint64_t least; /* bytes of it that were resident since the last time */
 };
 
-/* bytes of this process's own that are resident; 0: not known */
-static uint64_t resident(void)
+static uintptr_t find_heap(void)
 {
-	unsigned long long all = 0;
-	unsigned long long shared = 0;
-	auto_fclose FILE *f = fopen("/proc/self/statm", "re");
-	if (!f || fscanf(f, "%*u %llu %llu", &all, &shared) != 2 || shared > all)
+	char line[512];
+	auto_fclose FILE *f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "[heap]"))
+			return (uintptr_t)strtoull(line, NULL, 16);
+	return 0;
+}
+
+/* Bytes of the heap that are resident. Not of the process: what is mapped on its own comes and
+ * goes, and would hide how the heap grows. */
+static uint64_t resident(const struct heap_trim *trim)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t end = (uintptr_t)sbrk(0);
+	if (trim->heap == 0 || end <= trim->heap)
 		return 0;
-	return (all - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t pages = (end - trim->heap + page - 1) / page;
+	auto_free unsigned char *present = malloc(pages);
+	uint64_t count = 0;
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): an address from /proc */
+	if (!present || mincore((void *)trim->heap, pages * page, present) < 0)
+		return 0;
+	for (size_t i = 0; i < pages; i++)
+		count += present[i] & 1;
+	return count * page;
 }
 
 static void on_look(struct loop_timer *timer);
@@ -49,15 +71,15 @@ static void run_trim(struct work *work)
 static void trimmed(struct work *work)
 {
 	struct heap_trim *trim = container_of(work, struct heap_trim, work);
-	trim->least = resident();
+	trim->least = resident(trim);
 	look_later(trim);
 }
 
 static void on_look(struct loop_timer *timer)
 {
 	struct heap_trim *trim = container_of(timer, struct heap_trim, timer);
-	uint64_t now = resident();
-	if (now > 0)
+	uint64_t now = resident(trim);
+	if (now > 0 && trim->least > 0)
 		trim->least = MIN(trim->least, now);
 	if (now > trim->least + GROWN)
 		workers_submit(trim->workers, &trim->work);
@@ -75,7 +97,8 @@ int heap_trim_create(struct loop *loop, struct workers *workers, uint64_t look_n
 	trim->workers = workers;
 	trim->work = (struct work){.run = run_trim, .done = trimmed};
 	trim->look_ns = look_ns;
-	trim->least = resident();
+	trim->heap = find_heap();
+	trim->least = resident(trim);
 	look_later(trim);
 	*ret_trim = trim;
 	return 0;

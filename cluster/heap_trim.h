@@ -1,7 +1,7 @@
 /* Giving back what malloc keeps. What is freed in many pieces among pieces of what stays is kept by
  * malloc, resident: after sixty redeployments in a row 100 MiB, of which 2 were in use. So the
- * daemon's own memory is looked at every few seconds, and when it has grown, a worker has malloc
- * give back what it has no use for. Control loop only. */
+ * daemon's heap (the one that brk() moves; rametd has no other) is looked at every few seconds, and
+ * when it has grown, a worker has malloc give back what it has no use for. Control loop only. */
 #ifndef CLUSTER_HEAP_TRIM_H
 #define CLUSTER_HEAP_TRIM_H
 
