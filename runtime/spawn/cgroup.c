@@ -366,15 +366,15 @@ bool cgroup_tenant_short(struct cgroup *group)
 	return tenant && !own;
 }
 
-bool cgroup_oom_killed(struct cgroup *group, uint64_t bytes)
+void cgroup_oom_look(struct cgroup *group)
 {
 	uint64_t kills = 0;
 	if (!group)
-		return false;
+		return;
 	bool v2 = group->cgroups->place.version == 2;
 	if (!read_number(group->cgroups, group->name, CGROUP_MEMORY,
 		    v2 ? "memory.events" : "memory.oom_control", "oom_kill", &kills))
-		return false;
+		return;
 	if (group->oom_unclaimed > 0 && now_ns() - group->oom_ns > OOM_LATELY_NS)
 		group->oom_unclaimed = 0; /* processes that an instance had made */
 	if (kills < group->oom_kills) /* the directory is a new one */
@@ -384,7 +384,12 @@ bool cgroup_oom_killed(struct cgroup *group, uint64_t bytes)
 		group->oom_ns = now_ns();
 	}
 	group->oom_kills = kills;
-	if (group->oom_unclaimed == 0 || bytes < group->limits.mem / OOM_PART)
+}
+
+bool cgroup_oom_killed(struct cgroup *group, uint64_t bytes)
+{
+	cgroup_oom_look(group);
+	if (!group || group->oom_unclaimed == 0 || bytes < group->limits.mem / OOM_PART)
 		return false;
 	group->oom_unclaimed--;
 	return true;

@@ -52,6 +52,9 @@ unsigned cgroup_full(struct cgroup *group, bool *ret_tenant);
 /* cgroup_tenant_short - whether all groups of its tenant together have met their limit of memory
  * since it was asked last, and the group itself has not met its own */
 bool cgroup_tenant_short(struct cgroup *group);
+/* cgroup_oom_look - counts what the kernel has ended of it by now; to be asked whenever one has not
+ * ended well, so that it is not taken for the end of a later one. NULL is fine. */
+void cgroup_oom_look(struct cgroup *group);
 /* cgroup_oom_killed - whether the kernel has ended a process of it for want of memory of which this
  * was not said yet, and which may have been this one, by the most bytes that it had; to be asked
  * when one has ended by SIGKILL that we have not killed */

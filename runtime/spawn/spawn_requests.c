@@ -133,6 +133,8 @@ void spawn_send_exited(const struct instance *inst, int wstatus, const struct ru
 {
 	struct spawn_server *server = inst->server;
 	bool killed = WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL;
+	if (wstatus != 0)
+		cgroup_oom_look(inst->of.group);
 	struct buf *b = begin(server, "exited", 9);
 	wire_kuint(b, "inst", inst->node.key);
 	wire_kstr(b, "limit", killed ? limit_of(inst, usage) : "");
