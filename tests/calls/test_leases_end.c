@@ -111,9 +111,17 @@ static void settle(unsigned *streak)
 	}
 }
 
+static bool has_lease(struct ramet_call *call)
+{
+	char id[40];
+	lease_of(call, id);
+	return id[0] != '\0';
+}
+
 /* A call that does not end, and one behind it in the same lease. It goes there only if the mean is
  * that of quick calls and it comes at once, both of which a busy machine may not let it, and if no
- * other lease is idle: those are kept busy, none for longer than BUSY_MS. */
+ * other lease is idle: those are kept busy, none for longer than BUSY_MS. One that has neither gone
+ * behind nor to another lease could have done so. */
 static bool begin_two(const struct ramet_call_options *first,
 	const struct ramet_call_options *second, struct ramet_call *ret_calls[2])
 {
@@ -134,7 +142,7 @@ static bool begin_two(const struct ramet_call_options *first,
 				front = i;
 		if (front < ARRAY_LEN(busy))
 			break;
-		unexplained += at_once && streak >= SETTLED;
+		unexplained += at_once && streak >= SETTLED && !has_lease(ret_calls[1]);
 		struct ramet_result *r = NULL;
 		(void)ramet_wait(ret_calls[1], 30000, &r, NULL); /* it may have come too late */
 		streak = r && !r->failure && r->run_us <= QUICK_US ? streak + 1 : 0;
