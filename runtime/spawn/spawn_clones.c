@@ -1,5 +1,5 @@
 /* The clone path: a ready sandbox, the stub's clone, one answer. Nothing is allocated but the
- * instance's record and nothing is logged. */
+ * instance's record and what its request is received in, and nothing is logged. */
 #include "base/clock.h"
 #include "runtime/spawn/spawn_template.h"
 

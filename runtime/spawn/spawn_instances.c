@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FIRST_PID 2 /* in a sandbox, of who comes after its init */
+#define PROCESSES_AT 256 /* where a listing of /proc comes to them (FIRST_PROCESS_ENTRY) */
 #define CROWD_PART 8 /* of all that its group may have: who has that much has its share in it */
 
 void membership_put(struct membership *membership)
@@ -125,27 +125,30 @@ static void look_for_crowd(struct instance *inst)
 	inst->tenant_crowded |= limit > 0 && tenant;
 }
 
-/* The last id that was given in the sandbox's PID namespace; 0 when it cannot be told. */
-static unsigned last_pid(const struct sandbox *sandbox)
-{
-	char path[64];
-	char text[128];
-	unsigned pid = 0;
-	snprintf(path, sizeof(path), "/proc/%d/root/proc/loadavg", sandbox->init.pid);
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	text[MAX(n, 0)] = '\0';
-	(void)sscanf(text, "%*s %*s %*s %*s %u", &pid);
-	return pid;
-}
-
-/* No process or thread that it left is there, whoever its parent is (CLONE_PARENT makes it one of
- * ours). Most never had one, which is quicker to see. */
+/* No process that it left is there, whoever its parent is (CLONE_PARENT makes it one of ours): only
+ * the init is listed. Names alone, which come in the order of ids: one that forks and ends while we
+ * look is seen as its child. The other files of /proc, which come first, are passed over; were they
+ * to end elsewhere, the init would not be seen. */
 static bool is_alone(const struct instance *inst)
 {
+	_Alignas(struct dirent64) char list[1024];
+	char path[64];
+	unsigned found = 0;
+	ssize_t n = 0;
 	if (!inst->sandbox || !inst->sandbox->init.pid)
 		return false;
-	return last_pid(inst->sandbox) == FIRST_PID || count_tasks(inst->sandbox) == 1;
+	snprintf(path, sizeof(path), "/proc/%d/root/proc", (int)inst->sandbox->init.pid);
+	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || lseek(fd, PROCESSES_AT, SEEK_SET) < 0)
+		return false;
+	while (found < 2 && (n = getdents64(fd, list, sizeof(list))) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *e = (const struct dirent64 *)(list + at);
+			found += isdigit((unsigned char)e->d_name[0]) != 0;
+			at += e->d_reclen;
+		}
+	}
+	return found == 1 && n == 0;
 }
 
 static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)
