@@ -1,7 +1,7 @@
 /* The page cache of one tenant on this node (limits.tenant.cache): what the images of its seeds
- * take when they are complete, and the packs of their working sets. For a new image copies of other
- * nodes' seeds go that nobody uses, and seeds of versions that were replaced; without room it is
- * refused. */
+ * take when they are complete. For a new one copies of other nodes' seeds go that nobody uses, and
+ * seeds of versions that were replaced; without room it is refused. A pack of a working set, which
+ * only saves time, is made if there is room for it and all others; it keeps no seed from coming. */
 #include "cluster/seeds_internal.h"
 
 #include "base/cleanup.h"
@@ -51,12 +51,9 @@ static uint64_t used(const struct seed *except)
 {
 	const struct seeds *seeds = except->seeds;
 	struct sum sum = {.except = except};
-	list_for_each (seed, &seeds->list, struct seed, link) {
-		if (seed == except || seed->app->uid != except->app->uid)
-			continue;
-		add(&sum, seed->image, seed);
-		sum.bytes += packs_of(seed);
-	}
+	list_for_each (seed, &seeds->list, struct seed, link)
+		if (seed != except && seed->app->uid == except->app->uid)
+			add(&sum, seed->image, seed);
 	list_for_each (seed, &seeds->dropped, struct seed, link)
 		if (seed->app->uid == except->app->uid) /* its instances live on */
 			add(&sum, seed->image, seed);
@@ -74,8 +71,11 @@ static uint64_t image_size(const struct seed *seed, const struct image *image)
 bool seed_pack_fits(const struct seed *seed, uint64_t bytes)
 {
 	uint64_t limit = seed->seeds->node->config.quota.cache;
-	return limit == 0 ||
-		used(seed) + image_size(seed, seed->image) + packs_of(seed) + bytes <= limit;
+	uint64_t sum = bytes + used(seed) + image_size(seed, seed->image);
+	list_for_each (other, &seed->seeds->list, struct seed, link)
+		if (other->app->uid == seed->app->uid)
+			sum += packs_of(other);
+	return limit == 0 || sum <= limit;
 }
 
 static struct seed *find_idle(const struct seed *except)

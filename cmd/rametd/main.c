@@ -264,8 +264,8 @@ int main(int argc, char **argv)
 	/* Large memory stays mapped on its own: else glibc takes it from the heap from the first
 	 * that is freed on, where a few small pieces behind it keep it from the kernel for good. */
 	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
-	/* One heap: what one thread has freed is the next one's, and only the end of the first heap
-	 * can be given back. Threads have their caches of what is small. */
+	/* One heap: what one thread has freed is the next one's, and malloc_trim()
+	 * gives back the end of the first heap only. Threads have their caches of what is small. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	return only_check ? check(config) : run(config);
 }
