@@ -47,7 +47,7 @@ struct seed_pack {
 	struct list link;
 	struct seed *seed; /* NULL: it was dropped */
 	struct segment *segment;
-	int fd; /* memfd, as those of images: it is the tenant's */
+	int fd; /* memfd, as those of images */
 	void *memory;
 	size_t len;
 	uint64_t pages;

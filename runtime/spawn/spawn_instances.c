@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,15 +126,15 @@ static void look_for_crowd(struct instance *inst)
 	inst->tenant_crowded |= limit > 0 && tenant;
 }
 
-/* No process that it left is there, whoever its parent is (CLONE_PARENT makes it one of ours): only
- * the init is listed. Names alone, which come in the order of ids: one that forks and ends while we
- * look is seen as its child. The other files of /proc, which come first, are passed over; were they
- * to end elsewhere, the init would not be seen. */
+/* No process that it left is there, whoever its parent is (CLONE_PARENT makes it one of ours): the
+ * init is listed, and nobody else. Names alone, which come in the order of ids: one that forks and
+ * ends while we look is seen as its child. The other files of /proc, which come first, are passed
+ * over; were they to end earlier, the init would not be seen. */
 static bool is_alone(const struct instance *inst)
 {
 	_Alignas(struct dirent64) char list[1024];
 	char path[64];
-	unsigned found = 0;
+	bool init = false;
 	ssize_t n = 0;
 	if (!inst->sandbox || !inst->sandbox->init.pid)
 		return false;
@@ -141,14 +142,17 @@ static bool is_alone(const struct instance *inst)
 	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || lseek(fd, PROCESSES_AT, SEEK_SET) < 0)
 		return false;
-	while (found < 2 && (n = getdents64(fd, list, sizeof(list))) > 0) {
+	while ((n = getdents64(fd, list, sizeof(list))) > 0) {
 		for (ssize_t at = 0; at < n;) {
 			const struct dirent64 *e = (const struct dirent64 *)(list + at);
-			found += isdigit((unsigned char)e->d_name[0]) != 0;
+			if (strcmp(e->d_name, "1") == 0)
+				init = true;
+			else if (isdigit((unsigned char)e->d_name[0]))
+				return false;
 			at += e->d_reclen;
 		}
 	}
-	return found == 1 && n == 0;
+	return init && n == 0;
 }
 
 static void on_reaped(struct child *child, int wstatus, const struct rusage *usage)
