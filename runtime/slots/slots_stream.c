@@ -14,7 +14,7 @@ void slots_stream_init(struct slots_stream *stream, const struct slots_carrier *
 	stream->carrier = carrier;
 	stream->of = of;
 	stream->serves = serves;
-	stream->begin = stream->end = stream->left = stream->sent = 0;
+	stream->have = stream->left = stream->sent = 0;
 	stream->head = stream->tail = 0;
 	stream->inside = false;
 }
@@ -29,37 +29,44 @@ static ssize_t receive(struct slots_stream *s, void *to, size_t cap, bool *ret_m
 	return n;
 }
 
-static int take_header(struct slots_stream *s)
+static int take_header(struct slots_stream *s, const unsigned char *header)
 {
 	void *to = NULL;
-	int rc = slots_wire_parse(s->buffer + s->begin, s->serves, &s->wire);
-	s->begin += SLOTS_WIRE_BYTES;
+	int rc = slots_wire_parse(header, s->serves, &s->wire);
 	if (rc == 0)
 		rc = s->ops->on_header(s, &s->wire, &to);
 	if (rc < 0)
 		return rc;
+	if (!to && s->wire.len > 0)
+		return RAMET_EPROTO;
 	s->to = to;
 	s->left = s->wire.len;
 	s->inside = true;
 	return 0;
 }
 
-/* what is in the buffer, as far as it goes */
-static int consume(struct slots_stream *s)
+/* Takes what lies from `at` to `end`; of the last header, which may not be there whole, what there
+ * is stays in `partial`: nothing else is kept between two reads. */
+static int consume(struct slots_stream *s, const unsigned char *at, const unsigned char *end)
 {
 	for (;;) {
-		int rc = 0;
-		size_t have = s->end - s->begin;
-		if (!s->inside && have < SLOTS_WIRE_BYTES)
+		size_t n = (size_t)(end - at);
+		if (!s->inside && n < SLOTS_WIRE_BYTES) {
+			memcpy(s->partial, at, n);
+			s->have = n;
 			return 0;
-		if (!s->inside)
-			rc = take_header(s);
+		}
+		int rc = 0;
+		if (!s->inside) {
+			rc = take_header(s, at);
+			at += SLOTS_WIRE_BYTES;
+		}
 		if (rc < 0)
 			return rc;
-		size_t n = MIN(s->end - s->begin, s->left);
-		if (s->to && n > 0) {
-			memcpy(s->to, s->buffer + s->begin, n);
-			s->begin += n;
+		n = MIN((size_t)(end - at), s->left);
+		if (n > 0) {
+			memcpy(s->to, at, n);
+			at += n;
 			s->to += n;
 			s->left -= n;
 		}
@@ -72,26 +79,33 @@ static int consume(struct slots_stream *s)
 	}
 }
 
-static ssize_t fill_buffer(struct slots_stream *s, bool *ret_more)
+/* headers, and what of their bytes has come with them */
+static ssize_t take_frames(struct slots_stream *s, bool *ret_more)
 {
-	memmove(s->buffer, s->buffer + s->begin, s->end - s->begin);
-	s->end -= s->begin;
-	s->begin = 0;
-	ssize_t n = receive(s, s->buffer + s->end, sizeof(s->buffer) - s->end, ret_more);
-	if (n > 0)
-		s->end += (size_t)n;
-	return n;
+	unsigned char buffer[SLOTS_STREAM_BUFFER];
+	size_t had = s->have;
+	ssize_t n = receive(s, buffer + had, sizeof(buffer) - had, ret_more);
+	if (n <= 0)
+		return n;
+	memcpy(buffer, s->partial, had);
+	s->have = 0;
+	int rc = consume(s, buffer, buffer + had + (size_t)n);
+	return rc < 0 ? rc : n;
 }
 
-/* past the buffer, which is empty then */
-static ssize_t fill_payload(struct slots_stream *s, bool *ret_more)
+/* the rest of a frame, right to where it goes */
+static ssize_t take_payload(struct slots_stream *s, bool *ret_more)
 {
 	ssize_t n = receive(s, s->to, s->left, ret_more);
-	if (n > 0) {
-		s->to += n;
-		s->left -= (size_t)n;
-	}
-	return n;
+	if (n <= 0)
+		return n;
+	s->to += n;
+	s->left -= (size_t)n;
+	if (s->left > 0)
+		return n;
+	s->inside = false;
+	int rc = s->ops->on_frame(s, &s->wire);
+	return rc < 0 ? rc : n;
 }
 
 int slots_stream_read(struct slots_stream *s)
@@ -99,14 +113,11 @@ int slots_stream_read(struct slots_stream *s)
 	size_t total = 0;
 	bool more = true;
 	while (more && total < SLOTS_STREAM_TURN) {
-		bool direct = s->inside && s->left > sizeof(s->buffer);
-		ssize_t n = direct ? fill_payload(s, &more) : fill_buffer(s, &more);
+		bool direct = s->inside && s->left > SLOTS_STREAM_BUFFER;
+		ssize_t n = direct ? take_payload(s, &more) : take_frames(s, &more);
 		if (n < 0)
 			return (int)n;
 		total += (size_t)n;
-		int rc = consume(s);
-		if (rc < 0)
-			return rc;
 	}
 	return more;
 }
@@ -120,17 +131,18 @@ int slots_stream_put(struct slots_stream *s, const struct slots_wire *wire, cons
 	struct slots_stream_frame *frame = &s->queue[s->tail++ % SLOTS_STREAM_QUEUE];
 	frame->wire = *wire;
 	frame->data = data;
-	slots_wire_pack(wire, frame->header);
 	return 0;
 }
 
-/* the parts of a frame from byte `from` on */
-static unsigned parts_of(struct slots_stream_frame *frame, size_t from, struct iovec *iov)
+/* the parts of a frame from byte `from` on; `header` is room for the first of them */
+static unsigned parts_of(const struct slots_stream_frame *frame, size_t from,
+	unsigned char header[SLOTS_WIRE_BYTES], struct iovec *iov)
 {
 	unsigned n = 0;
+	slots_wire_pack(&frame->wire, header);
 	size_t in_data = from > SLOTS_WIRE_BYTES ? from - SLOTS_WIRE_BYTES : 0;
 	if (from < SLOTS_WIRE_BYTES)
-		iov[n++] = (struct iovec){frame->header + from, SLOTS_WIRE_BYTES - from};
+		iov[n++] = (struct iovec){header + from, SLOTS_WIRE_BYTES - from};
 	if (frame->wire.len > in_data)
 		iov[n++] = (struct iovec){(char *)frame->data + in_data, frame->wire.len - in_data};
 	return n;
@@ -161,11 +173,12 @@ static void advance(struct slots_stream *s, size_t n)
 int slots_stream_send(struct slots_stream *s)
 {
 	while (s->head != s->tail) {
+		unsigned char headers[GATHER][SLOTS_WIRE_BYTES];
 		struct iovec iov[2 * GATHER];
 		unsigned niov = 0;
-		for (unsigned i = s->head; i != s->tail && i - s->head < GATHER; i++)
-			niov += parts_of(&s->queue[i % SLOTS_STREAM_QUEUE],
-				i == s->head ? s->sent : 0, iov + niov);
+		for (unsigned i = 0; s->head + i != s->tail && i < GATHER; i++)
+			niov += parts_of(&s->queue[(s->head + i) % SLOTS_STREAM_QUEUE],
+				i == 0 ? s->sent : 0, headers[i], iov + niov);
 		ssize_t n = s->carrier->send(s->of, iov, niov);
 		if (n < 0)
 			return (int)n;

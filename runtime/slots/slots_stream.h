@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 
 #define SLOTS_STREAM_QUEUE 64u /* frames that wait to be sent; a power of two */
-#define SLOTS_STREAM_BUFFER 8192u /* bytes read at once; longer inputs and outputs go past it */
+#define SLOTS_STREAM_BUFFER 8192u /* bytes read at once; longer inputs and outputs go past them */
 #define SLOTS_STREAM_TURN (4u << 20) /* bytes after which others have their turn */
 
 struct slots_stream;
@@ -39,7 +39,6 @@ struct slots_stream_ops {
 struct slots_stream_frame {
 	struct slots_wire wire;
 	const void *data;
-	unsigned char header[SLOTS_WIRE_BYTES];
 };
 
 struct slots_stream {
@@ -48,8 +47,8 @@ struct slots_stream {
 	void *of;
 	bool serves; /* the node's side: what comes is a client's */
 	/* what comes */
-	unsigned char buffer[SLOTS_STREAM_BUFFER];
-	size_t begin, end; /* of what is in it */
+	unsigned char partial[SLOTS_WIRE_BYTES]; /* a header of which more is to come */
+	size_t have; /* bytes of it */
 	bool inside; /* after a header, before its last byte */
 	struct slots_wire wire; /* that header */
 	unsigned char *to;
