@@ -24,6 +24,10 @@ struct heap_trim {
 	uint64_t look_ns;
 	uintptr_t heap; /* where malloc's first heap begins; 0: there is none */
 	uint64_t least; /* bytes of it that were resident since the last time */
+	uint64_t before; /* the same before that */
+	/* At the next look, too: what makes the heap grow is often still in use then, and nothing
+	 * else would give it back. */
+	bool again;
 };
 
 static uintptr_t find_heap(void)
@@ -72,6 +76,7 @@ static void trimmed(struct work *work)
 {
 	struct heap_trim *trim = container_of(work, struct heap_trim, work);
 	trim->least = resident(trim);
+	trim->again = trim->again || trim->before > trim->least + GROWN;
 	look_later(trim);
 }
 
@@ -81,10 +86,14 @@ static void on_look(struct loop_timer *timer)
 	uint64_t now = resident(trim);
 	if (now > 0 && trim->least > 0)
 		trim->least = MIN(trim->least, now);
-	if (now > trim->least + GROWN)
-		workers_submit(trim->workers, &trim->work);
-	else
+	bool grown = now > trim->least + GROWN;
+	if (!grown && !trim->again) {
 		look_later(trim);
+		return;
+	}
+	trim->again = grown;
+	trim->before = now;
+	workers_submit(trim->workers, &trim->work);
 }
 
 int heap_trim_create(struct loop *loop, struct workers *workers, uint64_t look_ns,

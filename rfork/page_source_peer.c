@@ -371,6 +371,15 @@ int page_peers_create(const char *provider, const struct transport_options *opti
 	return 0;
 }
 
+bool page_peers_pin(const struct page_peers *peers)
+{
+	for (unsigned i = 0; peers && i < peers->nways; i++)
+		if (strcmp(peers->ways[i].provider, "tcp") != 0 &&
+			strcmp(peers->ways[i].provider, "mem") != 0)
+			return true;
+	return false;
+}
+
 void page_peers_destroy(struct page_peers *peers)
 {
 	if (!peers)

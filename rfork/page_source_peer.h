@@ -30,6 +30,10 @@ int page_peers_also(struct page_peers *peers, const char *provider,
 void page_peers_destroy(struct page_peers *peers);
 DEFINE_CLEANUP(struct page_peers, page_peers_destroy)
 
+/* page_peers_pin - whether an adapter may know the pages of the staging memory: then they must stay
+ * what they are. NULL: no. */
+bool page_peers_pin(const struct page_peers *peers);
+
 /* page_peers_poll - hands what was begun to the wire now and takes in what has come: done() of
  * reads is called from within */
 void page_peers_poll(struct page_peers *peers);

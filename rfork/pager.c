@@ -79,6 +79,7 @@ static int pager_init_slots(
 	pager->drain_left = MIN(ndrain, nbulk);
 	pager->unchecked = options->unchecked;
 	pager->nslots = nfault + nbulk;
+	pager->nfault = nfault;
 	size_t pages = nfault * (size_t)PAGER_FAULT_PAGES + nbulk * (size_t)PAGE_READ_MAX;
 	pager->staging_len = pages * RFORK_PAGE;
 	pager->slots = calloc(nfault + nbulk, sizeof(*pager->slots));
@@ -169,6 +170,7 @@ static void close_on_thread(struct call *call)
 	pager->closing = true;
 	pager_store_close(pager);
 	loop_timer_cancel(&pager->sweep);
+	loop_timer_cancel(&pager->give_back);
 	list_for_each (seed, &pager->seeds, struct pager_seed, link)
 		pager_seed_close(seed);
 	/* both end the reads in flight */

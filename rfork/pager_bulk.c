@@ -4,10 +4,17 @@
  * fetches, and `high` goes back to it. A drain is the same with fewer slots, and steps aside for
  * faults. */
 #include "rfork/pager.h"
+
+#include "base/clock.h"
+#include "rfork/page_source_peer.h"
 #include "rfork/pager_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define BULK_KEPT 2 /* slots that keep their memory */
+#define GIVE_BACK_NS (5 * NSEC_PER_SEC)
 
 static uint32_t bulk_page(const struct pager_bulk *bulk, uint64_t at)
 {
@@ -74,6 +81,49 @@ static bool has_room(const struct pager_bulk *bulk)
 			list_empty(&pager->pending));
 }
 
+/* --- staging memory --- */
+
+static unsigned slot_index(const struct pager *pager, const struct pager_slot *slot)
+{
+	return (unsigned)(slot - pager->slots) - pager->nfault;
+}
+
+/* What many reads at once have touched, when there are none any more. */
+static void on_give_back(struct loop_timer *timer)
+{
+	struct pager *pager = container_of(timer, struct pager, give_back);
+	if (pager->bulk_busy > 0) {
+		loop_timer_set(pager->loop, timer, now_ns() + GIVE_BACK_NS, on_give_back);
+		return;
+	}
+	const struct pager_slot *first = &pager->slots[pager->nfault + BULK_KEPT];
+	size_t len = (pager->bulk_touched - BULK_KEPT) * (size_t)PAGE_READ_MAX * RFORK_PAGE;
+	(void)madvise(first->read.dst, len, MADV_DONTNEED);
+	pager->bulk_touched = BULK_KEPT;
+}
+
+void pager_bulk_slot_free(struct pager *pager, struct pager_slot *slot)
+{
+	unsigned index = slot_index(pager, slot);
+	pager->bulk_busy--;
+	if (index < BULK_KEPT) /* those are used first */
+		list_insert(&pager->bulk_free, &slot->link);
+	else
+		list_append(&pager->bulk_free, &slot->link);
+	/* an adapter goes on writing to the pages that it knows */
+	if (pager->bulk_touched > BULK_KEPT && pager->give_back.heap_pos == 0 && !pager->closing &&
+		!page_peers_pin(pager->peers))
+		loop_timer_set(
+			pager->loop, &pager->give_back, now_ns() + GIVE_BACK_NS, on_give_back);
+}
+
+static void slot_take(struct pager *pager, struct pager_slot *slot)
+{
+	list_remove(&slot->link);
+	pager->bulk_busy++;
+	pager->bulk_touched = MAX(pager->bulk_touched, slot_index(pager, slot) + 1);
+}
+
 /* begins one read; false if nothing is left to ask for */
 static bool bulk_read(struct pager_bulk *bulk)
 {
@@ -94,7 +144,7 @@ static bool bulk_read(struct pager_bulk *bulk)
 	choose_pages(bulk, slot);
 	if (slot->owned == 0)
 		return false;
-	list_remove(&slot->link);
+	slot_take(pager, slot);
 	pager->drain_left -= bulk->background;
 	bulk->inflight++;
 	seed->reads++;

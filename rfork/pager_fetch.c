@@ -54,7 +54,7 @@ static void slot_end(struct pager_slot *slot)
 	if (bulk) {
 		bulk->inflight--;
 		pager->drain_left += bulk->background;
-		list_insert(&pager->bulk_free, &slot->link);
+		pager_bulk_slot_free(pager, slot);
 	} else {
 		pager->faults_inflight--;
 		list_insert(&pager->fault_free, &slot->link);

@@ -64,7 +64,9 @@ struct pager {
 	size_t staging_len;
 	struct pager_slot *slots;
 	struct list fault_free, bulk_free;
-	unsigned nslots;
+	unsigned nslots, nfault; /* those for faults come first */
+	unsigned bulk_busy, bulk_touched; /* touched: up to here bulk slots may have memory */
+	struct loop_timer give_back;
 	unsigned drain_left; /* bulk slots that drains may still take */
 	unsigned faults_inflight;
 	struct loop_thread *storer; /* NULL: there is no other CPU for it */
@@ -266,6 +268,7 @@ void pager_bulks_run(struct pager *pager); /* goes on with what there is room fo
 void pager_bulks_fail(struct pager_seed *seed, const struct ramet_err *err);
 /* the pack cannot be used: fetch from the image */
 void pager_bulk_unpack(struct pager_bulk *bulk);
+void pager_bulk_slot_free(struct pager *pager, struct pager_slot *slot); /* its read is over */
 void pager_bulks_finish(struct pager *pager); /* the pager ends: no read is in flight any more */
 
 #endif
