@@ -1,11 +1,14 @@
 /* Fetching ahead: prefetch from packs and images, drains that step aside, the log of faults, and
  * what happens to all of them when reads fail. */
+#include "base/clock.h"
 #include "base/fault.h"
+#include "rfork/pager_internal.h"
 #include "tests/lib/suite.h"
 #include "tests/rfork/pager_world.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define PAGES 512
 
@@ -328,6 +331,43 @@ static void test_fetch_all_by_the_transport(void)
 	world_fini(&world);
 }
 
+/* pages of the staging memory that are there */
+static unsigned staged(const struct world *world)
+{
+	static unsigned char present[8192];
+	size_t pages = world->pager->staging_len / RFORK_PAGE;
+	unsigned count = 0;
+	if (!CHECK(pages <= sizeof(present)))
+		return 0;
+	CHECK_INT(mincore(world->pager->staging, world->pager->staging_len, present), 0);
+	for (size_t i = 0; i < pages; i++)
+		count += present[i] & 1;
+	return count;
+}
+
+static void test_staging_memory_goes_back(void)
+{
+	struct fixture fixture = fixture_simple(1024);
+	struct script_source script = {.hold = true};
+	struct ramet_err err = {0};
+	struct done done = {0};
+	struct world world;
+	REQUIRE(world_init(&world, &fixture, NULL));
+	CHECK(world_add_script(&world, &script));
+	CHECK_INT(pager_fetch_all(world.seed, done_fn, &done, &err), 0);
+	CHECK(world_until_atomic(&world, &script.reads, 8));
+	script_release(&world, &script);
+	CHECK(world_until(&world, &done.count, 1));
+	CHECK(image_complete(world.image));
+	unsigned at_first = staged(&world);
+	CHECK(at_first >= 8 * PAGE_READ_MAX);
+	uint64_t end = now_ns() + WORLD_TIMEOUT_NS;
+	while (staged(&world) > 2 * PAGE_READ_MAX && now_ns() < end)
+		REQUIRE_OK(loop_turn(world.loop, 100000000, &err), &err);
+	CHECK_INT(staged(&world), 2 * PAGE_READ_MAX);
+	world_fini(&world);
+}
+
 static void test_pager_on_the_control_loop(void)
 {
 	struct fixture fixture = fixture_simple(PAGES);
@@ -496,5 +536,6 @@ SUITE_MAIN("pager_fetch", TEST(test_prefetched_pages_cause_no_events),
 	TEST(test_prefetch_fails_without_sources_and_faults_bring_neighbours),
 	TEST(test_revocation_ends_a_prefetch), TEST(test_drain_completes_the_image),
 	TEST(test_drain_steps_aside_for_faults), TEST(test_fetch_all_by_the_transport),
-	TEST(test_pager_on_the_control_loop), TEST(test_several_fetches_at_once),
-	TEST(test_log_is_the_order_of_faults), FAULT_TESTS TEST(test_removed_seed_calls_nobody))
+	TEST(test_staging_memory_goes_back), TEST(test_pager_on_the_control_loop),
+	TEST(test_several_fetches_at_once), TEST(test_log_is_the_order_of_faults),
+	FAULT_TESTS TEST(test_removed_seed_calls_nobody))
