@@ -6,6 +6,7 @@
 #include "tests/lib/suite.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,9 +61,9 @@ static void check_holes(bool in_use)
 	}
 	size_t full = own_bytes();
 	CHECK(full > before + PIECES * (PIECE / 2));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	unsigned so_far = __atomic_load_n(&trims, __ATOMIC_SEQ_CST);
 	uint64_t patience = now_ns() + LONG_NS;
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	while (in_use && __atomic_load_n(&trims, __ATOMIC_SEQ_CST) == so_far && now_ns() < patience)
 		REQUIRE_OK(loop_turn(loop, LOOK_NS, &err), &err);
 	CHECK(!in_use || __atomic_load_n(&trims, __ATOMIC_SEQ_CST) == so_far + 1);
