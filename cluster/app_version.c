@@ -2,6 +2,8 @@
  */
 #include "cluster/app_version.h"
 
+#include "cluster/languages.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,11 +74,10 @@ void app_version_put(struct app_version *version)
 	free(version);
 }
 
-/* Python's objects are counted, so their names can be given back. In native code nobody knows who
- * uses memory that a variable pointed to. */
 bool app_version_resets(const struct app_version *version)
 {
-	return version->fresh == FRESH_RESET && strcmp(version->lang, "python") == 0;
+	const struct language *language = languages_find(version->lang);
+	return version->fresh == FRESH_RESET && language && language->resets;
 }
 
 bool app_version_once(const struct app_version *version)

@@ -12,12 +12,14 @@
 #include "cluster/client_proto.h"
 #include "cluster/deploy_peer.h"
 #include "cluster/gather.h"
+#include "cluster/languages.h"
 #include "cluster/node.h"
 #include "cluster/registry.h"
 #include "cluster/seeds.h"
 #include "cluster/versions.h"
 #include "cluster/workers.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,10 +288,12 @@ static void run_pack(struct work *work)
 static int check_supported(const struct deploy *deploy, struct ramet_err *err)
 {
 	const char *lang = deploy->version->lang;
-	if (strcmp(lang, "python") != 0 && strcmp(lang, "native") != 0)
-		return err_set(err, RAMET_ENOTSUP,
-			"language %s: this rametd runs python and native", lang);
-	return 0;
+	const struct language *language = languages_find(lang);
+	char engine[PATH_MAX];
+	if (!language)
+		return err_set(err, RAMET_ENOTSUP, "language %s: this rametd runs %s", lang,
+			languages_all());
+	return languages_engine(language, engine, sizeof(engine), err);
 }
 
 static void pack_done(struct work *work)

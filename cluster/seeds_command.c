@@ -1,12 +1,13 @@
 /* Command lines of hosts: see seeds_command.h. */
 #include "cluster/seeds_command.h"
 
-#include <libgen.h>
+#include "cluster/installed.h"
+#include "cluster/languages.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND_MAX_ARGS (CLIENT_MAX_REQUIREMENTS + 16)
 #define COMMAND_MAX_ENV (CLIENT_MAX_ENV + 16)
@@ -89,30 +90,6 @@ static int fill_env(struct command *c, const struct app_version *app, struct ram
 	return rc;
 }
 
-/* a file of Ramet: relative to the directory of this program, in a build tree or installed */
-static int find_file(const char *const *places, size_t nplaces, const char *name, char *dst,
-	size_t cap, struct ramet_err *err)
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n < 0)
-		return err_errno(err, RAMET_EIO, "read /proc/self/exe");
-	self[n] = '\0';
-	const char *dir = dirname(self);
-	for (size_t i = 0; i < nplaces; i++) {
-		char path[PATH_MAX];
-		char real[PATH_MAX];
-		int len = snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
-		if (len <= 0 || (size_t)len >= sizeof(path) || !realpath(path, real))
-			continue;
-		len = snprintf(dst, cap, "%s", real);
-		if (len > 0 && (size_t)len < cap)
-			return 0;
-	}
-	return err_set(err, RAMET_ENOTFOUND,
-		"%s is not found from %s: is Ramet installed completely?", name, dir);
-}
-
 static int native_argv(struct command *c, struct ramet_err *err)
 {
 	static const char *const places[] = {
@@ -121,7 +98,7 @@ static int native_argv(struct command *c, struct ramet_err *err)
 	const char *given = getenv("RAMET_HOST"); /* another one, for tests */
 	if (given && *given)
 		return add_arg(c, given, err);
-	int rc = find_file(places, ARRAY_LEN(places), "ramet-host", path, sizeof(path), err);
+	int rc = installed_find(places, ARRAY_LEN(places), "ramet-host", path, sizeof(path), err);
 	return rc < 0 ? rc : add_arg(c, path, err);
 }
 
@@ -137,12 +114,12 @@ static int python_argv(struct command *c, const char *python, struct ramet_err *
 	char preload[PATH_MAX + 16];
 	int rc = add_arg(c, python, err);
 	if (rc == 0)
-		rc = find_file(
+		rc = installed_find(
 			engines, ARRAY_LEN(engines), "the Python engine", path, sizeof(path), err);
 	if (rc == 0)
 		rc = add_arg(c, path, err);
 	if (rc == 0)
-		rc = find_file(libraries, ARRAY_LEN(libraries), "libramet-host.so", path,
+		rc = installed_find(libraries, ARRAY_LEN(libraries), "libramet-host.so", path,
 			sizeof(path), err);
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", path);
 	return rc < 0 ? rc : add_env(c, preload, err);
@@ -154,14 +131,12 @@ int command_create(const struct app_version *app, const char *python, struct com
 	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
-	int rc;
-	if (strcmp(app->lang, "native") == 0)
-		rc = native_argv(c, err);
-	else if (strcmp(app->lang, "python") == 0)
-		rc = python_argv(c, python, err);
-	else
-		rc = err_set(err, RAMET_ENOTSUP,
-			"language %s: this build of rametd has no engine for it", app->lang);
+	const struct language *language = languages_find(app->lang);
+	char engine[PATH_MAX];
+	int rc = language ? languages_engine(language, engine, sizeof(engine), err)
+			  : err_set(err, RAMET_ENOTSUP, "language %s is not known", app->lang);
+	if (rc == 0)
+		rc = language->is_python ? python_argv(c, python, err) : native_argv(c, err);
 	if (rc == 0)
 		rc = fill_env(c, app, err);
 	if (rc < 0)
@@ -190,7 +165,7 @@ int command_create_environment(const struct app_version *app, const char *python
 	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
-	int rc = find_file(places, ARRAY_LEN(places), "environment.py", path, sizeof(path), err);
+	int rc = installed_find(places, ARRAY_LEN(places), "environment.py", path, sizeof(path), err);
 	if (rc == 0)
 		rc = add_arg(c, app->python[0] ? app->python : python, err);
 	const char *const fixed[] = {"-B", path, root};
@@ -213,13 +188,20 @@ int command_create_environment(const struct app_version *app, const char *python
 int command_pack_load(const struct app_version *app, const char *type, const char *dir,
 	struct buf *b, struct ramet_err *err)
 {
+	const struct language *language = languages_find(app->lang);
+	char engine[PATH_MAX];
+	int rc = language ? languages_engine(language, engine, sizeof(engine), err) : RAMET_ENOTSUP;
+	if (rc < 0)
+		return rc;
 	wire_map(b, 5);
 	wire_kstr(b, "t", type);
 	wire_kstr(b, "dir", dir);
 	wire_key(b, "functions");
 	wire_array(b, app->nfunctions);
 	for (uint32_t i = 0; i < app->nfunctions; i++) {
-		wire_map(b, 2);
+		wire_map(b, engine[0] ? 3 : 2);
+		if (engine[0])
+			wire_kstr(b, "lang", app->lang);
 		wire_kstr(b, "name", app->functions[i].name);
 		wire_kstr(b, "handler", app->functions[i].handler);
 	}
@@ -232,7 +214,13 @@ int command_pack_load(const struct app_version *app, const char *type, const cha
 		wire_str(b, value ? value + 1 : "");
 	}
 	wire_key(b, "config");
-	wire_map(b, 4);
+	wire_map(b, engine[0] ? 6 : 4);
+	if (engine[0]) {
+		wire_kstr(b, "lang", app->lang);
+		wire_key(b, "languages");
+		wire_map(b, 1);
+		wire_kstr(b, app->lang, engine);
+	}
 	wire_kbool(b, "reset", app_version_resets(app));
 	wire_kstr(b, "init", app->init);
 	app_list_pack(&app->modules, "modules", b);

@@ -38,6 +38,7 @@ ramet_optional(HWLOC hwloc "topology (else from /sys and /proc)")
 ramet_optional(SECCOMP libseccomp "system-call filters of instances")
 ramet_optional(CUNIT cunit "tests")
 ramet_optional(PYTHON3 python3 "the Python engine")
+ramet_optional(LUA "luajit;jansson" "the Lua engine")
 ramet_optional(FUSE3 fuse3 "files of a seed that come when they are opened, on nodes that lack them")
 ramet_optional(VERBS "libibverbs;librdmacm" "transport over RDMA devices, and their state in ramet doctor")
 

@@ -5,12 +5,14 @@
  * every clone of it. stdout and stderr are pipes that rametd reads; stdin is /dev/null.
  *
  * rametd → host
- *   load     {dir: str, functions: [{name: str, handler: str}], env: {str: str}, config: map}
+ *   load     {dir: str, functions: [{name: str, handler: str, lang?: str}], env: {str: str}, config: map}
  *            dir: the deployed files, readable; handler: file and symbol, "app.py:handler", "libf.so:handle".
- *            config: {init?: str (as handler), modules?: [str], path?: [str], reset?: bool} (runtime/engine.h).
+ *            config: {init?: str (as handler), modules?: [str], path?: [str], reset?: bool, lang?: str, languages?: {str: str}} (include/ramet/engine.h).
+ *            lang: whose engine is not the process's own, but the shared object that languages names for it;
+ *            that of config: whose init, modules and path are.
  *            Answer: loaded {} or failed {error}.
  *   base     as load, before it: import what the app's files do before they have an effect, but nothing of theirs
- *            (engine_ops.base). Answer: based {us: uint}, after which the host can be captured, to be the base of seeds,
+ *            (ramet_engine_ops.base). Answer: based {us: uint}, after which the host can be captured, to be the base of seeds,
  *            or nobase {error}. Either way `load` follows, in the host and in clones of the base, once in each.
  *   capture  {close: uint}  Bring the process to its safepoint and capture it. close: enum safepoint_close
  *            (rfork/safepoint.h): descriptors that clones are to lack, where the capture would be refused for them.
@@ -34,7 +36,7 @@
  * host → rametd
  *   ready    {engine: str, detail: str}            a cold host is up, before load
  *   loaded   {us: uint, roots: [str]}              initialised: imports and module code have run. roots: what
- *                                                  functions may open later (engine_ops.roots), at most HOST_ROOTS_MAX
+ *                                                  functions may open later (ramet_engine_ops.roots), at most HOST_ROOTS_MAX
  *   based {us: uint} · nobase {error: map}
  *   failed   {error: map}                          load failed; the host then exits
  *   captured {state: uint, stall: uint} + pidfd, ready_fd · refused {error: map}

@@ -8,7 +8,7 @@
 #include "bindings/python/python_heap.h"
 #include "bindings/python/python_random.h"
 #include "bindings/python/python_threads.h"
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 #include "runtime/host/host.h"
 
 #include <dlfcn.h>
@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct engine {
+struct ramet_engine {
 	PyObject *module; /* ramet_host.engine */
 	PyObject *call, *done;
 	PyObject *answer; /* of the last call: owns the memory that the host sends */
@@ -26,15 +26,16 @@ struct engine {
 	bool based; /* and nothing was loaded: a capture now is that of a base */
 	bool ran; /* something of the application's, in this process: it may have left threads */
 	PyThreadState *resting; /* while the host waits */
-	const struct engine_call *listened; /* the call that runs, if somebody listens to it */
+	const struct ramet_engine_call
+		*listened; /* the call that runs, if somebody listens to it */
 };
 
-static struct engine engine;
+static struct ramet_engine engine;
 
 /* --- the engine --- */
 
-static int python_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
-	struct ramet_err *err)
+static int python_init(int deadline_signal, char *detail, size_t cap,
+	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
 	struct sigaction action;
 	engine.signal = deadline_signal;
@@ -54,7 +55,7 @@ static int python_init(int deadline_signal, char *detail, size_t cap, struct eng
 	return 0;
 }
 
-static PyObject *function_list(const struct engine_load *load)
+static PyObject *function_list(const struct ramet_engine_load *load)
 {
 	PyObject *list = PyList_New(0);
 	for (unsigned i = 0; list && i < load->nfunctions; i++) {
@@ -67,7 +68,7 @@ static PyObject *function_list(const struct engine_load *load)
 	return list;
 }
 
-static PyObject *env_dict(const struct engine_load *load)
+static PyObject *env_dict(const struct ramet_engine_load *load)
 {
 	PyObject *dict = PyDict_New();
 	for (unsigned i = 0; dict && i < load->nenv; i++) {
@@ -92,8 +93,8 @@ static PyObject *text_list(const char *const *texts, unsigned count)
 }
 
 /* base or load: the module's function of that name */
-static int python_prepare(struct engine *e, const char *what, const struct engine_load *load,
-	struct engine_error *ret_error)
+static int python_prepare(struct ramet_engine *e, const char *what,
+	const struct ramet_engine_load *load, struct ramet_engine_error *ret_error)
 {
 	e->ran = true;
 	PyObject *functions = function_list(load);
@@ -116,16 +117,16 @@ static int python_prepare(struct engine *e, const char *what, const struct engin
 	return rc;
 }
 
-static int python_base(
-	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+static int python_base(struct ramet_engine *e, const struct ramet_engine_load *load,
+	struct ramet_engine_error *ret_error)
 {
 	int rc = python_prepare(e, "base", load, ret_error);
 	e->based = rc == 0;
 	return rc;
 }
 
-static int python_load(
-	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+static int python_load(struct ramet_engine *e, const struct ramet_engine_load *load,
+	struct ramet_engine_error *ret_error)
 {
 	Py_CLEAR(e->answer); /* that there is no base */
 	e->based = false;
@@ -133,7 +134,7 @@ static int python_load(
 }
 
 /* A path that cannot be written down is one that is missing elsewhere: no error. */
-static size_t python_roots(struct engine *e, char *dst, size_t cap)
+static size_t python_roots(struct ramet_engine *e, char *dst, size_t cap)
 {
 	size_t used = 0;
 	PyObject *list = PyObject_CallMethod(e->module, "roots", NULL);
@@ -153,7 +154,7 @@ static size_t python_roots(struct engine *e, char *dst, size_t cap)
 	return used;
 }
 
-static PyObject *input_of(const struct engine_call *call)
+static PyObject *input_of(const struct ramet_engine_call *call)
 {
 	if (call->binary)
 		return PyByteArray_FromStringAndSize(call->data, (Py_ssize_t)call->len);
@@ -162,33 +163,34 @@ static PyObject *input_of(const struct engine_call *call)
 	return PyUnicode_DecodeUTF8(call->data, (Py_ssize_t)call->len, "strict");
 }
 
-static int take_result(struct engine *e, struct engine_result *ret_result)
+static int take_result(struct ramet_engine *e, struct ramet_engine_result *ret_result)
 {
 	PyObject *bytes = PyTuple_GetItem(e->answer, 1);
 	char *data = NULL;
 	Py_ssize_t len = 0;
 	if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
 		return -1;
-	*ret_result =
-		(struct engine_result){data, (size_t)len, PyTuple_GetItem(e->answer, 2) == Py_True};
+	*ret_result = (struct ramet_engine_result){
+		data, (size_t)len, PyTuple_GetItem(e->answer, 2) == Py_True};
 	return 0;
 }
 
-static int no_input(struct engine_error *ret_error)
+static int no_input(struct ramet_engine_error *ret_error)
 {
 	static const char text[] = "the input is not UTF-8";
 	if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
 		return python_error_internal("input", ret_error);
 	PyErr_Clear();
-	*ret_error = (struct engine_error){
-		.code = RAMET_EINVAL, .kind = ENGINE_USER, .message = {text, sizeof(text) - 1}};
+	*ret_error = (struct ramet_engine_error){.code = RAMET_EINVAL,
+		.kind = RAMET_ENGINE_USER,
+		.message = {text, sizeof(text) - 1}};
 	return RAMET_EINVAL;
 }
 
-static int python_call(struct engine *e, const struct engine_call *call,
-	struct engine_result *ret_result, struct engine_error *ret_error)
+static int python_call(struct ramet_engine *e, const struct ramet_engine_call *call,
+	struct ramet_engine_result *ret_result, struct ramet_engine_error *ret_error)
 {
-	const struct engine_context *c = &call->context;
+	const struct ramet_engine_context *c = &call->context;
 	PyObject *input = input_of(call);
 	if (!input)
 		return no_input(ret_error);
@@ -210,7 +212,7 @@ static int python_call(struct engine *e, const struct engine_call *call,
 	return take_result(e, ret_result) < 0 ? python_error_internal("result", ret_error) : 0;
 }
 
-static void python_done(struct engine *e)
+static void python_done(struct ramet_engine *e)
 {
 	e->ran = true;
 	Py_CLEAR(e->answer);
@@ -220,20 +222,20 @@ static void python_done(struct engine *e)
 	fflush(stdout); /* what extensions printed */
 }
 
-static void python_interrupt(struct engine *e)
+static void python_interrupt(struct ramet_engine *e)
 {
 	e->interrupt(e->signal);
 }
 
 /* Threads that the application has left behind run between calls, too. A clone that has none, and
  * has not been called yet, is spared the page faults. */
-static void python_wait_begin(struct engine *e)
+static void python_wait_begin(struct ramet_engine *e)
 {
 	if (e->ran)
 		e->resting = PyEval_SaveThread();
 }
 
-static void python_wait_end(struct engine *e)
+static void python_wait_end(struct ramet_engine *e)
 {
 	if (e->resting)
 		PyEval_RestoreThread(e->resting);
@@ -249,7 +251,7 @@ static bool is_preloaded(void)
 	return found && dladdr(found, &info) && strstr(info.dli_fname, "libramet-host") != NULL;
 }
 
-static int python_before_snapshot(struct engine *e, struct ramet_err *err)
+static int python_before_snapshot(struct ramet_engine *e, struct ramet_err *err)
 {
 	if (!is_preloaded())
 		return err_set(err, RAMET_EREFUSED,
@@ -267,8 +269,8 @@ static int python_before_snapshot(struct engine *e, struct ramet_err *err)
 	return 0;
 }
 
-static int python_after_clone(
-	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+static int python_after_clone(struct ramet_engine *e,
+	const unsigned char seed[RAMET_ENGINE_SEED_BYTES], struct ramet_err *err)
 {
 	enum ramet_host_threads threads = ramet_host_threads();
 	e->ran = threads != RAMET_HOST_NO_THREADS;
@@ -283,7 +285,8 @@ static int python_after_clone(
 	return 0;
 }
 
-static void python_secrets(struct engine *e, const struct engine_secret *secrets, unsigned count)
+static void python_secrets(
+	struct ramet_engine *e, const struct ramet_engine_secret *secrets, unsigned count)
 {
 	PyObject *list = PyList_New(0);
 	e->ran = true;
@@ -301,7 +304,7 @@ static void python_secrets(struct engine *e, const struct engine_secret *secrets
 	Py_XDECREF(list);
 }
 
-static int python_reset(struct engine *e)
+static int python_reset(struct ramet_engine *e)
 {
 	PyObject *done = PyObject_CallMethod(e->module, "reset", NULL);
 	if (!done)
@@ -311,9 +314,9 @@ static int python_reset(struct engine *e)
 	return rc;
 }
 
-static const struct engine_ops ops = {
+static const struct ramet_engine_ops ops = {
 	.name = "python",
-	.abi = ENGINE_ABI,
+	.abi = RAMET_ENGINE_ABI,
 	.init = python_init,
 	.base = python_base,
 	.load = python_load,
@@ -353,7 +356,7 @@ static PyObject *module_after_clone(PyObject *self, PyObject *seed)
 	(void)self;
 	if (PyBytes_AsStringAndSize(seed, &bytes, &len) < 0)
 		return NULL;
-	if (len != ENGINE_SEED_BYTES) {
+	if (len != RAMET_ENGINE_SEED_BYTES) {
 		PyErr_SetString(PyExc_ValueError, "32 bytes are needed");
 		return NULL;
 	}
@@ -373,9 +376,9 @@ static PyObject *module_native_id(PyObject *self, PyObject *ident)
 }
 
 /* None, or an exception: the deadline's own where it has passed */
-static PyObject *emit(const struct engine_event *event)
+static PyObject *emit(const struct ramet_engine_event *event)
 {
-	const struct engine_call *call = engine.listened;
+	const struct ramet_engine_call *call = engine.listened;
 	struct ramet_err err = {0};
 	if (!call)
 		Py_RETURN_NONE;
@@ -392,7 +395,7 @@ static PyObject *emit(const struct engine_event *event)
 /* emit(chunk, binary) - by one thread at a time, during a call */
 static PyObject *module_emit(PyObject *self, PyObject *args)
 {
-	struct engine_event event = {0};
+	struct ramet_engine_event event = {0};
 	Py_ssize_t len;
 	int binary;
 	(void)self;
@@ -406,7 +409,7 @@ static PyObject *module_emit(PyObject *self, PyObject *args)
 /* progress(fraction, text) - the same */
 static PyObject *module_progress(PyObject *self, PyObject *args)
 {
-	struct engine_event event = {.progress = true};
+	struct ramet_engine_event event = {.progress = true};
 	Py_ssize_t len;
 	(void)self;
 	if (!PyArg_ParseTuple(args, "ds#", &event.fraction, &event.text.data, &len))

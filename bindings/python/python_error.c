@@ -27,37 +27,38 @@ int python_error(struct ramet_err *err, const char *what)
 	return rc;
 }
 
-int python_error_internal(const char *what, struct engine_error *ret_error)
+int python_error_internal(const char *what, struct ramet_engine_error *ret_error)
 {
 	static struct ramet_err err;
 	(void)python_error(&err, what);
-	*ret_error = (struct engine_error){
-		.code = err.code, .kind = ENGINE_SYSTEM, .message = {err.msg, strlen(err.msg)}};
+	*ret_error = (struct ramet_engine_error){.code = err.code,
+		.kind = RAMET_ENGINE_SYSTEM,
+		.message = {err.msg, strlen(err.msg)}};
 	return err.code;
 }
 
-static struct engine_text text_of(PyObject *bytes)
+static struct ramet_engine_text text_of(PyObject *bytes)
 {
 	char *data = NULL;
 	Py_ssize_t len = 0;
 	if (!bytes || PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
-		return (struct engine_text){"", 0};
-	return (struct engine_text){data, (size_t)len};
+		return (struct ramet_engine_text){"", 0};
+	return (struct ramet_engine_text){data, (size_t)len};
 }
 
-static enum engine_kind kind_of(struct engine_text text)
+static enum ramet_engine_kind kind_of(struct ramet_engine_text text)
 {
 	static const char *const kinds[] = {"user", "limit", "system", "refused"};
 	for (unsigned i = 0; i < 4; i++)
 		if (text.len == strlen(kinds[i]) && memcmp(text.data, kinds[i], text.len) == 0)
-			return (enum engine_kind)i;
-	return ENGINE_SYSTEM;
+			return (enum ramet_engine_kind)i;
+	return RAMET_ENGINE_SYSTEM;
 }
 
-int python_error_take(
-	PyObject *failure, Py_ssize_t first, PyObject **ret_owner, struct engine_error *ret_error)
+int python_error_take(PyObject *failure, Py_ssize_t first, PyObject **ret_owner,
+	struct ramet_engine_error *ret_error)
 {
-	struct engine_text texts[TEXTS];
+	struct ramet_engine_text texts[TEXTS];
 	PyObject *owner = PyList_New(0);
 	for (Py_ssize_t i = 0; i < TEXTS; i++) {
 		PyObject *text = PyTuple_GetItem(failure, first + i);
@@ -68,7 +69,7 @@ int python_error_take(
 	}
 	PyErr_Clear();
 	*ret_owner = owner;
-	*ret_error = (struct engine_error){
+	*ret_error = (struct ramet_engine_error){
 		.code = err_from_name(texts[0].data), /* bytes objects end with a NUL */
 		.kind = kind_of(texts[1]),
 		.type = texts[2],

@@ -161,12 +161,12 @@ static int call_with(PyObject *function, const unsigned char *seed)
 	if (function == Py_None)
 		return 0;
 	PyObject *none = PyObject_CallFunction(
-		function, "y#", (const char *)seed, (Py_ssize_t)ENGINE_SEED_BYTES);
+		function, "y#", (const char *)seed, (Py_ssize_t)RAMET_ENGINE_SEED_BYTES);
 	Py_XDECREF(none);
 	return none ? 0 : -1;
 }
 
-int python_random_seed(const unsigned char seed[ENGINE_SEED_BYTES])
+int python_random_seed(const unsigned char seed[RAMET_ENGINE_SEED_BYTES])
 {
 	if (!generators.seed_random) {
 		PyErr_SetString(PyExc_RuntimeError, "no capture was prepared");

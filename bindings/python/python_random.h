@@ -3,11 +3,11 @@
 #ifndef BINDINGS_PYTHON_RANDOM_H
 #define BINDINGS_PYTHON_RANDOM_H
 
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 
 /* python_random_prepare - in the host, before each capture. -1 with a Python exception set. */
 int python_random_prepare(void);
 /* python_random_seed - in a clone; -1 with a Python exception set */
-int python_random_seed(const unsigned char seed[ENGINE_SEED_BYTES]);
+int python_random_seed(const unsigned char seed[RAMET_ENGINE_SEED_BYTES]);
 
 #endif

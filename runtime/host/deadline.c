@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "runtime/host/clone_state.h"
+#include "runtime/host/engines.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -13,8 +14,7 @@
 #define AGAIN_NS 20000000 /* code may swallow an interrupt: it gets another one */
 
 static struct {
-	const struct engine_ops *ops;
-	struct engine *engine;
+	const struct engines_one *engine; /* of the call that runs */
 	bool (*volatile cancelled)(void);
 	volatile sig_atomic_t running, armed, end;
 	int timer; /* the kernel's number */
@@ -34,14 +34,12 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 		deadline.end = DEADLINE_CANCELLED;
 	else
 		return;
-	deadline.ops->interrupt(deadline.engine);
+	deadline.engine->ops->interrupt(deadline.engine->engine);
 }
 
-int deadline_init(const struct engine_ops *ops, struct engine *engine, struct ramet_err *err)
+int deadline_init(struct ramet_err *err)
 {
 	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
-	deadline.ops = ops;
-	deadline.engine = engine;
 	if (sigaction(DEADLINE_SIGNAL, &action, NULL) < 0)
 		return err_errno(err, RAMET_EIO, "sigaction");
 	return 0;
@@ -63,8 +61,9 @@ static void start_timer(uint64_t deadline_ns)
 	(void)syscall(SYS_timer_settime, deadline.timer, TIMER_ABSTIME, &at, NULL);
 }
 
-void deadline_arm(uint64_t deadline_ns, bool (*cancelled)(void))
+void deadline_arm(const struct engines_one *engine, uint64_t deadline_ns, bool (*cancelled)(void))
 {
+	deadline.engine = engine;
 	deadline.armed = 0;
 	deadline.end = DEADLINE_KEPT;
 	deadline.cancelled = cancelled;

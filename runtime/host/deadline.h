@@ -4,7 +4,7 @@
 #ifndef RUNTIME_HOST_DEADLINE_H
 #define RUNTIME_HOST_DEADLINE_H
 
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 #include "runtime/host_proto.h"
 
 #include <signal.h>
@@ -13,12 +13,13 @@
 
 #define DEADLINE_SIGNAL HOST_INTERRUPT_SIGNAL
 
-/* deadline_init - after the engine's init, whose signal action it replaces */
-int deadline_init(const struct engine_ops *ops, struct engine *engine, struct ramet_err *err);
-/* deadline_arm - a call begins. CLOCK_MONOTONIC ns; 0: none. A timer exists only in between: clones
- * would not have it. cancelled (or NULL, async-signal-safe) is asked when somebody else sends the
- * signal. */
-void deadline_arm(uint64_t deadline_ns, bool (*cancelled)(void));
+/* deadline_init - after each engine's init, whose signal action it replaces */
+int deadline_init(struct ramet_err *err);
+/* deadline_arm - a call of this engine begins. CLOCK_MONOTONIC ns; 0: none. A timer exists only in
+ * between: clones would not have it. cancelled (or NULL, async-signal-safe) is asked when somebody
+ * else sends the signal. */
+struct engines_one;
+void deadline_arm(const struct engines_one *engine, uint64_t deadline_ns, bool (*cancelled)(void));
 enum deadline_end { DEADLINE_KEPT, DEADLINE_PASSED, DEADLINE_CANCELLED };
 bool deadline_interrupted(void); /* the call that runs; any thread */
 /* deadline_disarm - it has ended: what has interrupted it, if anything */

@@ -49,26 +49,9 @@ void host_lost(struct host *h, const struct ramet_err *err)
 	host_stop(h, err->code == RAMET_EPROTO ? RAMET_HOST_PROTOCOL : RAMET_HOST_LOST);
 }
 
-static bool complete(const struct engine_ops *ops)
+int ramet_host_register(const struct ramet_engine_ops *ops, struct ramet_err *err)
 {
-	return ops->init && ops->load && ops->call && ops->done && ops->interrupt &&
-		ops->before_snapshot && ops->after_clone && !ops->wait_begin == !ops->wait_end;
-}
-
-int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err)
-{
-	if (ops->abi != ENGINE_ABI)
-		return err_set(err, RAMET_EVERSION,
-			"engine %s was built for version %u of the interface, this host has %u",
-			ops->name, ops->abi, ENGINE_ABI);
-	if (!complete(ops))
-		return err_set(err, RAMET_EINVAL, "engine %s lacks a function of the interface",
-			ops->name);
-	if (host.ops)
-		return err_set(err, RAMET_EEXIST, "engine %s: this process has engine %s already",
-			ops->name, host.ops->name);
-	host.ops = ops;
-	return 0;
+	return engines_add(&host.engines, ops, err);
 }
 
 enum ramet_host_threads ramet_host_threads(void)
@@ -94,7 +77,7 @@ static void say_ready(const char *detail)
 	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
 	message_map(&w, 3);
 	message_kstr(&w, "t", "ready");
-	message_kstr(&w, "engine", host.ops->name);
+	message_kstr(&w, "engine", host.engines.items[ENGINES_OWN].ops->name);
 	message_str(&w, "detail");
 	message_text(&w, detail, strlen(detail), DETAIL_MAX);
 	host_answer(&host, &w, bytes, NULL, 0);
@@ -103,7 +86,7 @@ static void say_ready(const char *detail)
 static int start(struct ramet_err *err)
 {
 	char detail[DETAIL_MAX] = "";
-	if (!host.ops)
+	if (host.engines.count == 0)
 		return err_set(err, RAMET_EINVAL, "no engine is registered");
 	int fd = control_fd(err);
 	if (fd < 0)
@@ -115,9 +98,10 @@ static int start(struct ramet_err *err)
 	interpose_begin();
 	signal(SIGPIPE, SIG_IGN);
 	unsetenv("LD_BIND_NOW"); /* it has done its work, and is not for other programs */
-	int rc = host.ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &host.engine, err);
+	struct engines_one *own = &host.engines.items[ENGINES_OWN];
+	int rc = own->ops->init(DEADLINE_SIGNAL, detail, sizeof(detail), &own->engine, err);
 	if (rc == 0)
-		rc = deadline_init(host.ops, host.engine, err);
+		rc = deadline_init(err);
 	if (rc == 0)
 		say_ready(detail);
 	return rc;
@@ -155,11 +139,9 @@ static void serve_one(void)
 	size_t len;
 	struct host_message message;
 	struct ramet_err err;
-	if (host.ops->wait_begin)
-		host.ops->wait_begin(host.engine);
+	engines_wait_begin(&host.engines);
 	int rc = channel_read(&host.channel, &data, &len, &err);
-	if (host.ops->wait_end)
-		host.ops->wait_end(host.engine);
+	engines_wait_end(&host.engines);
 	if (rc < 0) {
 		host_lost(&host, &err);
 		return;

@@ -4,7 +4,7 @@
 #ifndef RUNTIME_HOST_HOST_H
 #define RUNTIME_HOST_HOST_H
 
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 
 #define RAMET_HOST_EXPORT __attribute__((visibility("default")))
 
@@ -19,7 +19,8 @@ enum ramet_host_status {
 
 /* ramet_host_register - the engine of this process; ops must stay valid. RAMET_EVERSION: built
  * against another ABI; RAMET_EINVAL: a slot is empty; RAMET_EEXIST: there is one already. */
-RAMET_HOST_EXPORT int ramet_host_register(const struct engine_ops *ops, struct ramet_err *err);
+RAMET_HOST_EXPORT int ramet_host_register(
+	const struct ramet_engine_ops *ops, struct ramet_err *err);
 
 /* ramet_host_run - serves until the end; call it once, on the main thread. The control descriptor
  * is RAMET_CONTROL_FD in the environment. Returns an enum ramet_host_status: leave with _exit(),

@@ -18,13 +18,13 @@ void host_answer(struct host *host, const struct message_writer *w, unsigned cha
 		host_lost(host, &err);
 }
 
-static void write_text(struct message_writer *w, const char *key, struct engine_text text)
+static void write_text(struct message_writer *w, const char *key, struct ramet_engine_text text)
 {
 	message_str(w, key);
 	message_text(w, text.data ? text.data : "", text.data ? text.len : 0, HOST_ERROR_MAX);
 }
 
-void host_write_error(struct message_writer *w, const struct engine_error *error)
+void host_write_error(struct message_writer *w, const struct ramet_engine_error *error)
 {
 	static const char *const kinds[] = {"user", "limit", "system", "refused"};
 	message_str(w, "error");
@@ -36,12 +36,12 @@ void host_write_error(struct message_writer *w, const struct engine_error *error
 	write_text(w, "traceback", error->traceback);
 }
 
-void host_answer_short(
-	struct host *host, const char *type, enum engine_kind kind, const struct ramet_err *err)
+void host_answer_short(struct host *host, const char *type, enum ramet_engine_kind kind,
+	const struct ramet_err *err)
 {
 	unsigned char bytes[3 * sizeof(err->msg) + 256];
 	struct message_writer w = {bytes, bytes + sizeof(bytes), false};
-	const struct engine_error error = {
+	const struct ramet_engine_error error = {
 		.code = err->code, .kind = kind, .message = {err->msg, strlen(err->msg)}};
 	message_map(&w, 2);
 	message_kstr(&w, "t", type);
@@ -50,7 +50,7 @@ void host_answer_short(
 }
 
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
-	const struct engine_error *error)
+	const struct ramet_engine_error *error)
 {
 	unsigned char *bytes = malloc(HOST_ERROR_CAP);
 	if (!bytes) {
@@ -79,9 +79,9 @@ void host_answer_error(struct host *host, const char *type, const struct host_ti
 }
 
 void host_answer_err(struct host *host, const char *type, const struct host_times *times,
-	enum engine_kind kind, const struct ramet_err *err)
+	enum ramet_engine_kind kind, const struct ramet_err *err)
 {
-	const struct engine_error error = {
+	const struct ramet_engine_error error = {
 		.code = err->code, .kind = kind, .message = {err->msg, strlen(err->msg)}};
 	host_answer_error(host, type, times, &error);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-int host_read_context(struct message_reader r, struct engine_context *c)
+int host_read_context(struct message_reader r, struct ramet_engine_context *c)
 {
 	uint32_t pairs = 0;
 	struct message_span key;
@@ -41,19 +41,8 @@ int host_read_context(struct message_reader r, struct engine_context *c)
 	return rc;
 }
 
-bool host_find_function(const struct host *host, struct message_span name, unsigned *ret_index)
-{
-	for (unsigned i = 0; i < host->nfunctions; i++) {
-		if (message_is(name, host->functions[i].name)) {
-			*ret_index = i;
-			return true;
-		}
-	}
-	return false;
-}
-
 static void say_result(
-	struct host *host, const struct host_times *times, const struct engine_result *result)
+	struct host *host, const struct host_times *times, const struct ramet_engine_result *result)
 {
 	unsigned char head[128];
 	unsigned char tail[64];
@@ -80,8 +69,8 @@ static void say_result(
 }
 
 /* an answer that is too large, with what was emitted before, is an error instead */
-static bool fits(struct host *host, const struct engine_call *call,
-	const struct engine_result *result, size_t emitted, const struct host_times *times)
+static bool fits(struct host *host, const struct ramet_engine_call *call,
+	const struct ramet_engine_result *result, size_t emitted, const struct host_times *times)
 {
 	struct ramet_err err;
 	size_t most = call->max_output < HOST_MAX_PAYLOAD ? call->max_output : HOST_MAX_PAYLOAD;
@@ -90,38 +79,39 @@ static bool fits(struct host *host, const struct engine_call *call,
 		return true;
 	(void)err_set(&err, RAMET_ELIMIT, "the output of %s has %zu bytes%s, its limit is %zu",
 		call->context.function, len, emitted > 0 ? " with what it emitted" : "", most);
-	host_answer_err(host, "result", times, ENGINE_LIMIT, &err);
+	host_answer_err(host, "result", times, RAMET_ENGINE_LIMIT, &err);
 	return false;
 }
 
-static void run(struct host *host, const struct engine_call *call, uint64_t id, bool reset)
+static void run(struct host *host, const struct engines_one *one,
+	const struct ramet_engine_call *call, uint64_t id, bool reset)
 {
-	struct engine_result result = {0};
-	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
+	struct ramet_engine_result result = {0};
+	struct ramet_engine_error error = {.code = RAMET_EINTERNAL, .kind = RAMET_ENGINE_SYSTEM};
 	struct host_times times = {.id = id, .begin_ns = host_now_ns()};
-	deadline_arm(call->context.deadline_ns, NULL);
-	int rc = host->ops->call(host->engine, call, &result, &error);
+	deadline_arm(one, call->context.deadline_ns, NULL);
+	int rc = one->ops->call(one->engine, call, &result, &error);
 	enum deadline_end how = deadline_disarm();
 	size_t emitted = call->emit ? host_events_end() : 0;
 	times.end_ns = host_now_ns();
 	if (rc < 0)
 		host_ended(host, how, &error);
 	if (reset)
-		host_reset(host);
+		host_reset(host, one);
 	times.last = host->leaves;
 	if (rc < 0) {
 		host_answer_error(host, "result", &times, &error);
 	} else if (fits(host, call, &result, emitted, &times)) {
 		say_result(host, &times, &result);
 	}
-	host->ops->done(host->engine);
+	one->ops->done(one->engine);
 	if (host->leaves)
 		host_stop(host, RAMET_HOST_OK);
 }
 
 int host_call(struct host *host, const struct host_message *message)
 {
-	struct engine_call call = {
+	struct ramet_engine_call call = {
 		.binary = message->binary,
 		.data = message->data.data,
 		.len = message->data.len,
@@ -129,20 +119,22 @@ int host_call(struct host *host, const struct host_message *message)
 	};
 	if (!host->loaded || host_read_context(message->context, &call.context) < 0)
 		return RAMET_EPROTO;
-	if (!host_find_function(host, message->function, &call.function)) {
+	unsigned function;
+	if (!host_find_function(host, message->function, &function)) {
 		struct ramet_err err;
 		struct host_times times = {.id = message->id, .begin_ns = host_now_ns()};
 		times.end_ns = times.begin_ns;
 		(void)err_set(&err, RAMET_ENOTFOUND, "the application has no function %.*s",
 			(int)message->function.len, message->function.data);
-		host_answer_err(host, "result", &times, ENGINE_USER, &err);
+		host_answer_err(host, "result", &times, RAMET_ENGINE_USER, &err);
 		return 0;
 	}
-	call.context.function = host->functions[call.function].name;
+	const struct engines_one *one = engines_of(&host->engines, function, &call.function);
+	call.context.function = host->functions[function].name;
 	if (message->events) {
 		host_events_begin(host, message->id, call.max_output);
 		call.emit = host_events_emit;
 	}
-	run(host, &call, message->id, message->reset);
+	run(host, one, &call, message->id, message->reset);
 	return 0;
 }

@@ -48,7 +48,7 @@ static void end_clone(struct host *host, const struct ramet_err *err)
 	dprintf(STDERR_FILENO, "ramet host: a clone cannot run: %s\n", err->msg);
 	host->clone = true;
 	channel_forget(&host->channel);
-	host_answer_short(host, "failed", ENGINE_SYSTEM, err);
+	host_answer_short(host, "failed", RAMET_ENGINE_SYSTEM, err);
 	host_stop(host, RAMET_HOST_CLONE);
 }
 
@@ -56,9 +56,11 @@ static void end_clone(struct host *host, const struct ramet_err *err)
 static void begin_clone(struct host *host, const struct safepoint_shadow *shadow, uint64_t first_ns)
 {
 	struct {
-		unsigned char seed[ENGINE_SEED_BYTES];
 		uint64_t salt;
+		unsigned char seeds[ENGINES_MAX][RAMET_ENGINE_SEED_BYTES];
 	} random;
+	const size_t need =
+		sizeof(random.salt) + host->engines.count * (size_t)RAMET_ENGINE_SEED_BYTES;
 	struct ramet_err err;
 	interpose_in_clone();
 	crash_in_clone((pid_t)sys0(__NR_getpid));
@@ -71,10 +73,10 @@ static void begin_clone(struct host *host, const struct safepoint_shadow *shadow
 	host->captured = true;
 	int rc = 0;
 	/* the kernel's own, not the C library's, which may keep a state of its own */
-	if (sys3(__NR_getrandom, &random, sizeof(random), 0) != (long)sizeof(random))
+	if (sys3(__NR_getrandom, &random, (long)need, 0) != (long)need)
 		rc = err_set(&err, RAMET_EIO, "no fresh random bytes");
 	if (rc == 0)
-		rc = host->ops->after_clone(host->engine, random.seed, &err);
+		rc = engines_after_clone(&host->engines, random.seeds, &err);
 	if (rc < 0) {
 		end_clone(host, &err);
 		return;
@@ -101,7 +103,7 @@ int host_capture(struct host *host, const struct host_message *message)
 		return RAMET_EPROTO;
 	set_patience();
 	int rc = host_has_secrets() ? err_set(&err, RAMET_EREFUSED, "it has been given secrets")
-				    : host->ops->before_snapshot(host->engine, &err);
+				    : engines_before_snapshot(&host->engines, &err);
 	if (rc == 0)
 		rc = mpi_refuse(&err);
 	fflush(NULL);
@@ -110,7 +112,7 @@ int host_capture(struct host *host, const struct host_message *message)
 	if (rc == 0)
 		rc = safepoint_capture(host->channel.fd, &shadow, &first_ns, &err);
 	if (rc < 0)
-		host_answer_err(host, "refused", NULL, ENGINE_REFUSED, &err);
+		host_answer_err(host, "refused", NULL, RAMET_ENGINE_REFUSED, &err);
 	else if (rc == SAFEPOINT_CLONE)
 		begin_clone(host, &shadow, first_ns);
 	else if (rc == SAFEPOINT_CLONE_FAILED)

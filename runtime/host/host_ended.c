@@ -29,30 +29,31 @@ static bool is_crowded(void)
 	return pid < 0 && (errno == EAGAIN || errno == ENOMEM);
 }
 
-void host_ended(struct host *host, enum deadline_end how, struct engine_error *error)
+void host_ended(struct host *host, enum deadline_end how, struct ramet_engine_error *error)
 {
 	static const char full[] = "the deadline of the call has passed, and it has as many "
 				   "processes as its limit allows (limits.pids, or the "
 				   "node's limits.tenant.pids)";
+	host->leaves = host->leaves || error->leaves;
 	if (how == DEADLINE_PASSED) {
 		error->code = RAMET_EDEADLINE;
-		error->kind = ENGINE_LIMIT;
+		error->kind = RAMET_ENGINE_LIMIT;
 	} else if (how == DEADLINE_CANCELLED) {
 		error->code = RAMET_ECANCELED;
-		error->kind = ENGINE_REFUSED;
+		error->kind = RAMET_ENGINE_REFUSED;
 	}
 	if (how == DEADLINE_KEPT || !has_children())
 		return;
 	host->leaves = true;
 	if (how == DEADLINE_PASSED && is_crowded()) {
 		error->code = RAMET_ELIMIT;
-		error->message = (struct engine_text){full, strlen(full)};
+		error->message = (struct ramet_engine_text){full, strlen(full)};
 	}
 }
 
-void host_reset(struct host *host)
+void host_reset(struct host *host, const struct engines_one *one)
 {
 	if (!host->leaves)
 		host->leaves =
-			has_children() || !host->ops->reset || host->ops->reset(host->engine) < 0;
+			has_children() || !one->ops->reset || one->ops->reset(one->engine) < 0;
 }

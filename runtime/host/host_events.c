@@ -144,7 +144,7 @@ static bool may_tell(void)
 	return true;
 }
 
-static int emit_progress(const struct engine_event *event, struct ramet_err *err)
+static int emit_progress(const struct ramet_engine_event *event, struct ramet_err *err)
 {
 	double fraction = event->fraction > 0 ? event->fraction : 0; /* so is what is no number */
 	events.progress = fraction < 1 ? (uint64_t)(fraction * 1e6 + 0.5) : 1000000;
@@ -156,7 +156,7 @@ static int emit_progress(const struct engine_event *event, struct ramet_err *err
 	return may_tell() ? send_progress(err) : 0;
 }
 
-static int emit_chunk(const struct engine_event *event, struct ramet_err *err)
+static int emit_chunk(const struct ramet_engine_event *event, struct ramet_err *err)
 {
 	unsigned char head[64];
 	struct message_writer w = {head, head + sizeof(head), false};
@@ -186,7 +186,7 @@ static int emit_chunk(const struct engine_event *event, struct ramet_err *err)
 	return rc;
 }
 
-int host_events_emit(const struct engine_event *event, struct ramet_err *err)
+int host_events_emit(const struct ramet_engine_event *event, struct ramet_err *err)
 {
 	return event->progress ? emit_progress(event, err) : emit_chunk(event, err);
 }

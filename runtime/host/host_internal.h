@@ -2,9 +2,10 @@
 #ifndef RUNTIME_HOST_HOST_INTERNAL_H
 #define RUNTIME_HOST_HOST_INTERNAL_H
 
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 #include "runtime/host/channel.h"
 #include "runtime/host/deadline.h"
+#include "runtime/host/engines.h"
 #include "runtime/host/host.h"
 #include "runtime/host/message.h"
 
@@ -30,9 +31,8 @@ struct host_message {
 /* One for each process: a clone goes on with its parent's. Small, because a clone writes to it. */
 struct host {
 	struct channel channel;
-	const struct engine_ops *ops;
-	struct engine *engine;
-	struct engine_function *functions;
+	struct engines engines;
+	struct ramet_engine_function *functions; /* one engine's after the other's */
 	unsigned nfunctions;
 	bool based; /* ready to be captured as a base, or a clone of one that was */
 	bool loaded;
@@ -76,21 +76,31 @@ bool host_serve_lease(struct host *host);
  * end: before its answer, tells what was held back and returns the bytes of its chunks, which count
  * as output. */
 void host_events_begin(struct host *host, uint64_t id, size_t max_output);
-int host_events_emit(const struct engine_event *event, struct ramet_err *err);
+int host_events_emit(const struct ramet_engine_event *event, struct ramet_err *err);
 size_t host_events_end(void);
 
 /* for both ways in which calls come */
 /* host_ended - a call failed: its error, if it was ended by its deadline or cancelled; leaves is
- * set if that has left processes behind */
-void host_ended(struct host *host, enum deadline_end how, struct engine_error *error);
-/* host_reset - after a call that asks for it; leaves is set if that cannot be done */
-void host_reset(struct host *host);
+ * set if that has left processes behind, or its engine cannot go on */
+void host_ended(struct host *host, enum deadline_end how, struct ramet_engine_error *error);
+/* host_reset - after a call of this engine that asks for it; leaves is set if that cannot be done */
+void host_reset(struct host *host, const struct engines_one *one);
 struct message_reader;
-int host_read_context(struct message_reader r, struct engine_context *c);
+int host_read_context(struct message_reader r, struct ramet_engine_context *c);
+/* host_functions.c. read: the languages' engines are opened; NULL: only functions of the process's own
+ * engine are taken. RAMET_EPROTO: the message is malformed; else an engine cannot be had. */
+struct host_languages {
+	const struct ramet_engine_env *items; /* a language, and the path of its engine */
+	unsigned count;
+	char *of_app; /* whose init, modules and path are; NULL: the process's own engine's */
+};
+int host_read_functions(struct host *host, struct message_reader r,
+	const struct host_languages *languages, struct ramet_err *err);
 bool host_find_function(const struct host *host, struct message_span name, unsigned *ret_index);
+char *host_keep(struct message_span span); /* a copy that is terminated; NULL: it has a NUL byte */
 /* host_write_error - the pair "error" of a message; at most HOST_ERROR_CAP bytes */
 #define HOST_ERROR_CAP (3 * 32768 + 1024)
-void host_write_error(struct message_writer *w, const struct engine_error *error);
+void host_write_error(struct message_writer *w, const struct ramet_engine_error *error);
 
 /* host_answer - a message without payload; what it says about the connection is kept in host */
 void host_answer(struct host *host, const struct message_writer *w, unsigned char *start,
@@ -102,13 +112,13 @@ struct host_times {
 	bool last; /* it ends now */
 };
 void host_answer_error(struct host *host, const char *type, const struct host_times *times,
-	const struct engine_error *error);
+	const struct ramet_engine_error *error);
 /* host_answer_short - {t: type, error}, without allocating: for clones whose other threads may hold
  * locks */
-void host_answer_short(
-	struct host *host, const char *type, enum engine_kind kind, const struct ramet_err *err);
+void host_answer_short(struct host *host, const char *type, enum ramet_engine_kind kind,
+	const struct ramet_err *err);
 /* the same as host_answer_error() from an error of ours */
 void host_answer_err(struct host *host, const char *type, const struct host_times *times,
-	enum engine_kind kind, const struct ramet_err *err);
+	enum ramet_engine_kind kind, const struct ramet_err *err);
 
 #endif

@@ -31,8 +31,9 @@ static struct {
 	int epoll_fd; /* of wake_fd and control_fd */
 	uint64_t offset_ns;
 	size_t max_output;
-	unsigned function;
-	struct engine_context context;
+	const struct engines_one *one;
+	unsigned function; /* of that engine */
+	struct ramet_engine_context context;
 	uint64_t salt; /* of the calls' random ids */
 	struct spin spin;
 	volatile sig_atomic_t running; /* the slot whose call runs */
@@ -72,12 +73,12 @@ static int open_epoll(int wake_fd, int control_fd)
 
 /* What a call touches, touched while nobody waits for it: each page that it would meet first costs
  * it as much as a wake-up. */
-static void get_ready(struct host *host)
+static void get_ready(void)
 {
 	if (slots_waiting_own(&lease.slots, lease.slot))
 		return;
-	if (host->ops->ready)
-		host->ops->ready(host->engine, lease.function);
+	if (lease.one->ops->ready)
+		lease.one->ops->ready(lease.one->engine, lease.function);
 }
 
 /* a clone has one from its beginning, for one lease */
@@ -91,6 +92,7 @@ static bool get_salt(struct host *host)
 
 int host_lease(struct host *host, const struct host_message *message)
 {
+	unsigned function;
 	struct ramet_err err = {0};
 	auto_close int memory = channel_take_fd(&host->channel, 0);
 	auto_close int wake = channel_take_fd(&host->channel, 1);
@@ -100,7 +102,7 @@ int host_lease(struct host *host, const struct host_message *message)
 	memset(&lease.slots, 0, sizeof(lease.slots));
 	memset(&lease.context, 0, sizeof(lease.context));
 	if (host_read_context(message->context, &lease.context) < 0 ||
-		!host_find_function(host, message->function, &lease.function) || !get_salt(host) ||
+		!host_find_function(host, message->function, &function) || !get_salt(host) ||
 		slots_adopt(memory, message->once ? (int)message->slot : -1, &lease.slots.slots,
 			&err) < 0)
 		return RAMET_EPROTO;
@@ -119,14 +121,15 @@ int host_lease(struct host *host, const struct host_message *message)
 	lease.offset_ns = message->offset;
 	lease.max_output =
 		message->max_output < SLOTS_PAYLOAD_MAX ? message->max_output : SLOTS_PAYLOAD_MAX;
-	lease.context.function = host->functions[lease.function].name;
+	lease.one = engines_of(&host->engines, function, &lease.function);
+	lease.context.function = host->functions[function].name;
 	lease.once = message->once;
 	lease.reset = message->reset;
 	lease.slot = (unsigned)message->slot;
 	if (lease.once) {
 		slots_set_servant(&lease.slots, (int32_t)message->pid, (unsigned)message->kind,
 			(uint32_t)message->id);
-		get_ready(host);
+		get_ready();
 	}
 	host->leased = true;
 	return 0;
@@ -161,7 +164,7 @@ static void finish(const struct slots_call *call, const struct slots_outcome *ou
 }
 
 static void answer_error(
-	const struct slots_call *call, const struct engine_error *error, uint64_t run_ns)
+	const struct slots_call *call, const struct ramet_engine_error *error, uint64_t run_ns)
 {
 	struct slots_outcome outcome = {.status = error->code, .run_ns = run_ns};
 	auto_free unsigned char *bytes = malloc(HOST_ERROR_CAP);
@@ -177,16 +180,16 @@ static void answer_error(
 	finish(call, &outcome);
 }
 
-static void answer_err(const struct slots_call *call, enum engine_kind kind,
+static void answer_err(const struct slots_call *call, enum ramet_engine_kind kind,
 	const struct ramet_err *err, uint64_t run_ns)
 {
-	const struct engine_error error = {
+	const struct ramet_engine_error error = {
 		.code = err->code, .kind = kind, .message = {err->msg, strlen(err->msg)}};
 	answer_error(call, &error, run_ns);
 }
 
 static void answer_result(
-	const struct slots_call *call, const struct engine_result *result, uint64_t run_ns)
+	const struct slots_call *call, const struct ramet_engine_result *result, uint64_t run_ns)
 {
 	struct ramet_err err;
 	struct slots_outcome outcome = {
@@ -195,13 +198,13 @@ static void answer_result(
 		(void)err_set(&err, RAMET_ELIMIT,
 			"the output of %s has %zu bytes, its limit is %zu", lease.context.function,
 			result->len, lease.max_output);
-		answer_err(call, ENGINE_LIMIT, &err, run_ns);
+		answer_err(call, RAMET_ENGINE_LIMIT, &err, run_ns);
 		return;
 	}
 	void *to = slots_output(&lease.slots, call, result->len);
 	if (!to) {
 		(void)err_nomem(&err);
-		answer_err(call, ENGINE_SYSTEM, &err, run_ns);
+		answer_err(call, RAMET_ENGINE_SYSTEM, &err, run_ns);
 		return;
 	}
 	if (to != result->data && result->len > 0)
@@ -222,9 +225,9 @@ static void *room(void *arg, size_t len)
 						      : NULL;
 }
 
-static void prepare(struct slots_call *call, struct engine_call *ret)
+static void prepare(struct slots_call *call, struct ramet_engine_call *ret)
 {
-	*ret = (struct engine_call){
+	*ret = (struct ramet_engine_call){
 		.function = lease.function,
 		.binary = call->binary,
 		.data = call->data,
@@ -248,20 +251,21 @@ static void prepare(struct slots_call *call, struct engine_call *ret)
 
 static void run(struct host *host, struct slots_call *slots_call)
 {
-	struct engine_call call;
-	struct engine_result result = {0};
-	struct engine_error error = {.code = RAMET_EINTERNAL, .kind = ENGINE_SYSTEM};
+	struct ramet_engine_call call;
+	struct ramet_engine_result result = {0};
+	struct ramet_engine_error error = {.code = RAMET_EINTERNAL, .kind = RAMET_ENGINE_SYSTEM};
 	prepare(slots_call, &call);
 	lease.running = (sig_atomic_t)slots_call->slot;
 	uint64_t begin_ns = lease_now_ns();
 	if (call.context.deadline_ns != 0 && call.context.deadline_ns <= begin_ns) {
 		struct ramet_err err;
 		(void)err_set(&err, RAMET_EDEADLINE, "the deadline passed before the call began");
-		answer_err(slots_call, ENGINE_LIMIT, &err, 0);
+		answer_err(slots_call, RAMET_ENGINE_LIMIT, &err, 0);
 		return;
 	}
-	deadline_arm(call.context.deadline_ns, is_cancelled);
-	int rc = host->ops->call(host->engine, &call, &result, &error);
+	const struct engines_one *one = lease.one;
+	deadline_arm(one, call.context.deadline_ns, is_cancelled);
+	int rc = one->ops->call(one->engine, &call, &result, &error);
 	enum deadline_end how = deadline_disarm();
 	uint64_t run_ns = lease_now_ns() - begin_ns;
 	if (rc < 0) {
@@ -270,9 +274,9 @@ static void run(struct host *host, struct slots_call *slots_call)
 	} else {
 		answer_result(slots_call, &result, run_ns);
 	}
-	host->ops->done(host->engine);
+	one->ops->done(one->engine);
 	if (lease.reset)
-		host_reset(host);
+		host_reset(host, one);
 	if (host->leaves)
 		host_stop(host, RAMET_HOST_OK);
 }
@@ -305,8 +309,7 @@ static bool wait_for_something(struct host *host)
 		return false;
 	if (channel_buffered(&host->channel))
 		return true;
-	if (host->ops->wait_begin)
-		host->ops->wait_begin(host->engine);
+	engines_wait_begin(&host->engines);
 	/* Not only as long as is left: a timer that is due before the kernel's next tick is set in
 	 * the hardware at each sleep and taken back at its end, which costs a virtual machine five
 	 * times what the sleep does. */
@@ -316,8 +319,7 @@ static bool wait_for_something(struct host *host)
 		told = sleep_in_epoll();
 		slots_instance_wakes(&lease.slots);
 	}
-	if (host->ops->wait_end)
-		host->ops->wait_end(host->engine);
+	engines_wait_end(&host->engines);
 	return told;
 }
 
@@ -333,11 +335,9 @@ static int wait_once(struct host *host, struct slots_call *ret_call)
 	int rc = slots_take_own(&lease.slots, lease.slot, ret_call);
 	if (rc != 0)
 		return rc;
-	if (host->ops->wait_begin)
-		host->ops->wait_begin(host->engine);
+	engines_wait_begin(&host->engines);
 	slots_wait_own(&lease.slots, lease.slot, LISTEN_AFTER_NS);
-	if (host->ops->wait_end)
-		host->ops->wait_end(host->engine);
+	engines_wait_end(&host->engines);
 	return slots_take_own(&lease.slots, lease.slot, ret_call);
 }
 

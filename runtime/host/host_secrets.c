@@ -15,7 +15,7 @@
 static struct {
 	char *memory; /* names and values, each terminated */
 	size_t len;
-	struct engine_secret items[SECRETS_MAX];
+	struct ramet_engine_secret items[SECRETS_MAX];
 	unsigned count;
 } kept;
 
@@ -56,7 +56,7 @@ static void take(struct message_reader r, char *at)
 		struct message_span value = {"", 0};
 		(void)message_read_str(&r, &name);
 		(void)message_read_bin(&r, &value);
-		struct engine_secret *item = &kept.items[kept.count++];
+		struct ramet_engine_secret *item = &kept.items[kept.count++];
 		item->name = keep(&at, name);
 		item->value = keep(&at, value);
 		item->len = value.len;
@@ -81,8 +81,7 @@ int host_secrets(struct host *host, const struct host_message *message)
 	take(message->items, memory);
 	kept.memory = memory;
 	kept.len = len;
-	if (host->ops->secrets)
-		host->ops->secrets(host->engine, kept.items, kept.count);
+	engines_secrets(&host->engines, kept.items, kept.count);
 	locked_free(old, old_len);
 	return 0;
 }

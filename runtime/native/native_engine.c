@@ -26,7 +26,7 @@ struct native_object {
 	int (*after_clone)(const unsigned char *seed);
 };
 
-struct engine {
+struct ramet_engine {
 	struct native_object *objects; /* each once, in the order of the functions */
 	unsigned nobjects;
 	int (**handlers)(struct ramet_invocation *call); /* of each function */
@@ -35,10 +35,10 @@ struct engine {
 	struct ramet_invocation call;
 	struct ramet_err err; /* why loading failed */
 };
-_Static_assert(offsetof(struct engine, call.message) < CALL_BYTES, "on one page");
+_Static_assert(offsetof(struct ramet_engine, call.message) < CALL_BYTES, "on one page");
 
 /* aligned, so that a call writes to one page of it */
-static struct engine the_engine __attribute__((aligned(CALL_BYTES)));
+static struct ramet_engine the_engine __attribute__((aligned(CALL_BYTES)));
 
 static void forked(void)
 {
@@ -46,8 +46,8 @@ static void forked(void)
 	native_emit_forked();
 }
 
-static int engine_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
-	struct ramet_err *err)
+static int engine_init(int deadline_signal, char *detail, size_t cap,
+	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
 	(void)deadline_signal;
 	if (pthread_atfork(NULL, NULL, forked) != 0)
@@ -80,8 +80,8 @@ static int init_object(struct native_object *object, struct ramet_err *err)
 	return 0;
 }
 
-static int open_object(
-	struct engine *engine, const char *path, struct native_object **ret, struct ramet_err *err)
+static int open_object(struct ramet_engine *engine, const char *path, struct native_object **ret,
+	struct ramet_err *err)
 {
 	for (unsigned i = 0; i < engine->nobjects; i++) {
 		if (strcmp(engine->objects[i].path, path) == 0) {
@@ -101,9 +101,9 @@ static int open_object(
 }
 
 /* ret_function: a pointer to a pointer to a function. what: for messages. */
-static int find_handler(struct engine *engine, const struct engine_load *load, const char *what,
-	const char *handler, void *ret_function, struct native_object **ret_object,
-	struct ramet_err *err)
+static int find_handler(struct ramet_engine *engine, const struct ramet_engine_load *load,
+	const char *what, const char *handler, void *ret_function,
+	struct native_object **ret_object, struct ramet_err *err)
 {
 	const char *colon = strrchr(handler, ':');
 	char path[PATH_CAP];
@@ -128,10 +128,10 @@ static int find_handler(struct engine *engine, const struct engine_load *load, c
 	return 0;
 }
 
-static int load_function(struct engine *engine, const struct engine_load *load, unsigned index,
-	struct ramet_err *err)
+static int load_function(struct ramet_engine *engine, const struct ramet_engine_load *load,
+	unsigned index, struct ramet_err *err)
 {
-	const struct engine_function *function = &load->functions[index];
+	const struct ramet_engine_function *function = &load->functions[index];
 	char what[160];
 	snprintf(what, sizeof(what), "function %s", function->name);
 	return find_handler(engine, load, what, function->handler, &engine->handlers[index],
@@ -139,7 +139,8 @@ static int load_function(struct engine *engine, const struct engine_load *load, 
 }
 
 /* once, when all objects are there */
-static int run_init(struct engine *engine, const struct engine_load *load, struct ramet_err *err)
+static int run_init(
+	struct ramet_engine *engine, const struct ramet_engine_load *load, struct ramet_err *err)
 {
 	int (*init)(void) = NULL;
 	struct native_object *object = NULL;
@@ -150,8 +151,8 @@ static int run_init(struct engine *engine, const struct engine_load *load, struc
 	return rc;
 }
 
-static int engine_load(
-	struct engine *engine, const struct engine_load *load, struct engine_error *ret_error)
+static int engine_load(struct ramet_engine *engine, const struct ramet_engine_load *load,
+	struct ramet_engine_error *ret_error)
 {
 	struct ramet_err *err = &engine->err;
 	int rc = 0;
@@ -165,32 +166,33 @@ static int engine_load(
 	if (rc == 0 && load->init)
 		rc = run_init(engine, load, err);
 	if (rc < 0)
-		*ret_error = (struct engine_error){.code = err->code,
-			.kind = ENGINE_USER,
+		*ret_error = (struct ramet_engine_error){.code = err->code,
+			.kind = RAMET_ENGINE_USER,
 			.message = {err->msg, strlen(err->msg)}};
 	return rc;
 }
 
 /* --- calls --- */
 
-static int call_failed(struct ramet_invocation *call, int rc, struct engine_error *ret_error)
+static int call_failed(struct ramet_invocation *call, int rc, struct ramet_engine_error *ret_error)
 {
 	if (!call->code && !call->failed)
 		snprintf(call->message, sizeof(call->message), "the handler returned %d%s", rc,
 			call->cancelled ? " after its deadline" : "");
-	*ret_error = (struct engine_error){
+	*ret_error = (struct ramet_engine_error){
 		.code = call->code ? call->code : RAMET_EUSER,
-		.kind = call->code == RAMET_ELIMIT || call->code == RAMET_EDEADLINE ? ENGINE_LIMIT
-			: call->code						    ? ENGINE_SYSTEM
-										    : ENGINE_USER,
+		.kind = call->code == RAMET_ELIMIT || call->code == RAMET_EDEADLINE
+			? RAMET_ENGINE_LIMIT
+			: call->code ? RAMET_ENGINE_SYSTEM
+				     : RAMET_ENGINE_USER,
 		.type = {call->type, strlen(call->type)},
 		.message = {call->message, strlen(call->message)},
 	};
 	return ret_error->code;
 }
 
-static int engine_call(struct engine *engine, const struct engine_call *call,
-	struct engine_result *ret_result, struct engine_error *ret_error)
+static int engine_call(struct ramet_engine *engine, const struct ramet_engine_call *call,
+	struct ramet_engine_result *ret_result, struct ramet_engine_error *ret_error)
 {
 	struct ramet_invocation *invocation = &engine->call;
 	invocation->call = call;
@@ -205,10 +207,10 @@ static int engine_call(struct engine *engine, const struct engine_call *call,
 	if (rc != 0 || invocation->code || invocation->failed)
 		return call_failed(invocation, rc, ret_error);
 	if (invocation->output)
-		*ret_result = (struct engine_result){
+		*ret_result = (struct ramet_engine_result){
 			invocation->output, invocation->len, invocation->binary};
 	else
-		*ret_result = (struct engine_result){"null", 4, false};
+		*ret_result = (struct ramet_engine_result){"null", 4, false};
 	return 0;
 }
 
@@ -221,7 +223,7 @@ static void flush_printed(void)
 		fflush(stderr);
 }
 
-static void engine_done(struct engine *engine)
+static void engine_done(struct ramet_engine *engine)
 {
 	if (engine->call.output && !engine->call.borrowed)
 		free(engine->call.output);
@@ -230,21 +232,21 @@ static void engine_done(struct engine *engine)
 	flush_printed();
 }
 
-static void engine_ready(struct engine *engine, unsigned function)
+static void engine_ready(struct ramet_engine *engine, unsigned function)
 {
 	const struct native_object *object = engine->object_of[function];
 	native_populate(object->ranges, object->nranges);
 	flush_printed(); /* for its pages: it comes between the answer and the caller */
 }
 
-static void engine_interrupt(struct engine *engine)
+static void engine_interrupt(struct ramet_engine *engine)
 {
 	engine->call.cancelled = 1;
 }
 
 /* --- snapshots --- */
 
-static int engine_before_snapshot(struct engine *engine, struct ramet_err *err)
+static int engine_before_snapshot(struct ramet_engine *engine, struct ramet_err *err)
 {
 	for (unsigned i = 0; i < engine->nobjects; i++) {
 		const struct native_object *object = &engine->objects[i];
@@ -257,7 +259,7 @@ static int engine_before_snapshot(struct engine *engine, struct ramet_err *err)
 }
 
 /* the C library's own generators: what they were seeded with is the same in every clone */
-static void seed_libc(const unsigned char seed[ENGINE_SEED_BYTES])
+static void seed_libc(const unsigned char seed[RAMET_ENGINE_SEED_BYTES])
 {
 	unsigned number;
 	unsigned short words[3];
@@ -267,8 +269,8 @@ static void seed_libc(const unsigned char seed[ENGINE_SEED_BYTES])
 	(void)seed48(words);
 }
 
-static int engine_after_clone(
-	struct engine *engine, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+static int engine_after_clone(struct ramet_engine *engine,
+	const unsigned char seed[RAMET_ENGINE_SEED_BYTES], struct ramet_err *err)
 {
 	seed_libc(seed);
 	for (unsigned i = 0; i < engine->nobjects; i++) {
@@ -282,15 +284,15 @@ static int engine_after_clone(
 }
 
 static void engine_secrets(
-	struct engine *engine, const struct engine_secret *secrets, unsigned count)
+	struct ramet_engine *engine, const struct ramet_engine_secret *secrets, unsigned count)
 {
 	engine->call.secrets = secrets;
 	engine->call.nsecrets = count;
 }
 
-const struct engine_ops native_engine = {
+const struct ramet_engine_ops native_engine = {
 	.name = "native",
-	.abi = ENGINE_ABI,
+	.abi = RAMET_ENGINE_ABI,
 	.init = engine_init,
 	.load = engine_load,
 	.call = engine_call,

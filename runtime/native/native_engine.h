@@ -3,8 +3,8 @@
 #ifndef RUNTIME_NATIVE_NATIVE_ENGINE_H
 #define RUNTIME_NATIVE_NATIVE_ENGINE_H
 
-#include "runtime/engine.h"
+#include "ramet/engine.h"
 
-extern const struct engine_ops native_engine;
+extern const struct ramet_engine_ops native_engine;
 
 #endif

@@ -102,7 +102,7 @@ void native_emit_forked(void)
 	forked = true;
 }
 
-static int emit(struct ramet_invocation *call, const struct engine_event *event)
+static int emit(struct ramet_invocation *call, const struct ramet_engine_event *event)
 {
 	struct ramet_err err;
 	if (!call->call->emit || forked)
@@ -122,13 +122,13 @@ EXPORT int ramet_listened(const struct ramet_invocation *call)
 
 EXPORT int ramet_emit(struct ramet_invocation *call, const void *data, size_t len, int binary)
 {
-	const struct engine_event event = {.chunk = data, .len = len, .binary = binary != 0};
+	const struct ramet_engine_event event = {.chunk = data, .len = len, .binary = binary != 0};
 	return emit(call, &event);
 }
 
 EXPORT int ramet_progress(struct ramet_invocation *call, double fraction, const char *text)
 {
-	const struct engine_event event = {
+	const struct ramet_engine_event event = {
 		.progress = true,
 		.fraction = fraction,
 		.text = {text, text ? strlen(text) : 0},

@@ -2,8 +2,8 @@
 #ifndef RUNTIME_NATIVE_NATIVE_INTERNAL_H
 #define RUNTIME_NATIVE_NATIVE_INTERNAL_H
 
+#include "ramet/engine.h"
 #include "ramet/function.h"
-#include "runtime/engine.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@
 #define NATIVE_MESSAGE_MAX 4096
 
 struct ramet_invocation {
-	const struct engine_call *call;
-	const struct engine_secret *secrets; /* the host's */
+	const struct ramet_engine_call *call;
+	const struct ramet_engine_secret *secrets; /* the host's */
 	unsigned nsecrets;
 	void *output; /* malloc'ed, kept until done(), or the caller's room, or small */
 	bool borrowed; /* not malloc'ed */

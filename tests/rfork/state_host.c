@@ -11,24 +11,24 @@
 
 #define MAX_CASES 256
 
-struct engine {
+struct ramet_engine {
 	const struct state_case *cases[MAX_CASES];
 	bool absent[MAX_CASES]; /* not on this kernel */
 	bool clone;
 };
-static struct engine engine;
+static struct ramet_engine engine;
 static char message[512];
 
-static int fail(struct engine_error *error, const char *what, const char *name)
+static int fail(struct ramet_engine_error *error, const char *what, const char *name)
 {
 	int n = snprintf(message, sizeof(message), "%s: \"%s\" (%s)", what, name, strerror(errno));
-	*error = (struct engine_error){
-		.code = RAMET_EUSER, .kind = ENGINE_USER, .message = {message, (size_t)n}};
+	*error = (struct ramet_engine_error){
+		.code = RAMET_EUSER, .kind = RAMET_ENGINE_USER, .message = {message, (size_t)n}};
 	return RAMET_EUSER;
 }
 
-static int state_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
-	struct ramet_err *err)
+static int state_init(int deadline_signal, char *detail, size_t cap,
+	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
 	(void)deadline_signal;
 	(void)err;
@@ -37,7 +37,8 @@ static int state_init(int deadline_signal, char *detail, size_t cap, struct engi
 	return 0;
 }
 
-static int state_load(struct engine *e, const struct engine_load *load, struct engine_error *error)
+static int state_load(struct ramet_engine *e, const struct ramet_engine_load *load,
+	struct ramet_engine_error *error)
 {
 	for (unsigned i = 0; i < load->nfunctions; i++) {
 		const struct state_case *c =
@@ -54,32 +55,32 @@ static int state_load(struct engine *e, const struct engine_load *load, struct e
 }
 
 /* "": all is well, "absent", or what is wrong */
-static int state_call(struct engine *e, const struct engine_call *call,
-	struct engine_result *ret_result, struct engine_error *ret_error)
+static int state_call(struct ramet_engine *e, const struct ramet_engine_call *call,
+	struct ramet_engine_result *ret_result, struct ramet_engine_error *ret_error)
 {
 	(void)ret_error;
 	const struct state_case *c = e->cases[call->function];
 	const char *(*check)(void) = e->clone ? c->check_child : c->check_parent;
 	const char *text = e->absent[call->function] ? "absent" : check ? check() : NULL;
 	text = text ? text : "";
-	*ret_result = (struct engine_result){text, strlen(text), false};
+	*ret_result = (struct ramet_engine_result){text, strlen(text), false};
 	return 0;
 }
 
-static void state_nothing(struct engine *e)
+static void state_nothing(struct ramet_engine *e)
 {
 	(void)e;
 }
 
-static int state_before_snapshot(struct engine *e, struct ramet_err *err)
+static int state_before_snapshot(struct ramet_engine *e, struct ramet_err *err)
 {
 	(void)e;
 	(void)err;
 	return 0;
 }
 
-static int state_after_clone(
-	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+static int state_after_clone(struct ramet_engine *e,
+	const unsigned char seed[RAMET_ENGINE_SEED_BYTES], struct ramet_err *err)
 {
 	(void)seed;
 	(void)err;
@@ -89,9 +90,9 @@ static int state_after_clone(
 
 int main(void)
 {
-	static const struct engine_ops ops = {
+	static const struct ramet_engine_ops ops = {
 		.name = "state",
-		.abi = ENGINE_ABI,
+		.abi = RAMET_ENGINE_ABI,
 		.init = state_init,
 		.load = state_load,
 		.call = state_call,

@@ -141,8 +141,11 @@ int host_say(int control, const char *type, struct ramet_err *err)
 static void pack_function(struct buf *b, const char *handler)
 {
 	const char *colon = strrchr(handler, ':');
-	wire_map(b, 3);
+	bool lua = strstr(handler, ".lua:") != NULL;
+	wire_map(b, lua ? 4 : 3);
 	wire_kstr(b, "name", colon ? colon + 1 : handler);
+	if (lua)
+		wire_kstr(b, "lang", "lua");
 	wire_kstr(b, "handler", handler);
 	wire_kuint(b, "unknown", 1); /* keys of a later version are skipped */
 }
@@ -183,8 +186,12 @@ int host_load_with(int control, const char *const *handlers, const struct host_c
 	wire_map(&b, 1);
 	wire_kstr(&b, "COLOUR", "green");
 	wire_key(&b, "config");
-	wire_map(&b, 4);
+	wire_map(&b, 5);
 	wire_kuint(&b, "unknown", 1);
+	wire_key(&b, "languages");
+	wire_map(&b, config->lua ? 1 : 0);
+	if (config->lua)
+		wire_kstr(&b, "lua", config->lua);
 	wire_kstr(&b, "init", config->init ? config->init : "");
 	pack_list(&b, "modules", config->modules);
 	pack_list(&b, "path", config->path);

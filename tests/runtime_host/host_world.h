@@ -62,6 +62,7 @@ int host_load(
 struct host_config {
 	const char *init;
 	const char *const *modules, *const *path;
+	const char *lua; /* path of the engine; functions of .lua files are its */
 };
 int host_load_with(int control, const char *const *handlers, const struct host_config *config,
 	struct host_answer *ret, struct ramet_err *err);

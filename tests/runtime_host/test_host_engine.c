@@ -12,10 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct engine {
+struct ramet_engine {
 	char calls[256]; /* the slots that were called, a letter each */
 };
-static struct engine engine;
+static struct ramet_engine engine;
 
 static void note(char slot)
 {
@@ -24,8 +24,8 @@ static void note(char slot)
 	engine.calls[len + 1] = 0;
 }
 
-static int fake_init(int deadline_signal, char *detail, size_t cap, struct engine **ret_engine,
-	struct ramet_err *err)
+static int fake_init(int deadline_signal, char *detail, size_t cap,
+	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
 	(void)deadline_signal;
 	(void)err;
@@ -35,8 +35,8 @@ static int fake_init(int deadline_signal, char *detail, size_t cap, struct engin
 	return 0;
 }
 
-static int fake_load(
-	struct engine *e, const struct engine_load *load, struct engine_error *ret_error)
+static int fake_load(struct ramet_engine *e, const struct ramet_engine_load *load,
+	struct ramet_engine_error *ret_error)
 {
 	(void)e;
 	(void)load;
@@ -47,62 +47,62 @@ static int fake_load(
 
 /* function 0 tells the calls so far; 1 fails with a text that is too long and no text; 2 returns
  * too much; 3 fails without saying why */
-static int fake_call(struct engine *e, const struct engine_call *call,
-	struct engine_result *ret_result, struct engine_error *ret_error)
+static int fake_call(struct ramet_engine *e, const struct ramet_engine_call *call,
+	struct ramet_engine_result *ret_result, struct ramet_engine_error *ret_error)
 {
 	static char text[3 * HOST_ERROR_MAX];
 	note('c');
 	if (call->function == 0) {
-		*ret_result = (struct engine_result){e->calls, strlen(e->calls), false};
+		*ret_result = (struct ramet_engine_result){e->calls, strlen(e->calls), false};
 		return 0;
 	}
 	if (call->function == 2) {
-		*ret_result = (struct engine_result){text, HOST_MAX_PAYLOAD + 1ull, true};
+		*ret_result = (struct ramet_engine_result){text, HOST_MAX_PAYLOAD + 1ull, true};
 		return 0;
 	}
 	if (call->function == 3)
 		return RAMET_EUSER;
 	memset(text, 0xff, sizeof(text));
-	*ret_error = (struct engine_error){.code = RAMET_EUSER,
-		.kind = ENGINE_USER,
+	*ret_error = (struct ramet_engine_error){.code = RAMET_EUSER,
+		.kind = RAMET_ENGINE_USER,
 		.type = {"T", 1},
 		.message = {text, sizeof(text)},
 		.traceback = {text, sizeof(text)}};
 	return RAMET_EUSER;
 }
 
-static void fake_done(struct engine *e)
+static void fake_done(struct ramet_engine *e)
 {
 	(void)e;
 	note('d');
 }
 
-static void fake_interrupt(struct engine *e)
+static void fake_interrupt(struct ramet_engine *e)
 {
 	(void)e;
 }
 
-static void fake_wait_begin(struct engine *e)
+static void fake_wait_begin(struct ramet_engine *e)
 {
 	(void)e;
 	note('(');
 }
 
-static void fake_wait_end(struct engine *e)
+static void fake_wait_end(struct ramet_engine *e)
 {
 	(void)e;
 	note(')');
 }
 
-static int fake_before_snapshot(struct engine *e, struct ramet_err *err)
+static int fake_before_snapshot(struct ramet_engine *e, struct ramet_err *err)
 {
 	(void)e;
 	(void)err;
 	return 0;
 }
 
-static int fake_after_clone(
-	struct engine *e, const unsigned char seed[ENGINE_SEED_BYTES], struct ramet_err *err)
+static int fake_after_clone(struct ramet_engine *e,
+	const unsigned char seed[RAMET_ENGINE_SEED_BYTES], struct ramet_err *err)
 {
 	(void)e;
 	(void)seed;
@@ -110,9 +110,9 @@ static int fake_after_clone(
 	return 0;
 }
 
-static const struct engine_ops fake = {
+static const struct ramet_engine_ops fake = {
 	.name = "fake",
-	.abi = ENGINE_ABI,
+	.abi = RAMET_ENGINE_ABI,
 	.init = fake_init,
 	.load = fake_load,
 	.call = fake_call,
@@ -127,8 +127,8 @@ static const struct engine_ops fake = {
 static void test_engines_that_cannot_work_are_refused(void)
 {
 	struct ramet_err err = {0};
-	struct engine_ops other = fake;
-	other.abi = ENGINE_ABI + 1;
+	struct ramet_engine_ops other = fake;
+	other.abi = RAMET_ENGINE_ABI + 1;
 	CHECK_INT(ramet_host_register(&other, &err), RAMET_EVERSION);
 	CHECK(strstr(err.msg, "fake") != NULL);
 	other = fake;

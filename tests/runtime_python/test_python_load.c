@@ -134,7 +134,8 @@ static void test_modules_path_and_init(void)
 {
 	static const char *const modules[] = {"colorsys", "pkg.helper", NULL};
 	static const char *const path[] = {"more/modules", "/nowhere/else", NULL};
-	const struct host_config config = {"set_up.py:once", modules, path};
+	const struct host_config config = {
+			.init = "set_up.py:once", .modules = modules, .path = path};
 	struct host_world w;
 	struct host_answer answer = {.nfds = 0};
 	load_set_up(&config, &w, &answer);

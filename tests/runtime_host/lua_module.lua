@@ -1,0 +1,2 @@
+-- what lua_functions.lua requires
+return { word = "module" }
