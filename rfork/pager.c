@@ -90,6 +90,8 @@ static int pager_init_slots(
 	if (staging == MAP_FAILED)
 		return err_errno(err, RAMET_ENOMEM, "staging memory");
 	pager->staging = staging;
+	/* else a page that is in use becomes two megabytes, and again after they were given back */
+	(void)madvise(staging, pager->staging_len, MADV_NOHUGEPAGE);
 
 	unsigned char *at = pager->staging;
 	for (unsigned i = 0; i < nfault + nbulk; i++) {

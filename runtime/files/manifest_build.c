@@ -15,7 +15,18 @@ struct item {
 	struct manifest_entry entry; /* as far as known */
 };
 
+/* Paths lie one after the other in pieces of memory so large that malloc maps each on its own.
+ * Twenty thousand small ones, freed again, would leave what others allocate meanwhile scattered
+ * over as many pages. */
+#define PIECE_BYTES (256u << 10)
+struct piece {
+	struct piece *next;
+	size_t used;
+	char bytes[PIECE_BYTES];
+};
+
 struct manifest_builder {
+	struct piece *pieces;
 	struct item *items;
 	unsigned nitems, cap;
 	uint32_t *table; /* item numbers + 1 by hash of path; 0: free */
@@ -44,8 +55,11 @@ void manifest_builder_destroy(struct manifest_builder *b)
 {
 	if (!b)
 		return;
-	for (unsigned i = 0; i < b->nitems; i++)
-		free(b->items[i].path);
+	while (b->pieces) {
+		struct piece *piece = b->pieces;
+		b->pieces = piece->next;
+		free(piece);
+	}
 	free(b->items);
 	free(b->table);
 	free(b);
@@ -133,12 +147,30 @@ static unsigned depth_of(const char *path)
 	return depth;
 }
 
-static int item_init(struct item *item, const struct manifest_item *from, struct ramet_err *err)
+/* NULL: no memory */
+static char *take_bytes(struct manifest_builder *b, size_t len)
+{
+	struct piece *piece = b->pieces;
+	if (!piece || len > PIECE_BYTES - piece->used) {
+		piece = malloc(sizeof(*piece)); /* not cleared: what is not used is not touched */
+		if (!piece)
+			return NULL;
+		piece->next = b->pieces;
+		piece->used = 0;
+		b->pieces = piece;
+	}
+	char *bytes = piece->bytes + piece->used;
+	piece->used += len;
+	return bytes;
+}
+
+static int item_init(struct manifest_builder *b, struct item *item,
+	const struct manifest_item *from, struct ramet_err *err)
 {
 	size_t len = strlen(from->path);
 	size_t link = from->link ? strlen(from->link) : 0;
 	*item = (struct item){.len = len, .depth = depth_of(from->path)};
-	item->path = malloc(len + link + 2);
+	item->path = take_bytes(b, len + link + 2); /* at most two paths: less than a piece */
 	if (!item->path)
 		return err_nomem(err);
 	memcpy(item->path, from->path, len + 1);
@@ -172,7 +204,7 @@ int manifest_add(
 		return err_set(err, RAMET_ELIMIT, "more than %u files", b->nitems);
 	int rc = grow(b, err);
 	if (rc == 0)
-		rc = item_init(&b->items[b->nitems], from, err);
+		rc = item_init(b, &b->items[b->nitems], from, err);
 	if (rc < 0)
 		return rc;
 	b->bytes = bytes;

@@ -203,11 +203,14 @@ static void open_modules(lua_State *L)
 static void open_library(lua_State *L)
 {
 	static const char *const files[] = {"dofile", "loadfile", NULL};
+	/* code that runs when memory is freed, whoever waits for that */
+	static const char *const finalizers[] = {"newproxy", NULL};
 	static const char *const processes[] = {
 		"execute", "exit", "remove", "rename", "setlocale", "tmpname", NULL};
 	static const char *const compiled[] = {"dump", NULL};
 	luaL_openlibs(L); /* with the compiler */
 	remove_fields(L, "_G", files);
+	remove_fields(L, "_G", finalizers);
 	remove_fields(L, "os", processes);
 	remove_fields(L, "string", compiled);
 	keep_field(L, "debug", "traceback");

@@ -102,7 +102,7 @@ function f.reach()
 		local ok, what = pcall(require, name)
 		found[#found + 1] = ok and type(what) == "table" and name or nil
 	end
-	for _, name in ipairs({ "dofile", "loadfile", "io" }) do
+	for _, name in ipairs({ "dofile", "loadfile", "io", "newproxy" }) do
 		found[#found + 1] = _G[name] and name or nil
 	end
 	for _, name in ipairs({ "execute", "exit", "remove", "rename", "tmpname" }) do
