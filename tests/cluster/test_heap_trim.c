@@ -40,6 +40,27 @@ int malloc_trim(size_t pad)
 	return rc;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_MALLOC 1 /* it has other habits: then only the trims themselves are run */
+#else
+#define OWN_MALLOC 0
+#endif
+
+static unsigned trims_so_far(void)
+{
+	return __atomic_load_n(&trims, __ATOMIC_SEQ_CST);
+}
+
+static void turn_until_trimmed(struct loop *loop)
+{
+	struct ramet_err err = {0};
+	unsigned before = trims_so_far();
+	uint64_t end = now_ns() + LONG_NS;
+	while (trims_so_far() == before && now_ns() < end)
+		REQUIRE_OK(loop_turn(loop, LOOK_NS, &err), &err);
+	CHECK_INT(trims_so_far(), before + 1);
+}
+
 /* in_use: the pieces are freed when they were there during a trim */
 static void check_holes(bool in_use)
 {
@@ -60,24 +81,17 @@ static void check_holes(bool in_use)
 		REQUIRE((between[i] = malloc(16)) != NULL);
 	}
 	size_t full = own_bytes();
-	CHECK(full > before + PIECES * (PIECE / 2));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	unsigned so_far = __atomic_load_n(&trims, __ATOMIC_SEQ_CST);
-	uint64_t patience = now_ns() + LONG_NS;
-	while (in_use && __atomic_load_n(&trims, __ATOMIC_SEQ_CST) == so_far && now_ns() < patience)
-		REQUIRE_OK(loop_turn(loop, LOOK_NS, &err), &err);
-	CHECK(!in_use || __atomic_load_n(&trims, __ATOMIC_SEQ_CST) == so_far + 1);
-#endif
+	CHECK(OWN_MALLOC || full > before + PIECES * (PIECE / 2));
+	if (in_use && !OWN_MALLOC)
+		turn_until_trimmed(loop);
 	for (unsigned i = 0; i < PIECES; i++)
 		free(pieces[i]);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they have their own malloc \
-								     */
-	CHECK(own_bytes() > full - PIECES); /* it keeps them */
+	size_t bound = before + (full - before) * 2 / 3;
 	uint64_t end = now_ns() + LONG_NS;
-	while (own_bytes() > before + (full - before) * 2 / 3 && now_ns() < end)
+	CHECK(OWN_MALLOC || own_bytes() > full - PIECES); /* it keeps them */
+	while (!OWN_MALLOC && own_bytes() > bound && now_ns() < end)
 		REQUIRE_OK(loop_turn(loop, LOOK_NS, &err), &err);
-	CHECK(own_bytes() <= before + (full - before) * 2 / 3);
-#endif
+	CHECK(OWN_MALLOC || own_bytes() <= bound);
 	for (unsigned i = 0; i < PIECES; i++)
 		free(between[i]);
 	workers_destroy(workers);
