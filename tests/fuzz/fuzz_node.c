@@ -4,7 +4,9 @@
 
 #include "base/log.h"
 #include "cluster/members.h"
+#include "cluster/node.h"
 #include "cluster/seeds_internal.h"
+#include "cluster/workers.h"
 #include "tests/fuzz/fake_bus.h"
 
 #include <fcntl.h>
@@ -19,9 +21,11 @@ static struct world world;
 static bool made;
 static char *dir; /* of the node: removed at the end */
 
-static void remove_dir(void)
+/* Its threads end before what libraries have is torn down: a deployment may be being hashed. */
+static void end(void)
 {
 	char command[96];
+	workers_destroy(world.nodes[0]->workers);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	if (system(command) != 0)
 		fprintf(stderr, "%s is left\n", dir);
@@ -35,10 +39,10 @@ static void make(void)
 	if (!world_init(&world, &options))
 		abort();
 	dir = world.dirs[0];
-	atexit(remove_dir);
 	log_init("fuzz", LOG_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC));
 	if (!world_deploy(&world, 0, &(struct world_app){0}))
 		abort();
+	atexit(end); /* by now libcrypto has its own, which come after it */
 	struct seed *seed = seeds_find(world.nodes[0]->seeds, world.app->id);
 	memset(&seed->key, 'k', sizeof(seed->key));
 	seed->key.epoch = 1;
