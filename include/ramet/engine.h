@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RAMET_ENGINE_ABI 8u
+#define RAMET_ENGINE_ABI 9u
 #define RAMET_ENGINE_SYMBOL "ramet_engine" /* of a shared object: a const struct ramet_engine_ops */
 #define RAMET_ENGINE_SEED_BYTES 32
 #define RAMET_ENGINE_CALL_ID_BYTES 16
@@ -70,6 +70,10 @@ struct ramet_engine_load {
 	const char *const *path; /* directories of modules, relative to dir or absolute */
 	unsigned npath;
 	bool resets; /* ramet_engine_ops.reset will be called between calls */
+	uint64_t heap; /* bytes that one isolate may have allocated, where the engine can count
+			  them; more is RAMET_ELIMIT of the call that wanted it. 0: no limit */
+	const char *compiled; /* directory of what was made of the application's files when they
+				 were deployed, readable, absolute; NULL: nothing was */
 };
 
 /* What a function may know about the call it runs. */

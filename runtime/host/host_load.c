@@ -92,6 +92,12 @@ static int read_config(
 			rc = read_list(&r, &load->path, &load->npath);
 		} else if (rc == 0 && message_is(key, "reset")) {
 			rc = message_read_bool(&r, &load->resets);
+		} else if (rc == 0 && message_is(key, "heap")) {
+			rc = message_read_uint(&r, &load->heap);
+		} else if (rc == 0 && message_is(key, "compiled")) {
+			rc = load->compiled ? RAMET_EPROTO : message_read_str(&r, &value);
+			if (rc == 0)
+				load->compiled = host_keep(value);
 		} else if (rc == 0 && message_is(key, "languages")) {
 			rc = read_languages(&r, languages);
 		} else if (rc == 0 && message_is(key, "lang")) {

@@ -138,16 +138,45 @@ int host_say(int control, const char *type, struct ramet_err *err)
 	return host_send(control, &b, err);
 }
 
-static void pack_function(struct buf *b, const char *handler)
+static const char *language_of(const char *handler, const struct host_config *config)
 {
 	const char *colon = strrchr(handler, ':');
-	bool lua = strstr(handler, ".lua:") != NULL;
-	wire_map(b, lua ? 4 : 3);
-	wire_kstr(b, "name", colon ? colon + 1 : handler);
-	if (lua)
-		wire_kstr(b, "lang", "lua");
-	wire_kstr(b, "handler", handler);
+	for (size_t i = 0; i < HOST_LANGUAGES_MAX && config->languages[i].name; i++) {
+		size_t len = strlen(config->languages[i].name);
+		if (colon && colon - handler > (ptrdiff_t)len &&
+			colon[-(ptrdiff_t)len - 1] == '.' &&
+			strncmp(colon - len, config->languages[i].name, len) == 0)
+			return config->languages[i].name;
+	}
+	return NULL;
+}
+
+static void pack_function(struct buf *b, const char *handler, const struct host_config *config)
+{
+	const char *colon = strrchr(handler, ':');
+	const char *named = strchr(handler, '=');
+	const char *lang = language_of(handler, config);
+	wire_map(b, lang ? 4 : 3);
+	wire_str(b, "name");
+	if (named)
+		wire_strn(b, handler, (size_t)(named - handler));
+	else
+		wire_str(b, colon ? colon + 1 : handler);
+	if (lang)
+		wire_kstr(b, "lang", lang);
+	wire_kstr(b, "handler", named ? named + 1 : handler);
 	wire_kuint(b, "unknown", 1); /* keys of a later version are skipped */
+}
+
+static void pack_languages(struct buf *b, const struct host_config *config)
+{
+	uint32_t count = 0;
+	while (count < HOST_LANGUAGES_MAX && config->languages[count].engine)
+		count++;
+	wire_key(b, "languages");
+	wire_map(b, count);
+	for (uint32_t i = 0; i < count; i++)
+		wire_kstr(b, config->languages[i].name, config->languages[i].engine);
 }
 
 static void pack_list(struct buf *b, const char *key, const char *const *list)
@@ -177,21 +206,22 @@ int host_load_with(int control, const char *const *handlers, const struct host_c
 	*ret = (struct host_answer){.nfds = 0};
 	wire_map(&b, 5);
 	wire_kstr(&b, "t", "load");
-	wire_kstr(&b, "dir", HOST_FUNCTIONS_DIR);
+	wire_kstr(&b, "dir", config->dir ? config->dir : HOST_FUNCTIONS_DIR);
 	wire_key(&b, "functions");
 	wire_array(&b, count);
 	for (uint32_t i = 0; i < count; i++)
-		pack_function(&b, handlers[i]);
+		pack_function(&b, handlers[i], config);
 	wire_key(&b, "env");
 	wire_map(&b, 1);
 	wire_kstr(&b, "COLOUR", "green");
 	wire_key(&b, "config");
-	wire_map(&b, 5);
+	wire_map(&b, config->compiled ? 8 : 7);
 	wire_kuint(&b, "unknown", 1);
-	wire_key(&b, "languages");
-	wire_map(&b, config->lua ? 1 : 0);
-	if (config->lua)
-		wire_kstr(&b, "lua", config->lua);
+	wire_kuint(&b, "heap", config->heap);
+	wire_kbool(&b, "reset", config->resets);
+	if (config->compiled)
+		wire_kstr(&b, "compiled", config->compiled);
+	pack_languages(&b, config);
 	wire_kstr(&b, "init", config->init ? config->init : "");
 	pack_list(&b, "modules", config->modules);
 	pack_list(&b, "path", config->path);
@@ -214,8 +244,9 @@ void host_pack_call(struct buf *b, const struct host_request *request)
 {
 	static const unsigned char id[16] = {0x01, 0x23, 0xff};
 	const char *text = request->text ? request->text : "";
-	wire_map(b, request->events ? 8 : 7);
+	wire_map(b, request->events ? 9 : 8);
 	wire_kstr(b, "t", "call");
+	wire_kbool(b, "reset", request->reset);
 	if (request->events)
 		wire_kbool(b, "events", true);
 	wire_kuint(b, "id", request->id);

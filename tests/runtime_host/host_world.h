@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define HOST_LANGUAGES_MAX 4
 #define HOST_TIMEOUT_NS suite_patience(20000000000ull)
 
 struct host_world {
@@ -55,14 +56,22 @@ void host_answer_fini(struct host_answer *answer);
 int host_send(int control, struct buf *message, struct ramet_err *err);
 int host_say(int control, const char *type, struct ramet_err *err); /* {t: type} */
 /* host_load - the functions of these handlers, "libhost_functions.so:echo", each called by its
- * symbol; and its answer */
+ * symbol, or by another name in front of it, "sound=libhost_functions.so:echo"; and its answer */
 int host_load(
 	int control, const char *const *handlers, struct host_answer *ret, struct ramet_err *err);
 /* host_load_with - the same with the rest of what an app says; lists are ended by NULL, or NULL */
+struct host_language {
+	const char *name; /* functions of files with this extension are its: "lua" */
+	const char *engine; /* path; NULL: this node has none, and none of those behind it */
+};
 struct host_config {
 	const char *init;
 	const char *const *modules, *const *path;
-	const char *lua; /* path of the engine; functions of .lua files are its */
+	struct host_language languages[HOST_LANGUAGES_MAX]; /* up to the first without a name */
+	const char *dir; /* NULL: that of the host tests' functions */
+	const char *compiled;
+	uint64_t heap;
+	bool resets;
 };
 int host_load_with(int control, const char *const *handlers, const struct host_config *config,
 	struct host_answer *ret, struct ramet_err *err);
@@ -75,7 +84,7 @@ struct host_request {
 	const void *data; /* NULL: text */
 	size_t len;
 	const char *text;
-	bool binary, events;
+	bool binary, events, reset;
 	uint64_t id, deadline_ns, max_output; /* max_output 0: 64 MiB */
 };
 void host_pack_call(struct buf *b, const struct host_request *request);

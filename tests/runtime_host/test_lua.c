@@ -21,7 +21,7 @@ static const char *const handlers[] = {F("same"), F("count"), F("required"), F("
 
 static int load_all(int control, struct ramet_err *err)
 {
-	const struct host_config config = {.lua = ENGINE_LUA};
+	const struct host_config config = {.languages = {{"lua", ENGINE_LUA}}};
 	struct host_answer answer;
 	int rc = host_load_with(control, handlers, &config, &answer, err);
 	if (rc == 0 && strcmp(answer.type, "loaded") != 0)
@@ -194,7 +194,7 @@ static void test_beside_native_functions(void)
 static void check_refused(const char *handler, const char *engine, const char *message)
 {
 	const char *const one[] = {handler, NULL};
-	const struct host_config config = {.lua = engine};
+	const struct host_config config = {.languages = {{"lua", engine}}};
 	struct ramet_err err = {0};
 	struct host_world w;
 	struct host_answer answer;
