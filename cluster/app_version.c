@@ -74,15 +74,36 @@ void app_version_put(struct app_version *version)
 	free(version);
 }
 
-bool app_version_resets(const struct app_version *version)
+static const struct language *language_of(const struct app_version *version, const char *function)
 {
-	const struct language *language = languages_find(version->lang);
-	return version->fresh == FRESH_RESET && language && language->resets;
+	const struct app_function *found = app_version_function(version, function);
+	return found ? languages_find(found->lang) : NULL;
 }
 
-bool app_version_once(const struct app_version *version)
+/* What shares instances can be reset. */
+bool app_version_resets(const struct app_version *version, const char *function)
 {
-	return version->fresh != FRESH_REUSE && !app_version_resets(version);
+	const struct language *language = language_of(version, function);
+	bool can = strcmp(function, APP_SHARED) == 0 || (language && language->resets);
+	return version->fresh == FRESH_RESET && can;
+}
+
+bool app_version_once(const struct app_version *version, const char *function)
+{
+	return version->fresh != FRESH_REUSE && !app_version_resets(version, function);
+}
+
+const char *app_version_pool(const struct app_version *version, const char *function)
+{
+	const struct language *language = version->shared ? language_of(version, function) : NULL;
+	return language && language->shares ? APP_SHARED : function;
+}
+
+/* What the host and its engines need comes out of the same memory. */
+uint64_t app_version_heap(const struct app_version *version)
+{
+	const struct app_limits *limits = &version->limits;
+	return limits->heap ? limits->heap : limits->mem / 4 * 3;
 }
 
 const struct app_function *app_version_function(const struct app_version *version, const char *name)
@@ -112,7 +133,7 @@ static void pack_env(const struct app_version *version, struct buf *b)
 
 void app_version_pack(const struct app_version *version, struct buf *b)
 {
-	wire_map(b, 20 + (version->close_on_fork != 0));
+	wire_map(b, 21 + (version->close_on_fork != 0));
 	wire_kstr(b, "app", version->app);
 	wire_kstr(b, "lang", version->lang);
 	wire_kstr(b, "python", version->python);
@@ -121,7 +142,8 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 	wire_key(b, "env");
 	pack_env(version, b);
 	wire_key(b, "limits");
-	wire_map(b, 5);
+	wire_map(b, 6);
+	wire_kuint(b, "heap", version->limits.heap);
 	wire_kuint(b, "mem", version->limits.mem);
 	wire_kuint(b, "pids", version->limits.pids);
 	wire_kuint(b, "cpu", version->limits.cpu);
@@ -129,6 +151,7 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 	wire_kuint(b, "output", version->limits.output);
 	wire_kstr(b, "fresh", app_fresh_name(version->fresh));
 	wire_kbool(b, "idempotent", version->idempotent);
+	wire_kstr(b, "bind", version->shared ? "shared" : "own");
 	if (version->close_on_fork)
 		wire_kuint(b, "close_on_fork", version->close_on_fork);
 	wire_kstr(b, "init", version->init);
@@ -141,8 +164,9 @@ void app_version_pack(const struct app_version *version, struct buf *b)
 	wire_key(b, "functions");
 	wire_array(b, version->nfunctions);
 	for (uint32_t i = 0; i < version->nfunctions; i++) {
-		wire_map(b, 2);
+		wire_map(b, 3);
 		wire_kstr(b, "name", version->functions[i].name);
+		wire_kstr(b, "lang", version->functions[i].lang);
 		wire_kstr(b, "handler", version->functions[i].handler);
 	}
 	wire_key(b, "samples");
@@ -219,6 +243,8 @@ static int parse_limits(
 	if (rc == 0)
 		rc = wire_get_uint_or(from, "mem", LIMIT_MAX, 0, &limits->mem, err);
 	if (rc == 0)
+		rc = wire_get_uint_or(from, "heap", LIMIT_MAX, 0, &limits->heap, err);
+	if (rc == 0)
 		rc = wire_get_uint_or(from, "pids", UINT32_MAX, 0, &limits->pids, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(from, "cpu", CLIENT_MAX_CPU, 0, &limits->cpu, err);
@@ -251,6 +277,9 @@ static int parse_function(
 	if (rc == 0)
 		rc = wire_get_str(
 			map, "handler", function->handler, sizeof(function->handler), err);
+	if (rc == 0)
+		rc = wire_get_str_or(
+			map, "lang", version->lang, function->lang, sizeof(function->lang), err);
 	if (rc < 0)
 		return rc;
 	if (!app_name_valid(function->name))
@@ -264,6 +293,37 @@ static int parse_function(
 			"handler of %s is \"%s\": FILE:SYMBOL was expected", function->name,
 			function->handler);
 	version->nfunctions++;
+	return 0;
+}
+
+static bool has_isolates(const struct app_version *version)
+{
+	for (uint32_t i = 0; i < version->nfunctions; i++) {
+		const struct language *language = languages_find(version->functions[i].lang);
+		if (language && language->shares)
+			return true;
+	}
+	return false;
+}
+
+/* an interpreter is the process of its app; what is in it besides are engines */
+static int check_languages(const struct app_version *version, struct ramet_err *err)
+{
+	const char *only = version->shared ? "bind: shared"
+		: version->limits.heap	   ? "limits.heap"
+					   : NULL;
+	if (only && !has_isolates(version))
+		return err_set(err, RAMET_EINVAL,
+			"%s is for functions that run in isolates, and this app has none (%s)",
+			only, version->lang);
+	if (strcmp(version->lang, "python") == 0)
+		return 0;
+	for (uint32_t i = 0; i < version->nfunctions; i++)
+		if (strcmp(version->functions[i].lang, "python") == 0)
+			return err_set(err, RAMET_EINVAL,
+				"function %s is in Python, and the app's language is %s: an app "
+				"with a function in Python is a Python app",
+				version->functions[i].name, version->lang);
 	return 0;
 }
 
@@ -283,7 +343,7 @@ static int parse_functions(
 		return err_nomem(err);
 	for (uint32_t i = 0; rc == 0 && i < count; i++)
 		rc = parse_function(wire_at(list, i), version, err);
-	return rc;
+	return rc < 0 ? rc : check_languages(version, err);
 }
 
 static int parse_samples(
@@ -328,6 +388,7 @@ static int parse_names(
 	const struct wire_value *map, struct app_version *version, struct ramet_err *err)
 {
 	char fresh[16];
+	char bind[16];
 	uint64_t close = 0;
 	int rc = wire_get_str(map, "app", version->app, sizeof(version->app), err);
 	if (rc == 0 && !app_name_valid(version->app))
@@ -346,6 +407,12 @@ static int parse_names(
 	if (rc == 0 && app_fresh_from_name(fresh, &version->fresh) < 0)
 		rc = err_set(
 			err, RAMET_EINVAL, "fresh: \"%s\" is none of reuse, reset, fresh", fresh);
+	if (rc == 0)
+		rc = wire_get_str_or(map, "bind", "own", bind, sizeof(bind), err);
+	if (rc == 0 && strcmp(bind, "own") != 0 && strcmp(bind, "shared") != 0)
+		rc = err_set(err, RAMET_EINVAL, "bind: \"%s\" is none of own, shared", bind);
+	if (rc == 0)
+		version->shared = strcmp(bind, "shared") == 0;
 	if (rc == 0)
 		rc = wire_get_bool_or(map, "idempotent", false, &version->idempotent, err);
 	if (rc == 0)

@@ -27,10 +27,11 @@ int app_fresh_from_name(const char *name, enum app_fresh *ret_fresh);
 struct app_function {
 	char name[CLIENT_NAME_MAX + 1];
 	char handler[APP_HANDLER_MAX + 1]; /* "app.py:handler" */
+	char lang[APP_LANG_MAX + 1];
 };
 
 struct app_limits { /* 0: none */
-	uint64_t mem, pids, deadline_ms, output;
+	uint64_t mem, pids, deadline_ms, output, heap;
 	uint64_t cpu; /* thousandths of a core */
 };
 
@@ -44,6 +45,8 @@ struct app_sample { /* a JSON value that every function is called with before th
 struct app_version {
 	char id[VERSION_HEX + 1];
 	char app[CLIENT_NAME_MAX + 1];
+	/* whose are init, modules and path; Python's, if any function is in Python: its
+	 * interpreter is the process then */
 	char lang[APP_LANG_MAX + 1];
 	char python[CLIENT_PATH_MAX +
 		1]; /* absolute path of the interpreter; "": the node's default */
@@ -54,6 +57,7 @@ struct app_version {
 	struct app_limits limits;
 	enum app_fresh fresh;
 	bool idempotent;
+	bool shared; /* functions that can be are called in the same instances */
 	unsigned close_on_fork; /* CLIENT_CLOSE_* */
 	char init[APP_HANDLER_MAX +
 		1]; /* "app.py:setup", called once before the capture; "": none */
@@ -78,10 +82,17 @@ DEFINE_CLEANUP(struct app_version, app_version_put)
 /* the function of that name in a version, or NULL */
 const struct app_function *app_version_function(
 	const struct app_version *version, const char *name);
-/* app_version_resets - its instances are brought back to what they were between calls; otherwise
- * those with fresh: reset have one call each, as those with fresh: fresh */
-bool app_version_resets(const struct app_version *version);
-bool app_version_once(const struct app_version *version); /* an instance has one call */
+/* app_version_resets - instances of a function are brought back to what they were between calls;
+ * otherwise those with fresh: reset have one call each, as those with fresh: fresh. Function may be
+ * a pool's name */
+bool app_version_resets(const struct app_version *version, const char *function);
+bool app_version_once(const struct app_version *version, const char *function); /* one call each */
+/* app_version_pool - of the instances that a function is called in: its own name, or APP_SHARED,
+ * which is no function's */
+#define APP_SHARED "-shared"
+const char *app_version_pool(const struct app_version *version, const char *function);
+/* bytes that an isolate may have allocated; 0: no limit */
+uint64_t app_version_heap(const struct app_version *version);
 /* what its processes may use, as ramet-spawn is told */
 struct spawn_limits app_version_limits(const struct app_version *version);
 /* as one wire map, without id; and back. The reader checks every field, the id too. */

@@ -50,6 +50,7 @@ static int merge_limits(
 		uint64_t *number, old, fallback;
 	} all[] = {
 		{"limits.mem", &limits->mem, old->limits.mem, 0},
+		{"limits.heap", &limits->heap, old->limits.heap, 0},
 		{"limits.pids", &limits->pids, old->limits.pids, 0},
 		{"limits.cpu", &limits->cpu, old->limits.cpu, 0},
 		{"limits.deadline", &limits->deadline_ms, old->limits.deadline_ms, 0},
@@ -188,13 +189,31 @@ static int merge_samples(
 		version->app);
 }
 
+/* An app with a function in Python is a Python app; init is a handler in the app's language. */
+static int merge_lang(
+	struct app_version *version, const struct app_version *old, struct ramet_err *err)
+{
+	bool python = strcmp(version->lang, "python") == 0;
+	const struct app_version *other = python ? old : version;
+	if (strcmp(version->lang, old->lang) == 0)
+		return 0;
+	if (other->init[0])
+		return err_set(err, RAMET_EEXIST,
+			"init: %s is %s, and the language of app %s with this deployment is %s",
+			other->init, other->lang, version->app, python ? version->lang : old->lang);
+	if (!python)
+		memcpy(version->lang, old->lang, sizeof(version->lang));
+	return 0;
+}
+
 int bundle_merge_version(
 	struct app_version *version, const struct app_version *old, struct ramet_err *err)
 {
-	if (strcmp(version->lang, old->lang) != 0)
-		return differs(version, "lang", old->lang, version->lang, err);
-	int rc = merge_text(
-		version, "python", version->python, sizeof(version->python), old->python, err);
+	version->shared = version->shared || old->shared;
+	int rc = merge_lang(version, old, err);
+	if (rc == 0)
+		rc = merge_text(version, "python", version->python, sizeof(version->python),
+			old->python, err);
 	if (rc == 0)
 		rc = merge_text(
 			version, "init", version->init, sizeof(version->init), old->init, err);

@@ -71,7 +71,7 @@ struct pool {
 	struct list link;
 	struct calls *calls;
 	struct app_version *app;
-	char function[CALL_NAME_MAX];
+	char function[CALL_NAME_MAX]; /* or APP_SHARED */
 	struct list waiting; /* calls, in order of arrival */
 	unsigned servants;
 	struct instance_stock stock; /* of clones that wait in a lease's line */
@@ -231,7 +231,9 @@ void call_leave(struct call *call);
 void calls_resume_paused(struct loop_timer *timer);
 bool call_retry(struct call *call, const struct call_error *error, bool ran);
 void servant_run(struct servant *servant, struct call *call, enum start_kind kind);
-struct pool *calls_pool(const struct calls *calls, const char *version, const char *function);
+/* calls_pool - that of the instances which this function is called in; NULL: there are none */
+struct pool *calls_pool(
+	const struct calls *calls, const struct app_version *app, const char *function);
 struct pool *pool_new(
 	struct calls *calls, struct app_version *app, const char *function); /* NULL: no memory */
 void pool_release(struct pool *pool); /* frees it when nothing is in it */

@@ -67,7 +67,7 @@ int lease_give(struct lease *lease, struct servant *servant, struct ramet_err *e
 		.function = lease->function,
 		.max_output = lease_output(lease->app),
 		.once = lease->once,
-		.reset = app_version_resets(lease->app),
+		.reset = app_version_resets(lease->app, lease->function),
 		.slot = servant->slot,
 		.whose = whose_output,
 		.user = servant,
@@ -87,7 +87,7 @@ static int lease_new(struct calls *calls, const struct lease_request *request,
 	lease->id = ++calls->lease_id;
 	lease->wake_fd = lease->client_fd = lease->slots.fd = -1;
 	lease->app = app_version_get(entry->version);
-	lease->once = app_version_once(entry->version);
+	lease->once = app_version_once(entry->version, entry->name);
 	lease->kind = START_WARM;
 	lease->owner = request->owner;
 	lease->user = request->user;
@@ -118,8 +118,9 @@ static int lend_one(struct lease *lease, struct ramet_err *err)
 static int check_recorded(
 	const struct calls *calls, const struct registry_entry *entry, struct ramet_err *err)
 {
-	if (!app_version_once(entry->version) ||
-		!seeds_unrecorded(calls->node->seeds, entry->version->id, entry->name))
+	const char *pool = app_version_pool(entry->version, entry->name);
+	if (!app_version_once(entry->version, entry->name) ||
+		!seeds_unrecorded(calls->node->seeds, entry->version->id, pool))
 		return 0;
 	return err_set(err, RAMET_EAGAIN, "what calls of %s touch is not known yet", entry->name);
 }

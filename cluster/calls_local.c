@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pool *calls_pool(const struct calls *calls, const char *version, const char *function)
+struct pool *calls_pool(
+	const struct calls *calls, const struct app_version *app, const char *function)
 {
+	const char *name = app_version_pool(app, function);
 	list_for_each (pool, &calls->pools, struct pool, link)
-		if (strcmp(pool->app->id, version) == 0 && strcmp(pool->function, function) == 0)
+		if (strcmp(pool->app->id, app->id) == 0 && strcmp(pool->function, name) == 0)
 			return pool;
 	return NULL;
 }
@@ -28,7 +30,7 @@ struct pool *pool_new(struct calls *calls, struct app_version *app, const char *
 		return NULL;
 	pool->calls = calls;
 	pool->app = app_version_get(app);
-	snprintf(pool->function, sizeof(pool->function), "%s", function);
+	snprintf(pool->function, sizeof(pool->function), "%s", app_version_pool(app, function));
 	list_init(&pool->waiting);
 	instance_stock_init(&pool->stock);
 	list_append(&calls->pools, &pool->link);
@@ -37,7 +39,7 @@ struct pool *pool_new(struct calls *calls, struct app_version *app, const char *
 
 static struct pool *pool_for(struct call *call)
 {
-	struct pool *pool = calls_pool(call->calls, call->app->id, call->function);
+	struct pool *pool = calls_pool(call->calls, call->app, call->function);
 	return pool ? pool : pool_new(call->calls, call->app, call->function);
 }
 
@@ -207,7 +209,7 @@ void servant_run(struct servant *servant, struct call *call, enum start_kind kin
 		.deadline_ns = call->deadline_ns,
 		.secrets = true,
 		.events = call->on_event != NULL,
-		.reset = app_version_resets(call->app),
+		.reset = app_version_resets(call->app, call->function),
 		.max_output =
 			call->app->limits.output ? call->app->limits.output : CLIENT_MAX_PAYLOAD,
 	};

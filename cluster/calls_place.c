@@ -16,9 +16,10 @@ static unsigned warm_here(
 	const struct calls *calls, const struct app_version *app, const char *function)
 {
 	unsigned n = 0;
+	const char *pool = app_version_pool(app, function);
 	list_for_each (s, &calls->idle, struct servant, idle_link)
 		if (strcmp(s->app->id, app->id) == 0 &&
-			(!s->pool || strcmp(s->pool->function, function) == 0))
+			(!s->pool || strcmp(s->pool->function, pool) == 0))
 			n++;
 	return n;
 }

@@ -91,7 +91,8 @@ static bool reusable(const struct servant *s)
 {
 	struct instance_info info;
 	instance_get_info(s->inst, &info);
-	return info.state == INSTANCE_IDLE && !s->retired && !app_version_once(s->app);
+	return info.state == INSTANCE_IDLE && !s->retired &&
+		!app_version_once(s->app, s->pool->function);
 }
 
 void servant_fill_result(const struct servant *s, const struct call *call,
@@ -252,7 +253,7 @@ int servant_start(struct pool *pool, struct call *call, struct ramet_err *err)
 int servant_start_leased(struct lease *lease, unsigned slot, struct ramet_err *err)
 {
 	struct servant *s = NULL;
-	struct pool *pool = calls_pool(lease->calls, lease->app->id, lease->function);
+	struct pool *pool = calls_pool(lease->calls, lease->app, lease->function);
 	if (!pool)
 		pool = pool_new(lease->calls, lease->app, lease->function);
 	if (!pool)
@@ -373,7 +374,7 @@ struct servant *servant_take_idle(struct calls *calls, const struct pool *pool)
 
 int servant_lend(struct calls *calls, struct lease *lease, struct ramet_err *err)
 {
-	struct pool *pool = calls_pool(calls, lease->app->id, lease->function);
+	struct pool *pool = calls_pool(calls, lease->app, lease->function);
 	struct servant *s =
 		pool && list_empty(&pool->waiting) ? servant_take_idle(calls, pool) : NULL;
 	if (!s)

@@ -27,17 +27,17 @@
  *             → ready {nodes}         at once, or as soon as this many nodes are up as seen from here (control and data
  *                                     connections made, both ways); error ETIMEOUT when timeout_ms has passed before
  *
- *   deploy    {app: str, lang: str ("python", "native"), functions: [{name: str, handler: str "FILE:SYMBOL"}] (1 to
+ *   deploy    {app: str, lang: str (of its process: "python" if any function is), functions: [{name: str, handler: str "FILE:SYMBOL", lang?: str [the app's]}] (1 to
  *              CLIENT_MAX_FUNCTIONS), files: [{path: str, mode: uint, data: bin}] (≤ CLIENT_MAX_FILES, together
  *              ≤ CLIENT_MAX_BUNDLE bytes), python?: str (absolute path of the interpreter ["" : the node's default]),
- *              env?: {str: str} [{}], limits?: {mem?: uint bytes [0: none], pids?: uint [0], cpu?: uint thousandths of a
+ *              env?: {str: str} [{}], limits?: {mem?: uint bytes [0: none], heap?: uint bytes of an isolate [0: 3/4 of mem], pids?: uint [0], cpu?: uint thousandths of a
  *              core [0], deadline_ms?: uint a call [0], output?: uint bytes [CLIENT_MAX_PAYLOAD]},
  *              init?: str "FILE:SYMBOL", called once before the capture [""], modules?: [str] (Python modules imported before it)
  *              [[]], path?: [str] (directories of Python modules: relative to the app's files, or absolute) [[]], data?: [str]
  *              (absolute paths of nodes, shown read-only to instances) [[]], requirements?: [str] (lines as of pip's requirements
  *              files) [[]] or requirements_file?: str (one of files) [""], secrets?: [str] (names of those that its functions get)
  *              [[]], merge?: bool (into what the app of that name has: functions of other names stay) [false],
- *              fresh?: str "reuse|reset|fresh" ["reuse"], idempotent?: bool [false], close_on_fork?: uint (CLIENT_CLOSE_*:
+ *              fresh?: str "reuse|reset|fresh" ["reuse"], bind?: str "own|shared" ["own"], idempotent?: bool [false], close_on_fork?: uint (CLIENT_CLOSE_*:
  *              descriptors that clones are to lack where the capture would be refused for them) [0], samples?: [bin] (JSON values the
  *              functions are called with before the capture, all of them) [[]], node?: uint (initialise there) [0]}
  *             Initialises the app on one node and captures it. The version is made of all of this but node. A function

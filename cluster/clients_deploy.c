@@ -12,10 +12,10 @@
 #include "cluster/client_proto.h"
 #include "cluster/deploy_peer.h"
 #include "cluster/gather.h"
-#include "cluster/languages.h"
 #include "cluster/node.h"
 #include "cluster/registry.h"
 #include "cluster/seeds.h"
+#include "cluster/seeds_command.h"
 #include "cluster/versions.h"
 #include "cluster/workers.h"
 
@@ -285,17 +285,6 @@ static void run_pack(struct work *work)
 	buf_fini(&deploy->message);
 }
 
-static int check_supported(const struct deploy *deploy, struct ramet_err *err)
-{
-	const char *lang = deploy->version->lang;
-	const struct language *language = languages_find(lang);
-	char engine[PATH_MAX];
-	if (!language)
-		return err_set(err, RAMET_ENOTSUP, "language %s: this rametd runs %s", lang,
-			languages_all());
-	return languages_engine(language, engine, sizeof(engine), err);
-}
-
 static void pack_done(struct work *work)
 {
 	struct deploy *deploy = container_of(work, struct deploy, work);
@@ -306,7 +295,7 @@ static void pack_done(struct work *work)
 		deploy_free(&deploy->request);
 		return;
 	}
-	if (deploy->error.code || check_supported(deploy, &deploy->error) < 0) {
+	if (deploy->error.code || command_check_languages(deploy->version, &deploy->error) < 0) {
 		fail_plain(deploy, &deploy->error);
 		return;
 	}

@@ -13,7 +13,7 @@ static const struct language languages[] = {
 	{.name = "python", .is_python = true, .is_own = true, .resets = true},
 	/* nobody knows who uses memory that a variable pointed to */
 	{.name = "native", .is_own = true},
-	{.name = "lua", .resets = true}, /* with an isolate of its own for each function */
+	{.name = "lua", .resets = true, .shares = true},
 };
 
 const struct language *languages_find(const char *name)
@@ -24,19 +24,31 @@ const struct language *languages_find(const char *name)
 	return NULL;
 }
 
-const char *languages_all(void)
+void languages_names(char *dst, size_t cap)
 {
-	return "python, native and lua";
+	size_t len = 0;
+	dst[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(languages) && len < cap; i++)
+		len += (size_t)snprintf(dst + len, cap - len, "%s%s",
+			i == 0				       ? ""
+				: i + 1 < ARRAY_LEN(languages) ? ", "
+							       : " and ",
+			languages[i].name);
 }
 
-int languages_engine(
-	const struct language *language, char *dst, size_t cap, struct ramet_err *err)
+static bool is_the_process(const struct language *language, const struct language *own)
+{
+	return language->is_own && language->is_python == own->is_python;
+}
+
+int languages_engine(const struct language *language, const struct language *own, char *dst,
+	size_t cap, struct ramet_err *err)
 {
 	char built[64];
 	char installed[128];
 	struct ramet_err where;
 	dst[0] = '\0';
-	if (language->is_own)
+	if (is_the_process(language, own))
 		return 0;
 	snprintf(built, sizeof(built), "../lib/ramet/engine_%s.so", language->name);
 	snprintf(installed, sizeof(installed), "../" RAMET_LIBDIR "/ramet/engine_%s.so",

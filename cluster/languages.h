@@ -10,15 +10,18 @@
 struct language {
 	const char *name;
 	bool is_python; /* its host is an interpreter that an app may choose; else ramet-host */
-	bool is_own; /* its engine is the host's own; else a shared object, which a build may lack */
+	bool is_own; /* it is the engine of a host: of the interpreter, or of ramet-host; in the
+			other's processes, and where it is not, it is a shared object */
 	bool resets; /* what a call has changed can be changed back */
+	bool shares; /* its functions lie in isolates: several may be called in one instance */
 };
 
 const struct language *languages_find(const char *name); /* NULL: there is no such language */
-const char *languages_all(void); /* their names, for people */
-/* languages_engine - the path of its shared object, "" where it is the host's own. RAMET_ENOTSUP: this
- * build has none */
-int languages_engine(
-	const struct language *language, char *dst, size_t cap, struct ramet_err *err);
+/* languages_names - for people: "python, native and lua" */
+void languages_names(char *dst, size_t cap);
+/* languages_engine - the path of its shared object, for a process of an app in the language own; ""
+ * where it is that process's own engine. RAMET_ENOTSUP: this build has none */
+int languages_engine(const struct language *language, const struct language *own, char *dst,
+	size_t cap, struct ramet_err *err);
 
 #endif

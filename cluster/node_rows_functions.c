@@ -209,7 +209,7 @@ void rows_functions(struct node *node, uid_t uid, const struct rows_totals *tota
 		wire_map(b, 17);
 		wire_kstr(b, "function", entry->name);
 		wire_kstr(b, "app", entry->version->app);
-		wire_kstr(b, "lang", entry->version->lang);
+		wire_kstr(b, "lang", app_version_function(entry->version, entry->name)->lang);
 		wire_kstr(b, "version", entry->version->id);
 		wire_kuint(b, "generation", entry->generation);
 		wire_kuint(b, "uid", entry->uid);

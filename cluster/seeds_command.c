@@ -132,9 +132,7 @@ int command_create(const struct app_version *app, const char *python, struct com
 	if (!c)
 		return err_nomem(err);
 	const struct language *language = languages_find(app->lang);
-	char engine[PATH_MAX];
-	int rc = language ? languages_engine(language, engine, sizeof(engine), err)
-			  : err_set(err, RAMET_ENOTSUP, "language %s is not known", app->lang);
+	int rc = command_check_languages(app, err);
 	if (rc == 0)
 		rc = language->is_python ? python_argv(c, python, err) : native_argv(c, err);
 	if (rc == 0)
@@ -165,7 +163,8 @@ int command_create_environment(const struct app_version *app, const char *python
 	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_nomem(err);
-	int rc = installed_find(places, ARRAY_LEN(places), "environment.py", path, sizeof(path), err);
+	int rc = installed_find(
+		places, ARRAY_LEN(places), "environment.py", path, sizeof(path), err);
 	if (rc == 0)
 		rc = add_arg(c, app->python[0] ? app->python : python, err);
 	const char *const fixed[] = {"-B", path, root};
@@ -183,47 +182,4 @@ int command_create_environment(const struct app_version *app, const char *python
 		return rc;
 	*ret_command = steal_ptr(&c);
 	return 0;
-}
-
-int command_pack_load(const struct app_version *app, const char *type, const char *dir,
-	struct buf *b, struct ramet_err *err)
-{
-	const struct language *language = languages_find(app->lang);
-	char engine[PATH_MAX];
-	int rc = language ? languages_engine(language, engine, sizeof(engine), err) : RAMET_ENOTSUP;
-	if (rc < 0)
-		return rc;
-	wire_map(b, 5);
-	wire_kstr(b, "t", type);
-	wire_kstr(b, "dir", dir);
-	wire_key(b, "functions");
-	wire_array(b, app->nfunctions);
-	for (uint32_t i = 0; i < app->nfunctions; i++) {
-		wire_map(b, engine[0] ? 3 : 2);
-		if (engine[0])
-			wire_kstr(b, "lang", app->lang);
-		wire_kstr(b, "name", app->functions[i].name);
-		wire_kstr(b, "handler", app->functions[i].handler);
-	}
-	wire_key(b, "env");
-	wire_map(b, app->nenv);
-	for (uint32_t i = 0; i < app->nenv; i++) {
-		const char *variable = app->env[i];
-		const char *value = strchr(variable, '=');
-		wire_strn(b, variable, value ? (size_t)(value - variable) : strlen(variable));
-		wire_str(b, value ? value + 1 : "");
-	}
-	wire_key(b, "config");
-	wire_map(b, engine[0] ? 6 : 4);
-	if (engine[0]) {
-		wire_kstr(b, "lang", app->lang);
-		wire_key(b, "languages");
-		wire_map(b, 1);
-		wire_kstr(b, app->lang, engine);
-	}
-	wire_kbool(b, "reset", app_version_resets(app));
-	wire_kstr(b, "init", app->init);
-	app_list_pack(&app->modules, "modules", b);
-	app_list_pack(&app->path, "path", b);
-	return wire_end(b, err);
 }

@@ -21,8 +21,11 @@ DEFINE_CLEANUP(struct command, command_destroy)
 const char *const *command_argv(const struct command *command); /* NULL-terminated */
 const char *const *command_env(const struct command *command);
 
-/* the messages `load` and `base` of runtime/host_proto.h; dir: the app's files as the host sees
- * them
+/* command_check_languages - RAMET_ENOTSUP: this node has no engine for the language of one of the
+ * functions */
+int command_check_languages(const struct app_version *app, struct ramet_err *err);
+/* command_pack_load - the messages `load` and `base` of runtime/host_proto.h; dir: the app's files
+ * as the host sees them
  */
 int command_pack_load(const struct app_version *app, const char *type, const char *dir,
 	struct buf *b, struct ramet_err *err);

@@ -13,12 +13,12 @@
 
 /* What libcyaml fills in; limits are text, because they have units. */
 struct raw_limits {
-	char *mem, *cpu, *deadline, *output;
+	char *mem, *heap, *cpu, *deadline, *output;
 	uint64_t pids;
 };
 
 struct raw {
-	char *name, *app, *lang, *handler, *python, *fresh, *init, *samples;
+	char *name, *app, *lang, *handler, *python, *fresh, *bind, *init, *samples;
 	char **files, **close_on_fork, **modules, **path, **data;
 	unsigned files_count, close_on_fork_count, modules_count, path_count, data_count;
 	char *requirements_file, **requirements; /* one of them */
@@ -49,6 +49,8 @@ static const cyaml_schema_field_t function_fields[] = {
 		"name", CYAML_FLAG_POINTER, struct app_function_config, name, 1, CLIENT_NAME_MAX),
 	CYAML_FIELD_STRING_PTR("handler", CYAML_FLAG_POINTER, struct app_function_config, handler,
 		1, CLIENT_PATH_MAX + 129),
+	CYAML_FIELD_STRING_PTR("lang", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+		struct app_function_config, lang, 1, 15),
 	CYAML_FIELD_END,
 };
 
@@ -59,6 +61,8 @@ static const cyaml_schema_value_t function_schema = {
 static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_STRING_PTR(
 		"mem", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_limits, mem, 1, 32),
+	CYAML_FIELD_STRING_PTR(
+		"heap", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_limits, heap, 1, 32),
 	CYAML_FIELD_STRING_PTR(
 		"cpu", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_limits, cpu, 1, 32),
 	CYAML_FIELD_STRING_PTR("deadline", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -83,6 +87,7 @@ static const cyaml_schema_field_t fixed_fields[] = {
 	TEXT(handler, CLIENT_PATH_MAX + 129),
 	TEXT(python, CLIENT_PATH_MAX),
 	TEXT(fresh, 15),
+	TEXT(bind, 15),
 	TEXT(init, CLIENT_PATH_MAX + 129),
 	TEXT(samples, CLIENT_PATH_MAX),
 	LIST(files, &file_schema, APP_CONFIG_MAX_ITEMS),
@@ -169,11 +174,13 @@ void app_config_fini(struct app_config *config)
 	free(config->handler);
 	free(config->python);
 	free(config->fresh);
+	free(config->bind);
 	free(config->init);
 	free(config->samples);
 	for (size_t i = 0; i < config->nfunctions; i++) {
 		free(config->functions[i].name);
 		free(config->functions[i].handler);
+		free(config->functions[i].lang);
 	}
 	free(config->functions);
 	strings_fini(&config->files);
@@ -265,6 +272,8 @@ static int take_limits(const char *file, const struct raw_limits *raw,
 	limits->pids = raw->pids;
 	int rc = get_bytes(file, "limits.mem", raw->mem, &limits->mem, err);
 	if (rc == 0)
+		rc = get_bytes(file, "limits.heap", raw->heap, &limits->heap, err);
+	if (rc == 0)
 		rc = get_cores(file, "limits.cpu", raw->cpu, &limits->cpu, err);
 	if (rc == 0)
 		rc = get_ms(file, "limits.deadline", raw->deadline, &limits->deadline_ms, err);
@@ -294,7 +303,12 @@ static int check_words(const char *file, const struct raw *raw, struct ramet_err
 {
 	static const char *const langs[] = {"python", "native", "lua", NULL};
 	static const char *const freshness[] = {"reuse", "reset", "fresh", NULL};
+	static const char *const binds[] = {"own", "shared", NULL};
 	int rc = one_of(file, "lang", raw->lang, langs, err);
+	for (unsigned i = 0; rc == 0 && i < raw->functions_count; i++)
+		rc = one_of(file, "functions: lang", raw->functions[i].lang, langs, err);
+	if (rc == 0)
+		rc = one_of(file, "bind", raw->bind, binds, err);
 	if (rc == 0)
 		rc = one_of(file, "fresh", raw->fresh, freshness, err);
 	if (rc == 0 && raw->functions && (raw->name || raw->handler))
@@ -381,6 +395,7 @@ static int take(const char *file, struct raw *raw, const struct strings *env_key
 	config->handler = steal_ptr(&raw->handler);
 	config->python = steal_ptr(&raw->python);
 	config->fresh = steal_ptr(&raw->fresh);
+	config->bind = steal_ptr(&raw->bind);
 	config->init = steal_ptr(&raw->init);
 	config->samples = steal_ptr(&raw->samples);
 	config->requirements_file = steal_ptr(&raw->requirements_file);

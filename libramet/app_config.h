@@ -25,6 +25,7 @@ void strings_fini(struct strings *strings);
 /* 0: none, or the default */
 struct app_limits_config {
 	uint64_t mem; /* bytes an instance may use */
+	uint64_t heap; /* bytes an isolate may have allocated */
 	uint64_t pids;
 	uint64_t cpu; /* thousandths of a core */
 	uint64_t deadline_ms; /* of a call */
@@ -32,12 +33,12 @@ struct app_limits_config {
 };
 
 struct app_function_config {
-	char *name, *handler;
+	char *name, *handler, *lang;
 };
 
 /* Strings are NULL when the key is missing. */
 struct app_config {
-	char *name, *app, *lang, *handler, *python, *fresh, *init, *samples;
+	char *name, *app, *lang, *handler, *python, *fresh, *bind, *init, *samples;
 	struct app_function_config *functions; /* instead of name and handler */
 	size_t nfunctions;
 	struct strings files;

@@ -67,20 +67,12 @@ static int scan_env(struct scan *s, const yaml_node_t *env, struct ramet_err *er
 static int scan_key(
 	struct scan *s, const yaml_node_t *node, const yaml_node_t *value, struct ramet_err *err)
 {
-	static const char *const later[] = {"bind"};
 	const char *key = text_of(node);
 	if (!key)
 		return 0;
 	if (strcmp(key, "requirements") == 0)
 		s->found->requirements_listed = value && value->type == YAML_SEQUENCE_NODE;
-	if (strcmp(key, "env") == 0)
-		return scan_env(s, value, err);
-	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		if (strcmp(key, later[i]) == 0)
-			return err_set(err, RAMET_ECONFIG,
-				"%s:%zu: %s: this version of Ramet does not support it", s->name,
-				node->start_mark.line + 1, key);
-	return 0;
+	return strcmp(key, "env") == 0 ? scan_env(s, value, err) : 0;
 }
 
 static int scan_root(struct scan *s, struct ramet_err *err)

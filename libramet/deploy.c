@@ -98,23 +98,32 @@ static const char *lang_of(const char *file)
 	return NULL;
 }
 
-static int set_lang(struct deployment *d, const char *file, struct ramet_err *err)
+/* given: what ramet.yaml says of this function, over what is said of all of them */
+static int find_lang(const struct deployment *d, const char *file, const char *given,
+	const char **ret_lang, struct ramet_err *err)
 {
-	const char *lang = lang_of(file);
-	if (d->config.lang)
+	*ret_lang = given ? given : d->config.lang ? d->config.lang : lang_of(file);
+	if (*ret_lang)
 		return 0;
-	if (!lang)
-		return err_set(err, RAMET_EINVAL,
-			"%s: no language known by its extension (.py is python, .so native, .lua lua); "
-			"say it with --lang",
-			file);
-	return put(&d->config.lang, lang, err);
+	return err_set(err, RAMET_EINVAL,
+		"%s: no language known by its extension (.py is python, .so native, .lua lua); say "
+		"it with --lang",
+		file);
+}
+
+static const char *lang_of_process(const struct deployment *d)
+{
+	for (size_t i = 0; i < d->nfunctions; i++)
+		if (strcmp(d->functions[i].lang, "python") == 0)
+			return d->functions[i].lang;
+	return d->functions[0].lang;
 }
 
 /* one function; only: the one file deployed, or NULL for a directory */
-static int add_function(struct deployment *d, const char *name, const char *given, const char *only,
-	struct ramet_err *err)
+static int add_function(struct deployment *d, const struct app_function_config *config,
+	const char *only, struct ramet_err *err)
 {
+	const char *name = config->name, *given = config->handler;
 	const char *colon = given ? strrchr(given, ':') : NULL;
 	char file[CLIENT_PATH_MAX + 1];
 	int rc = call_check_name(name, err);
@@ -137,7 +146,7 @@ static int add_function(struct deployment *d, const char *name, const char *give
 	struct deployed_function *function = &d->functions[d->nfunctions++];
 	snprintf(function->name, sizeof(function->name), "%s", name);
 	snprintf(function->handler, sizeof(function->handler), "%s:%s", file, symbol);
-	return set_lang(d, file, err);
+	return find_lang(d, file, config->lang, &function->lang, err);
 }
 
 static int set_functions(struct deployment *d, const char *only, struct ramet_err *err)
@@ -146,11 +155,12 @@ static int set_functions(struct deployment *d, const char *only, struct ramet_er
 	d->functions = calloc(c->nfunctions + 1, sizeof(*d->functions));
 	if (!d->functions)
 		return err_nomem(err);
-	if (c->nfunctions == 0)
-		return add_function(d, c->name, c->handler, only, err);
-	int rc = 0;
+	const struct app_function_config alone = {.name = c->name, .handler = c->handler};
+	int rc = c->nfunctions == 0 ? add_function(d, &alone, only, err) : 0;
 	for (size_t i = 0; i < c->nfunctions && rc == 0; i++)
-		rc = add_function(d, c->functions[i].name, c->functions[i].handler, NULL, err);
+		rc = add_function(d, &c->functions[i], NULL, err);
+	if (rc == 0)
+		d->lang = lang_of_process(d);
 	return rc;
 }
 

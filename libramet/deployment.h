@@ -14,6 +14,7 @@
 struct deployed_function {
 	char name[CLIENT_NAME_MAX + 1];
 	char handler[CLIENT_PATH_MAX + 160]; /* "FILE:SYMBOL" */
+	const char *lang; /* of the config, or static */
 };
 
 struct deployment {
@@ -21,11 +22,12 @@ struct deployment {
 	struct files files;
 	struct samples samples;
 	struct deployed_function *functions;
+	const char *lang; /* of the process: Python, if any function is, else that of the first */
 	size_t nfunctions;
 	uint32_t node;
 };
 
-#define DEPLOYMENT_PAIRS 20
+#define DEPLOYMENT_PAIRS 21
 /* deployment_pack - the pairs of the request; a pack function of stream_open() */
 void deployment_pack(struct buf *b, const void *deployment);
 

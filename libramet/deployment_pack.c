@@ -17,7 +17,8 @@ static void pack_env(struct buf *b, const struct strings *env)
 static void pack_limits(struct buf *b, const struct app_limits_config *limits)
 {
 	wire_key(b, "limits");
-	wire_map(b, limits->output ? 5 : 4);
+	wire_map(b, limits->output ? 6 : 5);
+	wire_kuint(b, "heap", limits->heap);
 	wire_kuint(b, "mem", limits->mem);
 	wire_kuint(b, "pids", limits->pids);
 	wire_kuint(b, "cpu", limits->cpu);
@@ -39,8 +40,9 @@ static void pack_functions(struct buf *b, const struct deployment *d)
 	wire_key(b, "functions");
 	wire_array(b, (uint32_t)d->nfunctions);
 	for (size_t i = 0; i < d->nfunctions; i++) {
-		wire_map(b, 2);
+		wire_map(b, 3);
 		wire_kstr(b, "name", d->functions[i].name);
+		wire_kstr(b, "lang", d->functions[i].lang);
 		wire_kstr(b, "handler", d->functions[i].handler);
 	}
 }
@@ -52,7 +54,7 @@ void deployment_pack(struct buf *b, const void *deployment)
 	wire_kstr(b, "app", c->app ? c->app : c->name);
 	/* one function comes to what the app has; a list is all of it */
 	wire_kbool(b, "merge", c->app && c->nfunctions == 0);
-	wire_kstr(b, "lang", c->lang);
+	wire_kstr(b, "lang", d->lang);
 	pack_functions(b, d);
 	wire_key(b, "files");
 	files_pack(&d->files, b);
@@ -60,6 +62,7 @@ void deployment_pack(struct buf *b, const void *deployment)
 	pack_env(b, &c->env);
 	pack_limits(b, &c->limits);
 	wire_kstr(b, "fresh", c->fresh);
+	wire_kstr(b, "bind", c->bind);
 	wire_kbool(b, "idempotent", c->idempotent);
 	wire_kuint(b, "close_on_fork", c->close_on_fork);
 	wire_key(b, "samples");

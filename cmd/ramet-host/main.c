@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: ramet-host   (started by rametd)\n");
 		return 2;
 	}
-	if (ramet_host_register(&native_engine, &err) < 0) {
+	if (ramet_host_register(&ramet_engine, &err) < 0) {
 		fprintf(stderr, "ramet-host: %s\n", err.msg);
 		return RAMET_HOST_LOAD;
 	}

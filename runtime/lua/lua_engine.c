@@ -31,9 +31,9 @@ static int failed(struct ramet_engine *engine, int code, struct ramet_engine_err
 {
 	*ret_error = (struct ramet_engine_error){
 		.code = code,
-		.kind = code == RAMET_EUSER    ? RAMET_ENGINE_USER
-			: code == RAMET_ELIMIT ? RAMET_ENGINE_LIMIT
-					       : RAMET_ENGINE_SYSTEM,
+		.kind = code == RAMET_EUSER || code == RAMET_EINVAL ? RAMET_ENGINE_USER
+			: code == RAMET_ELIMIT			    ? RAMET_ENGINE_LIMIT
+								    : RAMET_ENGINE_SYSTEM,
 		.type = {engine->type, strlen(engine->type)},
 		.message = {engine->message, strlen(engine->message)},
 		.traceback = {engine->traceback, strlen(engine->traceback)},
@@ -61,7 +61,7 @@ static int engine_load(struct ramet_engine *engine, const struct ramet_engine_lo
 /* --- calls --- */
 
 /* message, traceback: what was raised, as text */
-static int describe(lua_State *L)
+int lua_describe_error(lua_State *L)
 {
 	struct ramet_engine *engine = lua_isolate_of(L)->engine;
 	const char *message = lua_tostring(L, 1);
@@ -93,15 +93,17 @@ static void push_input(lua_State *L, struct ramet_engine *engine)
 	}
 	engine->input = json_loadb(
 		call->data, call->len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
-	if (!engine->input)
+	if (!engine->input) {
+		engine->code = RAMET_EINVAL;
 		luaL_error(L, "the input is no JSON: %s, at byte %d", error.text, error.position);
+	}
 	if (json_is_null(engine->input))
 		lua_pushnil(L);
 	else
 		lua_json_push(L, engine->input);
 }
 
-static int run(lua_State *L)
+int lua_run_call(lua_State *L)
 {
 	struct ramet_engine *engine = lua_isolate_of(L)->engine;
 	lua_isolate_handler(L);
@@ -114,16 +116,39 @@ static int run(lua_State *L)
 	return 1; /* the text of which may be the answer */
 }
 
+/* Another isolate for the function that was called last. */
+static int renew(struct ramet_engine *engine)
+{
+	struct lua_isolate *old = engine->isolates[engine->last];
+	int rc = lua_isolate_create(engine, engine->last, &engine->isolates[engine->last]);
+	if (rc < 0)
+		return rc;
+	engine->renewed = true;
+	if (engine->current)
+		engine->replaced = old; /* its answer may lie in it */
+	else
+		lua_isolate_destroy(old);
+	return 0;
+}
+
+/* What filled it may be in variables of the function's: the next call has another isolate. */
+static int out_of_memory(struct ramet_engine *engine, struct ramet_engine_error *ret_error)
+{
+	snprintf(engine->type, sizeof(engine->type), "LuaError");
+	snprintf(engine->message, sizeof(engine->message), "not enough memory (limit %llu bytes)",
+		(unsigned long long)engine->load->heap);
+	int rc = failed(engine, RAMET_ELIMIT, ret_error);
+	ret_error->leaves = renew(engine) < 0;
+	return rc;
+}
+
 static int ended_badly(struct ramet_engine *engine, int rc, struct ramet_engine_error *ret_error)
 {
-	if (rc == LUA_ERRMEM) {
-		snprintf(engine->type, sizeof(engine->type), "LuaError");
-		snprintf(engine->message, sizeof(engine->message), "not enough memory");
-		return failed(engine, RAMET_ELIMIT, ret_error);
-	}
+	if (rc == LUA_ERRMEM)
+		return out_of_memory(engine, ret_error);
 	if (rc == LUA_ERRERR)
 		snprintf(engine->message, sizeof(engine->message), "an error in an error");
-	return failed(engine, RAMET_EUSER, ret_error);
+	return failed(engine, engine->code ? engine->code : RAMET_EUSER, ret_error);
 }
 
 /* Left by force: nothing of the state is touched any more. */
@@ -143,17 +168,23 @@ static int engine_call(struct ramet_engine *engine, const struct ramet_engine_ca
 	struct lua_isolate *isolate = engine->isolates[call->function];
 	engine->type[0] = engine->message[0] = engine->traceback[0] = '\0';
 	engine->interrupts = engine->jumps = 0;
+	engine->code = 0;
 	engine->call = call;
 	engine->current = isolate;
-	if (lua_isolate_seed(isolate) < 0) {
+	engine->last = call->function;
+	engine->renewed = false;
+	int rc = lua_isolate_seed(isolate);
+	if (rc == RAMET_ELIMIT)
+		return out_of_memory(engine, ret_error);
+	if (rc < 0) {
 		snprintf(engine->message, sizeof(engine->message), "no new random numbers");
 		return failed(engine, RAMET_EINTERNAL, ret_error);
 	}
 	if (sigsetjmp(engine->out, 0) != 0)
 		return jumped(engine, ret_error);
-	lua_pushcfunction(isolate->L, describe);
-	lua_pushcfunction(isolate->L, run);
-	int rc = lua_pcall(isolate->L, 0, 1, 1);
+	lua_rawgeti(isolate->L, LUA_REGISTRYINDEX, isolate->describe);
+	lua_rawgeti(isolate->L, LUA_REGISTRYINDEX, isolate->run);
+	rc = lua_pcall(isolate->L, 0, 1, 1);
 	engine->jumps = 0;
 	if (rc != 0)
 		return ended_badly(engine, rc, ret_error);
@@ -164,7 +195,6 @@ static int engine_call(struct ramet_engine *engine, const struct ramet_engine_ca
 static void engine_done(struct ramet_engine *engine)
 {
 	struct lua_isolate *isolate = engine->current;
-	engine->last = isolate;
 	engine->current = NULL;
 	json_decref(engine->input);
 	json_decref(engine->output);
@@ -210,17 +240,7 @@ static void engine_interrupt(struct ramet_engine *engine)
 
 static int engine_reset(struct ramet_engine *engine)
 {
-	struct lua_isolate *old = engine->current ? engine->current : engine->last;
-	struct lua_isolate *isolate;
-	int rc = lua_isolate_create(engine, old->index, &isolate);
-	if (rc < 0)
-		return rc;
-	engine->isolates[old->index] = isolate;
-	if (engine->current)
-		engine->replaced = old; /* its answer may lie in it */
-	else
-		lua_isolate_destroy(old);
-	return 0;
+	return engine->renewed ? 0 : renew(engine);
 }
 
 static int engine_before_snapshot(struct ramet_engine *engine, struct ramet_err *err)

@@ -21,6 +21,8 @@ struct lua_isolate {
 	lua_Alloc alloc; /* LuaJIT's own, whose arena belongs to this state alone */
 	void *alloc_arg;
 	size_t used; /* bytes */
+	size_t pressed; /* when it has so many, garbage is collected soon */
+	int run, describe, seed; /* C functions, by their reference in the registry */
 	uint64_t epoch; /* of the engine's random bytes that it was seeded with */
 };
 
@@ -37,9 +39,11 @@ struct ramet_engine {
 	unsigned nsecrets;
 	/* the call that runs */
 	struct lua_isolate *current; /* NULL: none */
-	struct lua_isolate *last; /* whose call was the last */
+	unsigned last; /* the function that was called last */
+	bool renewed; /* its isolate has not run anything yet */
 	struct lua_isolate *replaced; /* its answer has not been sent yet */
 	const struct ramet_engine_call *call;
+	int code; /* of an error that is not the function's; 0: none */
 	volatile sig_atomic_t interrupts; /* how often it was told to end */
 	volatile sig_atomic_t jumps; /* Lua code runs, and may be left at any instruction */
 	sigjmp_buf out;
@@ -58,12 +62,25 @@ struct ramet_engine {
 int lua_isolate_create(
 	struct ramet_engine *engine, unsigned index, struct lua_isolate **ret_isolate);
 void lua_isolate_destroy(struct lua_isolate *isolate); /* NULL is fine */
-/* lua_isolate_seed - math.random() goes on from the engine's bytes, if it does not yet. 0 or
- * RAMET_EUSER. */
+/* lua_isolate_seed - math.random() goes on from the engine's bytes, if it does not yet. 0,
+ * RAMET_EUSER, RAMET_ELIMIT */
 int lua_isolate_seed(struct lua_isolate *isolate);
 /* lua_isolate_handler - pushes it */
 void lua_isolate_handler(lua_State *L);
 struct lua_isolate *lua_isolate_of(lua_State *L);
+
+/* --- lua_engine.c --- */
+
+int lua_run_call(lua_State *L); /* the engine's call, on an empty stack */
+int lua_describe_error(lua_State *L); /* a message handler: the engine's message, traceback */
+
+/* --- lua_heap.c --- */
+
+/* lua_heap_open - counts what this state allocates from now on, and limits it */
+void lua_heap_open(struct lua_isolate *isolate);
+/* lua_heap_close - its own allocator again: LuaJIT frees an arena as a whole only where it sees
+ * that */
+void lua_heap_close(struct lua_isolate *isolate);
 
 /* --- lua_guard.c --- */
 

@@ -12,18 +12,6 @@
 #define FILES "ramet.files"
 #define PATH_CAP 4096
 
-/* --- memory --- */
-
-/* LuaJIT's allocator, with the bytes counted */
-static void *allocate(void *arg, void *old, size_t old_size, size_t size)
-{
-	struct lua_isolate *isolate = arg;
-	void *made = isolate->alloc(isolate->alloc_arg, old, old_size, size);
-	if (made || size == 0)
-		isolate->used += size - (old ? old_size : 0);
-	return made;
-}
-
 struct lua_isolate *lua_isolate_of(lua_State *L)
 {
 	void *isolate;
@@ -286,10 +274,34 @@ void lua_isolate_handler(lua_State *L)
 	lua_getfield(L, LUA_REGISTRYINDEX, HANDLER);
 }
 
+/* --- making and freeing --- */
+
+static int seed(lua_State *L)
+{
+	const struct lua_isolate *isolate = lua_isolate_of(L);
+	uint64_t bits;
+	memcpy(&bits, isolate->engine->seed, sizeof(bits));
+	bits ^= (uint64_t)isolate->index * 0x9e3779b97f4a7c15u;
+	lua_getfield(L, LUA_REGISTRYINDEX, SEED);
+	lua_pushnumber(L, (double)(bits >> 11)); /* what a number can hold */
+	lua_call(L, 1, 0);
+	return 0;
+}
+
+static int keep(lua_State *L, lua_CFunction function)
+{
+	lua_pushcfunction(L, function);
+	return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* What is called later lies ready: outside a protected call, nothing may allocate. */
 static int open_all(lua_State *L)
 {
 	struct lua_isolate *isolate = lua_isolate_of(L);
 	open_library(L);
+	isolate->run = keep(L, lua_run_call);
+	isolate->describe = keep(L, lua_describe_error);
+	isolate->seed = keep(L, seed);
 	open_handler(L, isolate);
 	return 0;
 }
@@ -303,19 +315,26 @@ static int traceback(lua_State *L)
 	return 1;
 }
 
+/* in a protected call; raises what went wrong, with where that was */
+static int open_traced(lua_State *L)
+{
+	lua_settop(L, 0);
+	lua_pushcfunction(L, traceback);
+	lua_pushcfunction(L, open_all);
+	return lua_pcall(L, 0, 0, 1) != 0 ? lua_error(L) : 0;
+}
+
 static int load_isolate(struct lua_isolate *isolate)
 {
 	struct ramet_engine *engine = isolate->engine;
-	lua_State *L = isolate->L;
-	lua_pushcfunction(L, traceback);
-	lua_pushcfunction(L, open_all);
-	if (lua_pcall(L, 0, 0, 1) != 0) {
+	int rc = lua_cpcall(isolate->L, open_traced, NULL);
+	if (rc != 0) {
+		const char *why = lua_tostring(isolate->L, -1);
 		snprintf(engine->message, sizeof(engine->message), "function %s: %s",
-			function_of(isolate)->name, lua_tostring(L, -1));
-		return RAMET_EUSER;
+			function_of(isolate)->name, why ? why : "an error that is no text");
 	}
-	lua_settop(L, 0);
-	return 0;
+	lua_settop(isolate->L, 0);
+	return rc == 0 ? 0 : rc == LUA_ERRMEM ? RAMET_ELIMIT : RAMET_EUSER;
 }
 
 int lua_isolate_create(
@@ -331,8 +350,7 @@ int lua_isolate_create(
 		return RAMET_ENOMEM;
 	}
 	*isolate = (struct lua_isolate){.engine = engine, .index = index, .L = L};
-	isolate->alloc = lua_getallocf(L, &isolate->alloc_arg);
-	lua_setallocf(L, allocate, isolate);
+	lua_heap_open(isolate);
 	int rc = load_isolate(isolate);
 	if (rc < 0)
 		lua_isolate_destroy(isolate);
@@ -345,24 +363,11 @@ void lua_isolate_destroy(struct lua_isolate *isolate)
 {
 	if (!isolate)
 		return;
-	/* LuaJIT frees an arena as a whole only where it sees its own allocator */
 	if (isolate->L) {
-		lua_setallocf(isolate->L, isolate->alloc, isolate->alloc_arg);
+		lua_heap_close(isolate);
 		lua_close(isolate->L);
 	}
 	free(isolate);
-}
-
-static int seed(lua_State *L)
-{
-	const struct lua_isolate *isolate = lua_isolate_of(L);
-	uint64_t bits;
-	memcpy(&bits, isolate->engine->seed, sizeof(bits));
-	bits ^= (uint64_t)isolate->index * 0x9e3779b97f4a7c15u;
-	lua_getfield(L, LUA_REGISTRYINDEX, SEED);
-	lua_pushnumber(L, (double)(bits >> 11)); /* what a number can hold */
-	lua_call(L, 1, 0);
-	return 0;
 }
 
 int lua_isolate_seed(struct lua_isolate *isolate)
@@ -370,9 +375,9 @@ int lua_isolate_seed(struct lua_isolate *isolate)
 	lua_State *L = isolate->L;
 	if (isolate->epoch == isolate->engine->epoch)
 		return 0;
-	lua_pushcfunction(L, seed);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, isolate->seed);
 	int rc = lua_pcall(L, 0, 0, 0);
 	lua_settop(L, 0);
 	isolate->epoch = isolate->engine->epoch;
-	return rc == 0 ? 0 : RAMET_EUSER;
+	return rc == 0 ? 0 : rc == LUA_ERRMEM ? RAMET_ELIMIT : RAMET_EUSER;
 }

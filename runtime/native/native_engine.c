@@ -46,10 +46,28 @@ static void forked(void)
 	native_emit_forked();
 }
 
+/* Objects of functions look up what they call (include/ramet/function.h) among all that the process
+ * shows: in ramet-host that is the program; elsewhere this object, which shows itself. */
+static int show_interface(struct ramet_err *err)
+{
+	Dl_info self;
+	void *process = dlopen(NULL, RTLD_LAZY);
+	if (process && dlsym(process, "ramet_input"))
+		return 0;
+	if (dladdr(&the_engine, &self) == 0 ||
+		!dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD))
+		return err_set(
+			err, RAMET_EINTERNAL, "functions would not find the engine: %s", dlerror());
+	return 0;
+}
+
 static int engine_init(int deadline_signal, char *detail, size_t cap,
 	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
 	(void)deadline_signal;
+	int rc = show_interface(err);
+	if (rc < 0)
+		return rc;
 	if (pthread_atfork(NULL, NULL, forked) != 0)
 		return err_nomem(err);
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash is in the log */
@@ -290,7 +308,7 @@ static void engine_secrets(
 	engine->call.nsecrets = count;
 }
 
-const struct ramet_engine_ops native_engine = {
+const struct ramet_engine_ops ramet_engine = {
 	.name = "native",
 	.abi = RAMET_ENGINE_ABI,
 	.init = engine_init,

@@ -303,7 +303,9 @@ static void test_what_is_in_conflict_with_the_app(void)
 	} cases[] = {
 		{{.function = "g", .data = "other"},
 			"file app.py differs from that of app app, whose function f"},
-		{{.function = "g", .lang = "native"}, "lang: app app has \"python\""},
+		{{.function = "g", .lang = "native", .init = "app.py:set_up"},
+			"init: app.py:set_up is native, and the language of app app with this "
+			"deployment is python"},
 		{{.function = "g", .fresh = "fresh"}, "fresh: app app has \"reuse\""},
 		{{.function = "g", .python = "/opt/python"}, "python: app app has \"/usr/python\""},
 		{{.function = "g", .init = "app.py:other"}, "init: app app has \"app.py:first\""},

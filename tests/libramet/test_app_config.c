@@ -122,7 +122,7 @@ static void test_refused(void)
 			"ramet.yaml:2: env: \"1A\" cannot name an environment variable"},
 		{"env:\n  A: 1\n  A: 2\n", "A"},
 		{"env:\n  A: {b: c}\n", "A"},
-		{"name: a\nbind: shared\n", "ramet.yaml:2: bind: this version of Ramet"},
+		{"name: a\nbind: apart\n", "bind: \"apart\" is not one of: own, shared"},
 		{"secrets: KEY\n", "secrets"},
 		{"name: a\nname: b\n", "name"},
 		{"name: a\n  b: c\n", "ramet.yaml"},

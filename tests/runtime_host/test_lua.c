@@ -133,7 +133,7 @@ static void test_errors_have_message_and_traceback(void)
 	check_failure(
 		w.control, "fail", "1", "EUSER", "lua_functions.lua:28: no luck today", "inner");
 	check_failure(w.control, "raise_table", "1", "EUSER", "a table was raised", "traceback");
-	check_failure(w.control, "same", "{", "EUSER", "the input is no JSON", "");
+	check_failure(w.control, "same", "{", "EINVAL", "the input is no JSON", "");
 	check_failure(w.control, "deep", "1", "EUSER", "stack overflow", "down");
 	close_world(&w);
 }
