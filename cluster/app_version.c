@@ -96,7 +96,7 @@ bool app_version_once(const struct app_version *version, const char *function)
 const char *app_version_pool(const struct app_version *version, const char *function)
 {
 	const struct language *language = version->shared ? language_of(version, function) : NULL;
-	return language && language->shares ? APP_SHARED : function;
+	return language && language->isolates ? APP_SHARED : function;
 }
 
 /* What the host and its engines need comes out of the same memory. */
@@ -114,11 +114,28 @@ const struct app_function *app_version_function(const struct app_version *versio
 	return NULL;
 }
 
+static uint32_t count_isolates(const struct app_version *version)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < version->nfunctions; i++) {
+		const struct language *language = languages_find(version->functions[i].lang);
+		count += language && language->isolates;
+	}
+	return count;
+}
+
+bool app_version_isolates(const struct app_version *version)
+{
+	return count_isolates(version) == version->nfunctions;
+}
+
 struct spawn_limits app_version_limits(const struct app_version *version)
 {
 	const struct app_limits *limits = &version->limits;
-	return (struct spawn_limits){
-		.mem = limits->mem, .pids = (uint32_t)limits->pids, .cpu = (uint32_t)limits->cpu};
+	return (struct spawn_limits){.mem = limits->mem,
+		.pids = (uint32_t)limits->pids,
+		.cpu = (uint32_t)limits->cpu,
+		.isolates = app_version_isolates(version)};
 }
 
 static void pack_env(const struct app_version *version, struct buf *b)
@@ -296,23 +313,13 @@ static int parse_function(
 	return 0;
 }
 
-static bool has_isolates(const struct app_version *version)
-{
-	for (uint32_t i = 0; i < version->nfunctions; i++) {
-		const struct language *language = languages_find(version->functions[i].lang);
-		if (language && language->shares)
-			return true;
-	}
-	return false;
-}
-
 /* an interpreter is the process of its app; what is in it besides are engines */
 static int check_languages(const struct app_version *version, struct ramet_err *err)
 {
 	const char *only = version->shared ? "bind: shared"
 		: version->limits.heap	   ? "limits.heap"
 					   : NULL;
-	if (only && !has_isolates(version))
+	if (only && count_isolates(version) == 0)
 		return err_set(err, RAMET_EINVAL,
 			"%s is for functions that run in isolates, and this app has none (%s)",
 			only, version->lang);

@@ -91,6 +91,8 @@ bool app_version_once(const struct app_version *version, const char *function); 
  * which is no function's */
 #define APP_SHARED "-shared"
 const char *app_version_pool(const struct app_version *version, const char *function);
+bool app_version_isolates(
+	const struct app_version *version); /* all its functions run in isolates */
 /* bytes that an isolate may have allocated; 0: no limit */
 uint64_t app_version_heap(const struct app_version *version);
 /* what its processes may use, as ramet-spawn is told */

@@ -197,6 +197,9 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 	if (rc < 0)
 		return rc;
 	instance_host_group(app, group, sizeof(group));
+	struct spawn_limits limits = app_version_limits(app);
+	if (host->bare) /* it makes what the app needs, by programs of the node */
+		limits.isolates = false;
 	struct spawn_host request = {
 		.inst = inst->id,
 		.argv = host->argv,
@@ -206,7 +209,7 @@ int instance_start_host(struct instances *instances, const struct instance_host 
 		.bare = host->bare,
 		.tenant = instance_tenant(node, app, name),
 		.group = host->bare ? NULL : group,
-		.limits = app_version_limits(app),
+		.limits = limits,
 		.control_fd = ends.control,
 		.log_fd = ends.output,
 	};

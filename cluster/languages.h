@@ -13,7 +13,8 @@ struct language {
 	bool is_own; /* it is the engine of a host: of the interpreter, or of ramet-host; in the
 			other's processes, and where it is not, it is a shared object */
 	bool resets; /* what a call has changed can be changed back */
-	bool shares; /* its functions lie in isolates: several may be called in one instance */
+	bool isolates; /* its functions ask nothing of the kernel but by their engine, and several
+			  may be called in one instance */
 };
 
 const struct language *languages_find(const char *name); /* NULL: there is no such language */

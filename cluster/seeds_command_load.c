@@ -119,12 +119,13 @@ int command_pack_load(const struct app_version *app, const char *type, const cha
 		return rc;
 	pack_env(app, b);
 	wire_key(b, "config");
-	wire_map(b, 7);
+	wire_map(b, 8);
 	rc = pack_languages(app, b, err);
 	if (rc < 0)
 		return rc;
 	wire_kstr(b, "lang", app->lang);
 	wire_kbool(b, "reset", any_resets(app));
+	wire_kbool(b, "isolates", app_version_isolates(app));
 	wire_kuint(b, "heap", app_version_heap(app));
 	wire_kstr(b, "init", app->init);
 	app_list_pack(&app->modules, "modules", b);

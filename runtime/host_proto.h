@@ -7,7 +7,8 @@
  * rametd → host
  *   load     {dir: str, functions: [{name: str, handler: str, lang?: str}], env: {str: str}, config: map}
  *            dir: the deployed files, readable; handler: file and symbol, "app.py:handler", "libf.so:handle".
- *            config: {init?: str (as handler), modules?: [str], path?: [str], reset?: bool, heap?: uint (bytes), compiled?: str, lang?: str, languages?: {str: str}} (include/ramet/engine.h).
+ *            config: {init?: str (as handler), modules?: [str], path?: [str], reset?: bool, isolates?: bool, heap?: uint (bytes), compiled?: str, lang?: str, languages?: {str: str}} (include/ramet/engine.h).
+ *            isolates: no code of the app runs but in isolates: the host gives up what those need not (runtime/host/host_confine.h).
  *            lang: whose engine is not the process's own, but the shared object that languages names for it;
  *            that of config: whose init, modules and path are.
  *            Answer: loaded {} or failed {error}.

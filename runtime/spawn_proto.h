@@ -5,7 +5,8 @@
  * rametd → ramet-spawn                                                                            descriptors
  *   host      {req, inst: uint, argv: [str], env: [str "K=V"], dir: str, tenant, group, limits}    control, log
  *             tenant: {uid, gid, name: str, mem?, pids?: uint, limits of all its groups}. group: str, a cgroup; "" or absent: none.
- *             limits: {mem: uint bytes, pids: uint, cpu: uint thousandths of a core}, of the group; 0 or absent: none.
+ *             limits: {mem: uint bytes, pids: uint, cpu: uint thousandths of a core, isolates?: bool}, of the group; 0 or absent: none.
+ *             isolates: no code of the app runs but in isolates, and the process may ask little of the kernel (runtime/spawn/syscall_sets.h).
  *             dir: the working directory, a path of the machine; "" or absent: /. In the store directory it is seen
  *             below /ramet; below /tmp or /run it is bound at the same path, read-only; elsewhere it is seen as it is.
  *             view?: uint, as of template. bare?: bool: in no sandbox and none of the tenant's namespaces, where its user is at home.
@@ -46,6 +47,7 @@
 #ifndef RUNTIME_SPAWN_PROTO_H
 #define RUNTIME_SPAWN_PROTO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -59,6 +61,7 @@ struct spawn_limits { /* of a group, all its processes together; 0: none */
 	uint64_t mem; /* bytes */
 	uint32_t pids;
 	uint32_t cpu; /* thousandths of a core */
+	bool isolates; /* what the processes may ask of the kernel: of no tenant */
 };
 struct spawn_tenant {
 	uid_t uid;

@@ -92,6 +92,7 @@ int host_read_context(struct message_reader r, struct ramet_engine_context *c);
 struct host_languages {
 	const struct ramet_engine_env *items; /* a language, and the path of its engine */
 	unsigned count;
+	bool isolates; /* none but those whose code runs in isolates */
 	char *of_app; /* whose init, modules and path are; NULL: the process's own engine's */
 };
 int host_read_functions(struct host *host, struct message_reader r,

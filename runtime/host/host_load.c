@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "runtime/host/host_confine.h"
 #include "runtime/host_proto.h"
 
 #include <fcntl.h>
@@ -92,6 +93,8 @@ static int read_config(
 			rc = read_list(&r, &load->path, &load->npath);
 		} else if (rc == 0 && message_is(key, "reset")) {
 			rc = message_read_bool(&r, &load->resets);
+		} else if (rc == 0 && message_is(key, "isolates")) {
+			rc = message_read_bool(&r, &languages->isolates);
 		} else if (rc == 0 && message_is(key, "heap")) {
 			rc = message_read_uint(&r, &load->heap);
 		} else if (rc == 0 && message_is(key, "compiled")) {
@@ -285,6 +288,8 @@ int host_load(struct host *host, const struct host_message *message)
 	rc = host_read_functions(host, message->functions, &languages, &err);
 	if (rc == RAMET_EPROTO)
 		return rc;
+	if (rc == 0 && languages.isolates)
+		rc = host_confine(&err);
 	if (rc < 0) {
 		host_answer_err(host, "failed", NULL, RAMET_ENGINE_SYSTEM, &err);
 		host_stop(host, RAMET_HOST_LOAD);

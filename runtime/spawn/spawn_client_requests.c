@@ -95,7 +95,8 @@ static void put_membership(struct buf *b, const struct spawn_tenant *tenant, con
 	put_tenant(b, tenant);
 	wire_kstr(b, "group", group);
 	wire_key(b, "limits");
-	wire_map(b, 3);
+	wire_map(b, 4);
+	wire_kbool(b, "isolates", limits->isolates);
 	wire_kuint(b, "mem", limits->mem);
 	wire_kuint(b, "pids", limits->pids);
 	wire_kuint(b, "cpu", limits->cpu);

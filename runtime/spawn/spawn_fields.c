@@ -44,6 +44,8 @@ static int get_limits(
 		rc = wire_get_uint_or(limits, "pids", UINT32_MAX, 0, &pids, err);
 	if (rc == 0)
 		rc = wire_get_uint_or(limits, "cpu", UINT32_MAX, 0, &cpu, err);
+	if (rc == 0)
+		rc = wire_get_bool_or(limits, "isolates", false, &ret->isolates, err);
 	if (rc < 0)
 		return rc;
 	ret->pids = (uint32_t)pids;
@@ -79,6 +81,7 @@ int spawn_get_membership(struct spawn_server *server, const struct wire_value *b
 		membership_put(&of);
 		return rc;
 	}
+	of.isolates = wish.limits.isolates;
 	*ret_of = of;
 	return 0;
 }

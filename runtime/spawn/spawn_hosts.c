@@ -111,7 +111,8 @@ static int start_host(struct instance *inst, const struct host_request *host,
 		.sandbox_pidfd = -1,
 		.group = inst->of.group,
 		.nofile = &server->nofile,
-		.seccomp = &server->seccomp,
+		.seccomp = &server->seccomp[inst->of.isolates ? SYSCALLS_ISOLATES_BEGIN
+							      : SYSCALLS_ANY],
 	};
 	pid_t pid = 0;
 	int outcome = -1;

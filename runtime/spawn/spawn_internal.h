@@ -31,7 +31,7 @@ struct spawn_server {
 	struct sandbox_pool *pool; /* NULL: no sandboxes here */
 	struct tenants *tenants; /* NULL with pool */
 	struct cgroups *cgroups;
-	struct syscall_filter seccomp;
+	struct syscall_filter seccomp[SYSCALL_SETS];
 	struct probe probe;
 	char missing[512];
 	struct rlimit nofile; /* as it was before we raised ours: what instances get */
@@ -62,6 +62,7 @@ struct membership {
 	gid_t gid;
 	struct tenant *tenant; /* NULL: no namespaces */
 	struct cgroup *group; /* NULL: no limits */
+	bool isolates; /* of the request's limits */
 };
 void membership_put(struct membership *membership);
 

@@ -61,7 +61,7 @@ void spawn_send_hello(struct spawn_server *server)
 	wire_kbool(b, "userfaultfd", probe->userfaultfd && server->root);
 	wire_kbool(b, "uffd_wp", probe->uffd_wp && server->root);
 	wire_kbool(b, "timens", probe->timens && (server->root || server->userns));
-	wire_kbool(b, "seccomp", server->seccomp.filter != NULL);
+	wire_kbool(b, "seccomp", server->seccomp[SYSCALLS_ANY].filter != NULL);
 	wire_kbool(b, "sandbox", server->pool != NULL);
 	wire_kbool(b, "fuse", server->fuse);
 	wire_kstr(b, "cgroup", cgroups_kind(server->cgroups));

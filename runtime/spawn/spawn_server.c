@@ -109,6 +109,16 @@ static void raise_limit(struct spawn_server *server)
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void build_filters(struct spawn_server *server)
+{
+	struct ramet_err why = {0};
+	int rc = 0;
+	for (unsigned set = 0; rc == 0 && set < SYSCALL_SETS; set++)
+		rc = syscall_filter_build((enum syscall_set)set, &server->seccomp[set], &why);
+	if (rc < 0)
+		note(server, why.msg);
+}
+
 static int set_up(struct spawn_server *server, int conn_fd, struct ramet_err *err)
 {
 	int rc = frame_conn_create(server->loop, conn_fd, SPAWN_MAX_FRAME, SPAWN_MAX_QUEUE,
@@ -124,9 +134,7 @@ static int set_up(struct spawn_server *server, int conn_fd, struct ramet_err *er
 	if (rc < 0)
 		return rc;
 	note(server, cgroups_missing(server->cgroups));
-	struct ramet_err why = {0};
-	if (syscall_filter_build(&server->seccomp, &why) < 0)
-		note(server, why.msg);
+	build_filters(server);
 	probe_kernel(&server->probe);
 	note(server, server->probe.missing);
 	set_up_identity(server);
@@ -151,7 +159,8 @@ static void clean_up(struct spawn_server *server)
 		log_error("spawn.end", "children left after %d ms", DRAIN_MS);
 	cgroups_destroy(server->cgroups);
 	reaper_destroy(server->reaper);
-	syscall_filter_fini(&server->seccomp);
+	for (unsigned set = 0; set < SYSCALL_SETS; set++)
+		syscall_filter_fini(&server->seccomp[set]);
 	buf_fini(&server->out);
 }
 

@@ -190,8 +190,10 @@ static int build(
 	reaper_add(server->reaper, &record->child, pid, on_reaped);
 	if (cgroup_enter(record->of.group, pid) < 0)
 		return err_errno(err, RAMET_EIO, "move the template into its cgroup");
-	setup->seccomp = server->seccomp.filter;
-	setup->seccomp_len = server->seccomp.len;
+	const struct syscall_filter *filter =
+		&server->seccomp[record->of.isolates ? SYSCALLS_ISOLATES : SYSCALLS_ANY];
+	setup->seccomp = filter->filter;
+	setup->seccomp_len = filter->len;
 	setup->drop_groups = server->root;
 	setup->gid = record->of.gid;
 	setup->ns_pidfd = record->of.tenant ? record->of.tenant->pidfd : -1;

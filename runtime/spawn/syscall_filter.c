@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -21,55 +22,66 @@
 static const uint64_t namespace_flags[NAMESPACE_FLAGS] = {CLONE_NEWNS, CLONE_NEWCGROUP,
 	CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET};
 
-/* Answered with EPERM. setns is not here: a template serves under this filter and needs it; a child
- * has no capability to use it with. Names that libseccomp does not know are left out. */
-static const char *const refused[] = {
-	/* namespaces and mounts */
-	"unshare", "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree",
-	"open_tree_attr", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr",
-	"open_by_handle_at",
-	/* other processes */
-	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp",
-	/* large kernel surfaces */
-	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
-	"io_uring_register", "fanotify_init", "add_key", "keyctl", "request_key", "lookup_dcookie",
-	"nfsservctl",
-	/* the machine */
-	"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot",
-	"swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "settimeofday", "clock_settime",
-	"adjtimex", "clock_adjtime", "iopl", "ioperm", "vhangup", "syslog", "sethostname",
-	"setdomainname"};
-
 static void ctx_release(const scmp_filter_ctx *ctx)
 {
 	if (*ctx)
 		seccomp_release(*ctx);
 }
 
-static int add_refused(scmp_filter_ctx ctx)
+static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t count)
 {
-	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-		int nr = seccomp_syscall_resolve_name(refused[i]);
-		if (nr == __NR_SCMP_ERROR)
-			continue;
-		int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
+	for (size_t i = 0; i < count; i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
+		int rc = nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add(ctx, action, nr, 0);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int add_rules(scmp_filter_ctx ctx)
+static int refuse_some(scmp_filter_ctx ctx)
 {
-	/* clone3 hides its flags from a filter; ENOSYS makes the C library fall back to clone */
-	int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < NAMESPACE_FLAGS; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
 			SCMP_A0(SCMP_CMP_MASKED_EQ, namespace_flags[i], namespace_flags[i]));
 	if (rc == 0) /* asking is fine */
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(personality), 1,
 			SCMP_A0_32(SCMP_CMP_NE, 0xffffffffu, 0));
-	return rc < 0 ? rc : add_refused(ctx);
+	return rc < 0
+		? rc
+		: add_names(ctx, SCMP_ACT_ERRNO(EPERM), syscalls_refused, syscalls_refused_count);
+}
+
+/* no thread, and no process in new namespaces; files to be read alone */
+static int allow_some(scmp_filter_ctx ctx)
+{
+	uint64_t not_clone = CLONE_VM;
+	const uint64_t not_open = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
+	for (size_t i = 0; i < NAMESPACE_FLAGS; i++)
+		not_clone |= namespace_flags[i];
+	int rc = seccomp_rule_add(
+		ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, not_clone, 0));
+	if (rc == 0)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, not_open, 0));
+	if (rc == 0)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, not_open, 0));
+	return rc < 0 ? rc
+		      : add_names(ctx, SCMP_ACT_ALLOW, syscalls_isolates, syscalls_isolates_count);
+}
+
+static int add_rules(scmp_filter_ctx ctx, enum syscall_set set)
+{
+	static const char *const begin[] = {"execve"};
+	/* clone3 hides its flags from a filter; ENOSYS makes the C library fall back to clone */
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (rc == 0)
+		rc = set == SYSCALLS_ANY ? refuse_some(ctx) : allow_some(ctx);
+	if (rc == 0 && set == SYSCALLS_ISOLATES_BEGIN)
+		rc = add_names(ctx, SCMP_ACT_ALLOW, begin, ARRAY_LEN(begin));
+	return rc;
 }
 
 static int read_back(int fd, struct syscall_filter *ret_filter, struct ramet_err *err)
@@ -89,15 +101,17 @@ static int read_back(int fd, struct syscall_filter *ret_filter, struct ramet_err
 	return 0;
 }
 
-static int build(struct syscall_filter *ret_filter, struct ramet_err *err)
+static int build(enum syscall_set set, struct syscall_filter *ret_filter, struct ramet_err *err)
 {
-	CLEANUP(ctx_release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	CLEANUP(ctx_release)
+	scmp_filter_ctx ctx =
+		seccomp_init(set == SYSCALLS_ANY ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
 	if (!ctx)
 		return err_nomem(err);
 	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* since 2.5: a binary tree */
 	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (rc == 0)
-		rc = add_rules(ctx);
+		rc = add_rules(ctx, set);
 	auto_close int fd = rc == 0 ? memfd_create("seccomp", MFD_CLOEXEC) : -1;
 	if (fd >= 0)
 		rc = seccomp_export_bpf(ctx, fd);
@@ -108,20 +122,22 @@ static int build(struct syscall_filter *ret_filter, struct ramet_err *err)
 	return read_back(fd, ret_filter, err);
 }
 #else
-static int build(struct syscall_filter *ret_filter, struct ramet_err *err)
+static int build(enum syscall_set set, struct syscall_filter *ret_filter, struct ramet_err *err)
 {
+	(void)set;
 	(void)ret_filter;
 	return err_set(err, RAMET_ENOTSUP,
 		"no system-call filter: built without libseccomp (package libseccomp-dev)");
 }
 #endif
 
-int syscall_filter_build(struct syscall_filter *ret_filter, struct ramet_err *err)
+int syscall_filter_build(
+	enum syscall_set set, struct syscall_filter *ret_filter, struct ramet_err *err)
 {
 	if (prctl(PR_GET_SECCOMP) < 0 && errno == EINVAL)
 		return err_set(err, RAMET_ENOTSUP,
 			"no system-call filter: the kernel is built without CONFIG_SECCOMP_FILTER");
-	return build(ret_filter, err);
+	return build(set, ret_filter, err);
 }
 
 void syscall_filter_fini(struct syscall_filter *filter)

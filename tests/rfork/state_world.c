@@ -108,7 +108,7 @@ bool state_world_start(struct state_world *w, enum state_where where,
 	set_fault(fault);
 	/* threads of a busy machine may not get to run; those that never stop are not waited for */
 	setenv("RAMET_PARK_MS", cases[0]->refused ? "1000" : "20000", 1);
-	int rc = syscall_filter_build(&w->filter, &err);
+	int rc = syscall_filter_build(SYSCALLS_ANY, &w->filter, &err);
 	bool spaced = cases[0]->flags & STATE_PIDS;
 	if (spaced && !CHECK(pid_space_open(&w->space) && pid_space_enter(&w->space)))
 		return false;

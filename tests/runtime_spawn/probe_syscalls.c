@@ -90,6 +90,7 @@ int probe_syscalls(void)
 	printf("clone3 %d\n", syscall(SYS_clone3, NULL, 0) < 0 ? errno : 0);
 	printf("personality-ask %d\n", syscall(SYS_personality, 0xffffffffL) < 0 ? errno : 0);
 	printf("personality-set %d\n", syscall(SYS_personality, 0x0040000L) < 0 ? errno : 0);
+	printf("socket %d\n", syscall(SYS_socket, -1, -1, -1) < 0 ? errno : 0);
 	printf("setns %d\n", syscall(SYS_setns, -1, 0) < 0 ? errno : 0);
 	return 0;
 }

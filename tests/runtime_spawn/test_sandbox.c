@@ -142,10 +142,11 @@ void test_directory_in_store_and_in_tmp(void)
 	fixture_stop(&f);
 }
 
-void test_filter_refuses(void)
+static const char *const answered[] = {"clone", "clone3", "setns", "socket", "personality-ask"};
+
+/* expected: of those answered; all others are refused */
+static void check_filter(const struct host_options *options, const int expected[])
 {
-	static const char *const answered[] = {"clone", "clone3", "personality-ask", "setns"};
-	static const int expected[] = {0, ENOSYS, 0, EBADF};
 	struct fixture f;
 	struct host h;
 	REQUIRE(fixture_start(&f, 1));
@@ -154,7 +155,7 @@ void test_filter_refuses(void)
 		fixture_stop(&f);
 		return;
 	}
-	REQUIRE(host_run(&f, &h, &(struct host_options){.what = "syscalls", .uid = ROOT_UID}));
+	REQUIRE(host_run(&f, &h, options));
 	unsigned refused = 0;
 	for (char *line = h.output; line && *line; line = strchr(line, '\n')) {
 		char name[32];
@@ -172,6 +173,21 @@ void test_filter_refuses(void)
 	CHECK(refused > 45);
 	host_close(&h);
 	fixture_stop(&f);
+}
+
+void test_filter_refuses(void)
+{
+	static const int expected[] = {0, ENOSYS, EBADF, EINVAL, 0};
+	check_filter(&(struct host_options){.what = "syscalls", .uid = ROOT_UID}, expected);
+}
+
+void test_hosts_of_isolates_are_refused_more(void)
+{
+	static const int expected[] = {0, ENOSYS, EBADF, EPERM, EPERM};
+	check_filter(
+		&(struct host_options){
+			.what = "syscalls", .uid = ROOT_UID, .limits = {.isolates = true}},
+		expected);
 }
 
 void test_tenants_have_their_own_namespaces(void)

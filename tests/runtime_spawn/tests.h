@@ -16,6 +16,7 @@ void test_host_sees_only_its_sandbox(void);
 void test_root_tenant_has_no_capabilities(void);
 void test_directory_in_store_and_in_tmp(void);
 void test_filter_refuses(void);
+void test_hosts_of_isolates_are_refused_more(void);
 void test_tenants_have_their_own_namespaces(void);
 void test_nothing_passes_between_sandboxes(void);
 void test_pool_is_refilled(void);
