@@ -43,7 +43,7 @@
  *             Initialises the app on one node and captures it. The version is made of all of this but node. A function
  *             that exists already gets the new version for calls that arrive after the answer; calls that run finish.
  *             What the daemon cannot honour (a language, samples, a limit) is refused with ENOTSUP, never ignored.
- *             + progress {stage: str "receive|install|start|load|capture|publish", text: str, fraction: double 0 to 1}
+ *             + progress {stage: str "receive|install|start|load|capture|measure|first-call|publish", text: str, fraction: double 0 to 1}
  *             → deployed: as result, below, without rank and output: function (the first), version, node, instance and
  *               pid of the host, start ("cold", "local-fork" of the base of an earlier version, or "warm" if that very version was there), ns: {start: until `ready`,
  *               first_instruction: 0, run: load, total}, and capture_ns: uint, stall_ns: uint (host stopped),

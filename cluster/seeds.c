@@ -7,6 +7,7 @@
 #include "cluster/calls.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
+#include "cluster/image_clone.h"
 #include "cluster/seeds_base.h"
 #include "cluster/segments.h"
 #include "cluster/view_tree.h"
@@ -281,7 +282,7 @@ int seeds_create(struct node *node, struct seeds **ret_seeds, struct ramet_err *
 	seeds->node = node;
 	struct list *lists[] = {&seeds->list, &seeds->dropped, &seeds->waiting, &seeds->granted,
 		&seeds->made, &seeds->epochs, &seeds->allowances, &seeds->bases,
-		&seeds->base_clones};
+		&seeds->image_clones};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		list_init(lists[i]);
 	const struct spawn_caps *caps = spawn_client_caps(node->spawn);
@@ -331,6 +332,7 @@ void seeds_destroy(struct seeds *seeds)
 		end_seed(seed);
 	list_for_each_safe (seed, &seeds->dropped, struct seed, link)
 		end_seed(seed);
+	image_clones_fini(seeds);
 	bases_fini(seeds);
 	pager_destroy(seeds->pager);
 	loop_thread_stop(seeds->pager_thread);

@@ -33,22 +33,9 @@ void base_put(struct seed_base *base); /* NULL is fine */
 DEFINE_CLEANUP(struct seed_base, base_put)
 /* base_retire - no other version begins from it: what it has imported is not what is wanted now */
 void base_retire(struct seed_base *base);
-const struct image *base_image(const struct seed_base *base);
+struct image *base_image(const struct seed_base *base);
 struct layer *base_layer(const struct seed_base *base);
 
-/* A clone of a base that will be the host of a version: a template of its own is built for it, in
- * the version's control group, and dropped when it is born. */
-struct base_clone;
-/* error NULL: it can be started */
-typedef void base_built_fn(void *user, const struct ramet_err *error);
-/* base_clone_begin - fn comes later, once, unless forgotten */
-int base_clone_begin(struct seed_base *base, struct app_version *app, base_built_fn *fn, void *user,
-	struct base_clone **ret_clone, struct ramet_err *err);
-/* base_clone_start - from within fn, or later. The clone is not the caller's any more, also after a
- * failure; the instance is */
-int base_clone_start(struct base_clone *clone, const struct instance_handler *handler, void *user,
-	struct instance **ret_inst, struct ramet_err *err);
-void base_clone_forget(struct base_clone *clone); /* NULL is fine */
 /* bases_fini - at the end of seeds, when no instance is left */
 void bases_fini(struct seeds *seeds);
 

@@ -8,6 +8,7 @@
 #include "cluster/bundle.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
+#include "cluster/seeds_cold_hot.h"
 #include "cluster/seeds_command.h"
 #include "cluster/seeds_environment.h"
 #include "rfork/safepoint.h"
@@ -40,7 +41,8 @@ void cold_abandon(struct cold *cold)
 	environment_forget(cold->environment);
 	free(cold->python);
 	seed_capture_forget(cold->capture);
-	base_clone_forget(cold->clone);
+	hot_destroy(cold->hot);
+	image_clone_forget(cold->clone);
 	base_put(cold->base);
 	buf_fini(&cold->key);
 	if (cold->inst && cold->seed->seeds->node->instances)
@@ -70,7 +72,8 @@ static void too_slow(struct loop_timer *timer)
 	struct cold *cold = container_of(timer, struct cold, timer);
 	const char *app = cold->seed->app->app;
 	struct ramet_err err = {0};
-	if (cold->phase == COLD_BASE || cold->phase == COLD_LOAD || cold->phase == COLD_SAMPLES)
+	if (cold->phase == COLD_BASE || cold->phase == COLD_LOAD || cold->phase == COLD_SAMPLES ||
+		cold->phase == COLD_MEASURE)
 		err_set(&err, RAMET_ETIMEOUT, "%s did not initialise within %d s", app,
 			SEEDS_LOAD_MS / 1000);
 	else
@@ -132,12 +135,16 @@ static void describe(struct cold *cold, const struct capture_stats *stats)
 		(unsigned long long)(seed->made.stall_ns / NSEC_PER_USEC));
 }
 
-static void cold_captured(struct cold *cold, struct seed_captured *captured)
+int cold_keep(struct cold *cold, struct seed_captured *captured, struct ramet_err *err)
 {
 	struct seed *seed = cold->seed;
 	const struct seeds *seeds = seed->seeds;
 	struct instance_info info;
 	uint64_t now = now_ns();
+	int rc = seed_admit(seed, captured->image, err);
+	if (rc < 0)
+		return rc;
+	loop_timer_cancel(&cold->timer);
 	instance_get_info(cold->inst, &info);
 	seed->image = steal_ptr(&captured->image);
 	seed->key = captured->key;
@@ -160,6 +167,7 @@ static void cold_captured(struct cold *cold, struct seed_captured *captured)
 	seed->cold = NULL;
 	cold_abandon(cold);
 	seed_ready(seed, host);
+	return 0;
 }
 
 static void on_read(void *user, struct seed_captured *captured, const struct ramet_err *error)
@@ -168,12 +176,15 @@ static void on_read(void *user, struct seed_captured *captured, const struct ram
 	struct ramet_err err = {0};
 	cold->capture = NULL;
 	loop_timer_cancel(&cold->timer);
-	if (captured && seed_admit(cold->seed, captured->image, &err) < 0)
+	if (!captured) {
+		if (!cold->cloned || !cold_without_base(cold, error))
+			cold_fail_err(cold, error);
+		return;
+	}
+	int rc = cold->hot ? hot_captured(cold->hot, captured, &err)
+			   : cold_keep(cold, captured, &err);
+	if (rc < 0)
 		cold_fail_err(cold, &err);
-	else if (captured)
-		cold_captured(cold, captured);
-	else if (!cold->cloned || !cold_without_base(cold, error))
-		cold_fail_err(cold, error);
 }
 
 static int on_captured(struct cold *cold, const struct wire_value *body, int *fds, unsigned nfds,
@@ -199,37 +210,31 @@ _Static_assert(CLIENT_CLOSE_ALL == (int)SAFEPOINT_CLOSE_ALL &&
 
 static int cold_initialised(struct cold *cold, struct ramet_err *err)
 {
-	cold->loaded_ns = cold->capture_ns = now_ns();
+	cold->capture_ns = now_ns();
 	making_progress(cold->seed, "capture", "capturing the initialised process");
 	return cold_ask_capture(cold, COLD_STOP, err);
 }
 
-/* every function is called with every sample, so that what the first calls do is in the seed */
-static int next_sample(struct cold *cold, struct ramet_err *err)
+int cold_call_sample(struct cold *cold, struct instance *inst, uint32_t function, uint32_t sample,
+	struct ramet_err *err)
 {
 	const struct app_version *app = cold->seed->app;
-	if (cold->sample == app->nsamples * app->nfunctions)
-		return cold_initialised(cold, err);
-	const struct app_sample *sample = &app->samples[cold->sample % app->nsamples];
-	struct instance_call call = {
+	const struct instance_call call = {
 		.id = "",
-		.function = app->functions[cold->sample / app->nsamples].name,
-		.data = sample->data,
-		.len = sample->len,
+		.function = app->functions[function].name,
+		.data = app->samples[sample].data,
+		.len = app->samples[sample].len,
 		.size = 1,
 		.max_output = CLIENT_MAX_PAYLOAD,
 	};
-	cold->sample++;
-	return instance_call(cold->inst, &call, err);
+	cold->sample = sample;
+	return instance_call(inst, &call, err);
 }
 
 static int on_loaded(struct cold *cold, struct ramet_err *err)
 {
-	if (cold->seed->app->nsamples == 0)
-		return cold_initialised(cold, err);
-	making_progress(cold->seed, "load", "calling the functions with the samples");
-	int rc = cold_wait(cold, COLD_SAMPLES, SEEDS_LOAD_MS);
-	return rc < 0 ? err_nomem(err) : next_sample(cold, err);
+	cold->loaded_ns = now_ns();
+	return cold->seed->app->nsamples > 0 ? hot_begin(cold, err) : cold_initialised(cold, err);
 }
 
 /* load or capture failed, and the host says why: its error is the deployment's */
@@ -305,11 +310,11 @@ static void on_result(void *user, struct instance *inst, const struct instance_r
 	if (result->error->err.code < 0) {
 		struct call_error error = {0};
 		(void)call_error_copy(&error, result->error);
-		err_prefix(&error.err, "sample %u", (cold->sample - 1) % cold->seed->app->nsamples);
+		err_prefix(&error.err, "sample %u", cold->sample);
 		instance_add_log_tail(cold->inst, &error);
 		cold_fail(cold, &error);
 		call_error_fini(&error);
-	} else if (next_sample(cold, &err) < 0) {
+	} else if (hot_sampled(cold->hot, result, &err) < 0) {
 		cold_fail_err(cold, &err);
 	}
 }

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SEEDS_COLD_H
 #define CLUSTER_SEEDS_COLD_H
 
+#include "cluster/image_clone.h"
 #include "cluster/seeds_base.h"
 #include "cluster/seeds_capture.h"
 #include "cluster/seeds_internal.h"
@@ -18,6 +19,7 @@ enum cold_phase {
 	COLD_BASE_READ,
 	COLD_LOAD,
 	COLD_SAMPLES,
+	COLD_MEASURE, /* clones of what was captured are called */
 	COLD_STOP, /* it is captured */
 	COLD_READ
 };
@@ -32,11 +34,12 @@ struct cold {
 	struct seed_capture *capture;
 	struct buf key; /* of bases that it can begin from; empty: it has none */
 	struct seed_base *base; /* that it began from, or has made; NULL: none, or none yet */
-	struct base_clone *clone; /* to be born */
+	struct image_clone *clone; /* to be born */
 	bool cloned; /* the host is a clone of base */
 	bool sought; /* a base */
 	struct loop_timer timer;
-	uint32_t sample; /* the next, of every function's samples in one row */
+	struct hot *hot; /* NULL: there are no samples */
+	uint32_t sample; /* that was called last */
 	uint64_t begun_ns, ready_ns, loaded_ns, capture_ns;
 	struct call_error error; /* why it fails; told when the host has gone */
 };
@@ -52,6 +55,11 @@ void cold_leave_host(struct cold *cold); /* another one begins, or none */
 /* cold_send - base, or load */
 int cold_send(struct cold *cold, const char *type, enum cold_phase phase, struct ramet_err *err);
 int cold_ask_capture(struct cold *cold, enum cold_phase phase, struct ramet_err *err);
+/* cold_call_sample - calls a function of the host, or of a clone */
+int cold_call_sample(struct cold *cold, struct instance *inst, uint32_t function, uint32_t sample,
+	struct ramet_err *err);
+/* cold_keep - what was captured is the seed, which is ready; cold is gone then. RAMET_ELIMIT */
+int cold_keep(struct cold *cold, struct seed_captured *captured, struct ramet_err *err);
 
 /* seeds_cold_base.c */
 /* cold_begin_clone - the host will be a clone of a base, if there is one; false: there is none */

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "cluster/seeds_cold_hot.h"
 #include "cluster/seeds_command.h"
 
 static void whole(const struct cold *cold, const struct ramet_err *why)
@@ -70,7 +71,7 @@ bool cold_without_base(struct cold *cold, const struct ramet_err *why)
 	if (!cold->cloned) /* nor from one of its own */
 		buf_fini(&cold->key);
 	cold->cloned = false;
-	cold->sample = 0;
+	hot_destroy(steal_ptr(&cold->hot));
 	if (cold->inst)
 		cold_leave_host(cold);
 	if (cold_start_host(cold, &err) < 0)
@@ -81,12 +82,12 @@ bool cold_without_base(struct cold *cold, const struct ramet_err *why)
 static void on_template(void *user, const struct ramet_err *error)
 {
 	struct cold *cold = user;
-	struct base_clone *clone = steal_ptr(&cold->clone);
+	struct image_clone *clone = steal_ptr(&cold->clone);
 	struct ramet_err err = {0};
 	cold->cloned = true;
 	if (error)
-		base_clone_forget(clone);
-	else if (base_clone_start(clone, &cold_handler, cold, &cold->inst, &err) == 0)
+		image_clone_forget(clone);
+	else if (image_clone_start(clone, &cold_handler, cold, &cold->inst, &err) == 0)
 		return;
 	(void)cold_without_base(cold, error ? error : &err);
 }
@@ -114,8 +115,8 @@ bool cold_begin_clone(struct cold *cold, const struct command *command)
 	find_base(cold, command);
 	if (!cold->base)
 		return false;
-	if (base_clone_begin(cold->base, cold->seed->app, on_template, cold, &cold->clone, &err) ==
-		0)
+	if (image_clone_begin(cold->seed->seeds, base_image(cold->base), cold->seed->app,
+		    on_template, cold, &cold->clone, &err) == 0)
 		return true;
 	whole(cold, &err);
 	base_put(steal_ptr(&cold->base));

@@ -195,7 +195,8 @@ struct seeds_same {
 struct seeds {
 	struct node *node;
 	struct list epochs, allowances;
-	struct list bases, base_clones; /* seeds_base.c */
+	struct list bases; /* seeds_base.c */
+	struct list image_clones; /* image_clone.c */
 	unsigned nepochs;
 	struct list list;
 	struct list dropped;

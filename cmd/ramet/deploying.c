@@ -32,6 +32,11 @@ int deploying_options(struct deploying *d, struct ramet_err *err)
 static void on_progress(void *user, const char *stage, const char *text, double fraction)
 {
 	char line[160];
+	if (strcmp(stage, "first-call") == 0) {
+		client_progress_end();
+		fprintf(stderr, "%s\n", text);
+		return;
+	}
 	snprintf(line, sizeof(line), "%s: %s %3.0f%%", stage, text, fraction * 100);
 	client_progress(line);
 }

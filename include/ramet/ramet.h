@@ -152,8 +152,8 @@ RAMET_API int ramet_fd(const struct ramet *ramet);
 /* ---- functions ---- */
 
 /* ramet_progress_fn - called during ramet_deploy(), in its thread, with no lock held: what is being
- * done. stage is one of receive, start, load, capture, publish; text is for people; fraction is 0
- * to 1. The strings live until it returns. */
+ * done. stage is one of receive, install, start, load, capture, measure, first-call, publish; text
+ * is for people; fraction is 0 to 1. The strings live until it returns. */
 typedef void (*ramet_progress_fn)(void *user, const char *stage, const char *text, double fraction);
 
 /* What to deploy besides path. NULL, "" and 0 mean: as ramet.yaml says, or the default. */

@@ -163,8 +163,6 @@ exec {cluster.BIN}/rametd "$@"
             path = other / "a.py" if options[0] == "--name" else scratch.write("c.py", text.format(5))
             if says:
                 self.assertIn(says, self.error(path, "--app", "shop", *options))
-        shutil.copy(cluster.NATIVE, scratch.path / "libnetns.so")
-        self.assertIn("lang: app shop has", self.error(scratch.path / "libnetns.so", "--handler", "square", "--name", "n", "--app", "shop"))
         self.assertEqual(self.versions("a", "b"), {again["version"]})
         # a function that is alone in its app may change everything
         self.cluster.deploy(scratch.path / "b.py", "--name", "alone", "--app", "own", "--mem", "256M")

@@ -1,5 +1,7 @@
 """Lua functions in a cluster: deployed once, forked to another node with their machine code, brought back after each call, kept apart,
 ended by name, and called through leases."""
+import re
+
 import cluster
 from cluster import DEADLINE, FAILED
 
@@ -36,6 +38,18 @@ function f.timed(event)
 end
 return f
 """
+# a hundred loops, each of which has machine code of its own once it was compiled
+HOT = """
+local loops = {}
+for k = 1, 100 do
+    loops[k] = load("local n = ... local s = 0 for i = 1, n do s = (s + i * " .. k .. ") % 1000003 end return s")
+end
+return function(event)
+    local s = 0
+    for _, loop in ipairs(loops) do s = s + loop(event) end
+    return s
+end
+"""
 NAMES = ["echo", "count", "square", "word", "random", "spin", "fail", "say", "tell", "timed"]
 YAML = """app: lua
 functions:
@@ -66,6 +80,22 @@ class Lua(cluster.Case):
         self.assertEqual(self.output("word", node=2), "module")
         self.assertEqual([row["lang"] for row in self.cluster.list("functions", function="echo")][0], "lua")
         self.assertEqual(len({self.output("random", node=node) for node in (1, 2)}), 2)
+
+    def test_starts_hot_on_another_node(self):
+        scratch = self.cluster.scratch
+        path = scratch.write("hot/app.lua", HOT).parent
+        scratch.write("hot/samples", "200\n")
+        scratch.write("hot/ramet.yaml", "name: hot\nhandler: app.lua:handler\nsamples: samples\nfresh: fresh\n")
+        said = self.cluster.run("deploy", path, "--json").err
+        told = re.search(r"hot: first call cold (\S+) ms, in a fork (\S+) ms untrained, (\S+) ms trained \(\d+ pass\w*\), steady (\S+) ms",
+                         said)
+        self.assertTrue(told, said)
+        _, untrained, trained, steady = map(float, told.groups())
+        self.assertLess(trained, untrained / 2)
+        self.assertLess(steady, trained * 2)
+        calls = [self.cluster.invoke("hot", 200, node=2) for _ in range(5)]  # each in a new clone
+        self.assertEqual({call["start"] for call in calls}, {"remote-fork", "local-fork"})
+        self.assertLess(min(call["us"]["run"] for call in calls) / 1000, untrained / 2)
 
     def test_ends_by_name_and_goes_on(self):
         self.deploy()
