@@ -277,6 +277,7 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 			snprintf(inst->tag.function, sizeof(inst->tag.function), "%s",
 				call->function);
 		instance_tag(inst, call->id, call->rank);
+		inst->call_began_ns = now_ns(); /* it may have begun when frame_send() returns */
 		rc = frame_send(inst->conn, b.data, b.len, NULL, 0);
 		if (rc < 0)
 			err_set(err, rc, "instance %llu does not take the call",
@@ -291,7 +292,6 @@ int instance_call(struct instance *inst, const struct instance_call *call, struc
 	inst->max_output = call->max_output;
 	inst->events = call->events;
 	inst->emitted = inst->untaken = 0;
-	inst->call_began_ns = now_ns();
 	return 0;
 }
 
