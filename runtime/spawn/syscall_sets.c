@@ -28,8 +28,9 @@ const char *const syscalls_isolates[] = {
 	/* descriptors that are there */
 	"read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "lseek", "_llseek",
 	"close", "close_range", "dup", "dup2", "dup3", "fcntl", "fcntl64", "fstat", "fstat64",
-	"sendmsg", "recvmsg", "shutdown", "poll", "ppoll", "select", "pselect6", "eventfd2",
-	"ioctl",
+	"sendmsg", "recvmsg", "sendto", "recvfrom", "shutdown", "poll", "ppoll", "select",
+	"pselect6", "eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
+	"epoll_pwait2", "ioctl",
 	/* files, to be read: an app's, and libraries */
 	"stat", "lstat", "newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2",
 	"readlink", "readlinkat", "getdents64", "getcwd", "chdir", "fchdir", "umask", "statfs",
@@ -51,6 +52,6 @@ const char *const syscalls_isolates[] = {
 	"set_tid_address", "set_robust_list", "get_robust_list", "rseq", "arch_prctl", "prctl",
 	"getpriority",
 	/* a capture and its shadow, and a template's children */
-	"pipe", "pipe2", "wait4", "waitid", "setns", "setresuid", "setresgid", "setgroups", "capset", "capget",
-	"setsid", "pidfd_open"};
+	"pipe", "pipe2", "wait4", "waitid", "setns", "setresuid", "setresgid", "setgroups",
+	"capset", "capget", "setsid", "pidfd_open"};
 const size_t syscalls_isolates_count = ARRAY_LEN(syscalls_isolates);

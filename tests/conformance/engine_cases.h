@@ -3,6 +3,7 @@
 #ifndef TESTS_CONFORMANCE_ENGINE_CASES_H
 #define TESTS_CONFORMANCE_ENGINE_CASES_H
 
+#include "runtime/spawn/syscall_filter.h"
 #include "tests/lib/suite.h"
 #include "tests/runtime_host/clone_world.h"
 #include "tests/runtime_host/host_world.h"
@@ -39,6 +40,9 @@ struct engine_options {
 };
 bool engine_open(struct host_world *w, const struct engine_options *options);
 void engine_close(struct host_world *w); /* it must still be well */
+/* engine_filter - of hosts (SYSCALLS_ISOLATES_BEGIN) or templates (SYSCALLS_ISOLATES), as an app of
+ * this language has it: nothing that an engine needs may be missing in it. The suite's own. */
+const struct syscall_filter *engine_filter(enum syscall_set set);
 bool engine_lacks(unsigned what); /* and says so */
 /* engine_fails - a call's error, by code; NULL: any; false, and the test's failure: it had none */
 bool engine_fails(int control, const struct host_request *request, const char *code);

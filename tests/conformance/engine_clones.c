@@ -17,7 +17,9 @@
 
 static bool open_clones(struct clone_world *w)
 {
-	*w = (struct clone_world){
+	const struct syscall_filter *filter = engine_filter(SYSCALLS_ISOLATES);
+	*w = (struct clone_world){.filter = filter->filter,
+		.filter_len = filter->len,
 		.fork = {.uffd = -1, .control = -1, .request = {.pidfd = -1, .ready_fd = -1}}};
 	return engine_open(&w->host, &(struct engine_options){0});
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define MAX_HANDLERS 1024
@@ -20,7 +21,9 @@ static int load(int control, const struct engine_options *options, struct ramet_
 	const char *handlers[MAX_HANDLERS + 1] = {NULL};
 	unsigned count = 0;
 	struct host_answer answer = {.nfds = 0};
-	struct host_config config = {.heap = options->heap, .resets = options->resets};
+	struct host_config config = {.heap = options->heap,
+		.resets = options->resets,
+		.isolates = !(engine_spec.lacks & LACKS_ISOLATES)};
 	if (engine_spec.library)
 		config.languages[0] = (struct host_language){engine_spec.name, engine_spec.library};
 	for (; count < ARRAY_LEN(names); count++)
@@ -37,10 +40,38 @@ static int load(int control, const struct engine_options *options, struct ramet_
 	return rc;
 }
 
+/* as ramet-spawn does it, in the new process */
+static int load_filter(const void *arg)
+{
+	const struct syscall_filter *filter = arg;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return syscall_filter_load(filter);
+}
+
+const struct syscall_filter *engine_filter(enum syscall_set set)
+{
+	static struct syscall_filter filters[SYSCALL_SETS];
+	struct ramet_err err = {0};
+	if (engine_spec.lacks & LACKS_ISOLATES)
+		set = SYSCALLS_ANY;
+	if (!filters[set].filter)
+		CHECK_INT(syscall_filter_build(set, &filters[set], &err), 0);
+	return &filters[set];
+}
+
+static int start(struct host_world *w, struct ramet_err *err)
+{
+	const struct host_program program = {.name = "ramet-host",
+		.before_exec = load_filter,
+		.arg = engine_filter(SYSCALLS_ISOLATES_BEGIN)};
+	return engine_spec.start ? engine_spec.start(w, err) : host_start_program(w, &program, err);
+}
+
 bool engine_open(struct host_world *w, const struct engine_options *options)
 {
 	struct ramet_err err = {0};
-	int rc = engine_spec.start ? engine_spec.start(w, &err) : host_start(w, &err);
+	int rc = start(w, &err);
 	if (rc == 0)
 		rc = load(w->control, options, &err);
 	return suite_check_ok(rc, &err, "start a host", __FILE__, __LINE__);

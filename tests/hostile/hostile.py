@@ -17,8 +17,13 @@ from ramet import _ramet  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = cluster.BIN.parent / "tests" / "hostile" / "libhostile.so"
-YAML = "handler: {handler}\nfiles: [libhostile.so, functions.py]\nlimits: {{mem: 96M, pids: 40, output: 1M, deadline: 30s}}\n"
-HANDLERS = {"native": "libhostile.so:behave", "python": "functions.py:behave", "tally": "libhostile.so:tally"}
+YAML = "handler: {handler}\nfiles: [{files}]\nlimits: {{mem: 96M, pids: 40, output: 1M, deadline: 30s}}\n"
+HANDLERS = {"native": "libhostile.so:behave", "python": "functions.py:behave", "tally": "libhostile.so:tally",
+            "lua": "functions.lua:behave"}
+FILES = {"lua": ["functions.lua"]}
+ENGINES = cluster.BIN.parent / "lib" / "ramet"
+ISOLATES = tuple(lang for lang in ("lua",) if (ENGINES / f"engine_{lang}.so").exists())
+LANGS = ("native", "python", *ISOLATES)
 IDS = 65536
 
 LATE = r"did not (stop|end at its deadline).*killed"
@@ -52,12 +57,29 @@ PYTHON_ENDS = dict(
     signals=("EDEADLINE", "limit", rf"the deadline of the call has passed|{LATE}"),
     stubborn=("EDEADLINE", "limit", rf"the deadline of the call has passed|{LATE}"),
     recursion=("EUSER", "user", "maximum recursion depth exceeded"))
+PASSED = rf"the deadline of the call has passed|the call was ended|{LATE}"
+ISOLATE_ENDS = {
+    "good": None,
+    "print": None,
+    "spoil": None,
+    "escape": None,
+    "raise": ENDS["raise"],
+    "loop": ("EDEADLINE", "limit", PASSED),
+    "stubborn": ("EDEADLINE", "limit", PASSED),
+    "pattern": ("EDEADLINE", "limit", PASSED),
+    "memory": (*LIMIT, r"not enough memory"),
+    "output": ENDS["output"],
+    "recursion": ("EUSER", "user", "stack overflow"),
+}
+ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS}
 # where several of these are in one function at a time: they share its limits, and what ends first may be another's doing
 BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"])}
-PATHS = {"native": ("socket", "lease", "fresh"), "python": ("socket", "lease", "fresh", "reset")}
+PATHS = {"native": ("socket", "lease", "fresh"), **{lang: ("socket", "lease", "fresh", "reset") for lang in ("python", *ISOLATES)}}
 FRESH = {"fresh", "reset"}
-KINDS = {"native": [kind for kind in ENDS if kind != "stubborn"], "python": list(ENDS)}
-TIMED = {"loop", "stubborn", "signals", "bomb"}  # they end by their deadline
+KINDS = {lang: [kind for kind in ENDS_OF[lang] if (lang, kind) != ("native", "stubborn")] for lang in LANGS}
+TIMED = {"loop", "stubborn", "signals", "bomb", "pattern"}  # they end by their deadline
+# what is the function's own: the next call in the same isolate finds it so, unless it is brought back
+OWN = {"spoil"}
 # what harms the memory or the connection that calls which wait in the same process share with it
 DIRTY = {"scribble", "close"}
 
@@ -66,9 +88,10 @@ def deploy(case, scratch, name, what, *options):
     """A function of the directory; with limits."""
     directory = scratch / name
     directory.mkdir()
-    shutil.copy(LIBRARY, directory)
-    shutil.copy(os.path.join(HERE, "functions.py"), directory)
-    (directory / "ramet.yaml").write_text(YAML.format(handler=HANDLERS[what]))
+    files = FILES.get(what, ["libhostile.so", "functions.py"])
+    for file in files:
+        shutil.copy(LIBRARY if file.endswith(".so") else os.path.join(HERE, file), directory)
+    (directory / "ramet.yaml").write_text(YAML.format(handler=HANDLERS[what], files=", ".join(files)))
     case.deploy(directory, "--name", name, *options)
 
 
@@ -84,7 +107,7 @@ def text_of(kind, number):
 def wrong(lang, kind, number, result, beside=False, greedy=False):
     """What is wrong with how a call ended; None: nothing. beside: others like it were under way in its function. greedy:
     and of these one took all its memory, for which the kernel may end any of them."""
-    end = (PYTHON_ENDS if lang == "python" else ENDS)[kind]
+    end = ENDS_OF[lang][kind]
     failure = result.failure() or {}
     got = (_ramet.error_name(result.code), failure.get("kind", ""), failure.get("message", result.message))
     if end is None:
@@ -160,7 +183,7 @@ class Case(support.Case):
     def setUpClass(cls):
         super().setUpClass()
         scratch = cls.cluster.scratch.path
-        for lang in ("native", "python"):
+        for lang in LANGS:
             deploy(cls.cluster, scratch, lang, lang)
             deploy(cls.cluster, scratch, f"{lang}-dirty", lang)
             for path in FRESH.intersection(PATHS[lang]):
@@ -199,7 +222,7 @@ class Case(support.Case):
     def all_good(self):
         """Each function on each node: templates are made, copies become complete."""
         for node in self.open():
-            for lang in ("native", "python"):
+            for lang in LANGS:
                 for function in (f"{lang}-dirty", *functions_of(lang)):
                     for path in ("socket", "lease"):
                         self.good(node, function, lang, path)

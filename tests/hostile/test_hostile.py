@@ -1,4 +1,4 @@
-"""Hostile functions, native and in Python, called by socket, through a lease, and each in an instance of its own: every kind
+"""Hostile functions, native, in Python and in isolates, called by socket, through a lease, and each in an instance of its own: every kind
 of harm ends in its own named error, the next call is served, and nothing is left behind."""
 import hostile
 import support
@@ -26,9 +26,11 @@ class Hostile(hostile.Case):
         before = self.counts()
         nodes = self.open()
         turn = 0
-        for lang in ("native", "python"):
+        for lang in hostile.LANGS:
             for path in hostile.PATHS[lang]:
                 for kind in hostile.KINDS[lang]:
+                    if kind in hostile.OWN and path not in hostile.FRESH:
+                        continue
                     self.cell(nodes[turn % len(nodes)], lang, path, kind)
                     turn += 1
         for node in nodes:

@@ -12,6 +12,8 @@
 struct clone_world {
 	struct host_world host;
 	struct fork_world fork; /* the seed and its template */
+	const struct sock_filter *filter; /* of its template; NULL: none */
+	uint32_t filter_len;
 };
 
 /* clone_world_open - a host, captured, and a template of it: start and capture */

@@ -215,10 +215,11 @@ int host_load_with(int control, const char *const *handlers, const struct host_c
 	wire_map(&b, 1);
 	wire_kstr(&b, "COLOUR", "green");
 	wire_key(&b, "config");
-	wire_map(&b, config->compiled ? 8 : 7);
+	wire_map(&b, config->compiled ? 9 : 8);
 	wire_kuint(&b, "unknown", 1);
 	wire_kuint(&b, "heap", config->heap);
 	wire_kbool(&b, "reset", config->resets);
+	wire_kbool(&b, "isolates", config->isolates);
 	if (config->compiled)
 		wire_kstr(&b, "compiled", config->compiled);
 	pack_languages(&b, config);

@@ -71,7 +71,7 @@ struct host_config {
 	const char *dir; /* NULL: that of the host tests' functions */
 	const char *compiled;
 	uint64_t heap;
-	bool resets;
+	bool resets, isolates;
 };
 int host_load_with(int control, const char *const *handlers, const struct host_config *config,
 	struct host_answer *ret, struct ramet_err *err);
