@@ -13,6 +13,7 @@ static const struct language languages[] = {
 	{.name = "python", .is_python = true, .is_own = true, .resets = true},
 	/* nobody knows who uses memory that a variable pointed to */
 	{.name = "native", .is_own = true},
+	{.name = "js", .resets = true, .warms = true, .isolates = true},
 	{.name = "lua", .resets = true, .warms = true, .isolates = true},
 };
 

@@ -13,7 +13,7 @@ endif()
 # Hosts and the template stub link ramet_warnings only: a sanitizer's shadow memory must not enter a seed.
 add_library(ramet_warnings INTERFACE)
 target_compile_features(ramet_warnings INTERFACE c_std_17)
-target_compile_options(ramet_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+target_compile_options(ramet_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
 	-Wno-unused-parameter $<$<BOOL:${RAMET_WERROR}>:-Werror> -fvisibility=hidden -fno-strict-aliasing)
 target_compile_definitions(ramet_warnings INTERFACE _GNU_SOURCE $<$<BOOL:${RAMET_FAULT_POINTS}>:RAMET_FAULT_POINTS=1>)
 target_include_directories(ramet_warnings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)

@@ -90,7 +90,8 @@ static const char *lang_of(const char *file)
 {
 	static const struct {
 		const char *extension, *lang;
-	} known[] = {{".py", "python"}, {".so", "native"}, {".lua", "lua"}};
+	} known[] = {{".py", "python"}, {".so", "native"}, {".lua", "lua"}, {".js", "js"},
+		{".mjs", "js"}};
 	const char *dot = strrchr(file, '.');
 	for (size_t i = 0; dot && i < ARRAY_LEN(known); i++)
 		if (strcmp(dot, known[i].extension) == 0)
@@ -106,7 +107,8 @@ static int find_lang(const struct deployment *d, const char *file, const char *g
 	if (*ret_lang)
 		return 0;
 	return err_set(err, RAMET_EINVAL,
-		"%s: no language known by its extension (.py is python, .so native, .lua lua); say "
+		"%s: no language known by its extension (.py is python, .so native, .lua lua, .js "
+		"js); say "
 		"it with --lang",
 		file);
 }
