@@ -177,7 +177,7 @@ int js::failed(js_context *context, const v8::TryCatch &caught, struct js_failur
 {
 	v8::Isolate *isolate = js::isolate();
 	(void)context;
-	if (js_vm_is_full()) {
+	if (js_vm_is_full() || (js_vm_refused() && caught.HasCaught())) {
 		failure->code = RAMET_ELIMIT;
 		snprintf(failure->type, sizeof(failure->type), "RangeError");
 		snprintf(failure->message, sizeof(failure->message), "not enough memory");

@@ -46,6 +46,7 @@ bool js_vm_interrupted(void);
 void js_vm_calm(void);
 /* js_vm_is_full - the heap's limit was reached since js_vm_calm() */
 bool js_vm_is_full(void);
+bool js_vm_refused(void); /* memory, since js_vm_calm() */
 void js_vm_collect(void);
 size_t js_vm_used(void); /* bytes of its heap, and of array buffers */
 /* js_vm_abandon - V8 cannot go on without memory: js_engine.c leaves it, for good */

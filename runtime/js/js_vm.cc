@@ -17,13 +17,14 @@ namespace
 constexpr size_t YOUNG_BYTES = 4u << 20;
 constexpr size_t CODE_BYTES = 32u << 20; /* reserved for machine code */
 constexpr size_t LEAST_HEAP = 8u << 20; /* V8 itself needs some of it */
+constexpr size_t SMALL = 1u << 20; /* of array buffers, together */
 constexpr size_t SPARE = 4u << 20; /* beyond the limit, until what runs has ended */
 
 std::unique_ptr<v8::Platform> platform;
 v8::Isolate *the_isolate;
 size_t heap_limit; /* 0: none of ours */
 volatile sig_atomic_t interrupted;
-bool full;
+bool full, refused;
 
 /* memory of array buffers, which is not in V8's heap */
 class Allocator final : public v8::ArrayBuffer::Allocator
@@ -45,12 +46,13 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 	}
 
       private:
+	/* small ones are not worth a look at the heap */
 	bool take(size_t len)
 	{
-		if (heap_limit > 0 && (len > heap_limit || used > heap_limit - len))
-			return false;
-		used += len;
-		return true;
+		size_t all = used + len < SMALL ? used : js_vm_used();
+		refused = heap_limit > 0 && (len > heap_limit || all > heap_limit - len);
+		used += refused ? 0 : len;
+		return !refused;
 	}
 	void *given(void *data, size_t len)
 	{
@@ -133,6 +135,11 @@ bool js_vm_interrupted()
 	return interrupted != 0;
 }
 
+bool js_vm_refused()
+{
+	return refused;
+}
+
 bool js_vm_is_full()
 {
 	return full;
@@ -141,6 +148,7 @@ bool js_vm_is_full()
 void js_vm_calm()
 {
 	interrupted = 0;
+	refused = false;
 	the_isolate->CancelTerminateExecution();
 	if (!full)
 		return;

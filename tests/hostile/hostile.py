@@ -19,10 +19,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = cluster.BIN.parent / "tests" / "hostile" / "libhostile.so"
 YAML = "handler: {handler}\nfiles: [{files}]\nlimits: {{mem: 96M, pids: 40, output: 1M, deadline: 30s}}\n"
 HANDLERS = {"native": "libhostile.so:behave", "python": "functions.py:behave", "tally": "libhostile.so:tally",
-            "lua": "functions.lua:behave"}
-FILES = {"lua": ["functions.lua"]}
+            "lua": "functions.lua:behave", "js": "functions.js:behave"}
+FILES = {"lua": ["functions.lua"], "js": ["functions.js"]}
 ENGINES = cluster.BIN.parent / "lib" / "ramet"
-ISOLATES = tuple(lang for lang in ("lua",) if (ENGINES / f"engine_{lang}.so").exists())
+ISOLATES = tuple(lang for lang in ("lua", "js") if (ENGINES / f"engine_{lang}.so").exists())
 LANGS = ("native", "python", *ISOLATES)
 IDS = 65536
 
@@ -71,13 +71,21 @@ ISOLATE_ENDS = {
     "output": ENDS["output"],
     "recursion": ("EUSER", "user", "stack overflow"),
 }
-ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS}
+JS_ENDS = dict(
+    ISOLATE_ENDS,
+    jobs=ISOLATE_ENDS["loop"],
+    timers=ISOLATE_ENDS["loop"],
+    never=("EUSER", "user", "the promise cannot settle: nothing is left to run"),
+    buffers=(*LIMIT, "not enough memory|more memory than its limit"),
+    text=ISOLATE_ENDS["memory"],
+    recursion=("EUSER", "user", "Maximum call stack size exceeded"))
+ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS}
 # where several of these are in one function at a time: they share its limits, and what ends first may be another's doing
 BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"])}
 PATHS = {"native": ("socket", "lease", "fresh"), **{lang: ("socket", "lease", "fresh", "reset") for lang in ("python", *ISOLATES)}}
 FRESH = {"fresh", "reset"}
 KINDS = {lang: [kind for kind in ENDS_OF[lang] if (lang, kind) != ("native", "stubborn")] for lang in LANGS}
-TIMED = {"loop", "stubborn", "signals", "bomb", "pattern"}  # they end by their deadline
+TIMED = {"loop", "stubborn", "signals", "bomb", "pattern", "jobs", "timers"}  # they end by their deadline
 # what is the function's own: the next call in the same isolate finds it so, unless it is brought back
 OWN = {"spoil"}
 # what harms the memory or the connection that calls which wait in the same process share with it
