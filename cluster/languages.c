@@ -14,6 +14,7 @@ static const struct language languages[] = {
 	/* nobody knows who uses memory that a variable pointed to */
 	{.name = "native", .is_own = true},
 	{.name = "lua", .resets = true}, /* with an isolate of its own for each function */
+	{.name = "wasm", .compiles = true, .resets = true},
 };
 
 const struct language *languages_find(const char *name)
@@ -26,11 +27,10 @@ const struct language *languages_find(const char *name)
 
 const char *languages_all(void)
 {
-	return "python, native and lua";
+	return "python, native, lua and wasm";
 }
 
-int languages_engine(
-	const struct language *language, char *dst, size_t cap, struct ramet_err *err)
+int languages_engine(const struct language *language, char *dst, size_t cap, struct ramet_err *err)
 {
 	char built[64];
 	char installed[128];

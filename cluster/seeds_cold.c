@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/bundle.h"
+#include "cluster/languages.h"
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/seeds_command.h"
@@ -39,6 +40,7 @@ void cold_abandon(struct cold *cold)
 	bundle_fetch_forget(cold->fetch);
 	environment_forget(cold->environment);
 	free(cold->python);
+	free(cold->compiled);
 	seed_capture_forget(cold->capture);
 	base_clone_forget(cold->clone);
 	base_put(cold->base);
@@ -97,7 +99,7 @@ int cold_send(struct cold *cold, const char *type, enum cold_phase phase, struct
 		return err_set(err, rc, "path of version %.12s", cold->seed->app->id);
 	rc = spawn_path_inside(node->spawn, dir, inside, sizeof(inside), err);
 	if (rc == 0)
-		rc = command_pack_load(cold->seed->app, type, inside, &b, err);
+		rc = command_pack_load(cold->seed->app, type, inside, cold->compiled, &b, err);
 	if (rc == 0)
 		rc = instance_send(cold->inst, &b, err);
 	return rc < 0 ? rc : cold_wait(cold, phase, SEEDS_LOAD_MS);
@@ -350,9 +352,16 @@ int cold_start_host(struct cold *cold, struct ramet_err *err)
 	return instance_start_host(node->instances, &host, &cold_handler, cold, &cold->inst, err);
 }
 
-static void on_environment(void *user, const char *python, const struct call_error *error)
+static bool compiles(const struct app_version *app)
+{
+	const struct language *language = languages_find(app->lang);
+	return language && language->compiles;
+}
+
+static void on_environment(void *user, const char *made, const struct call_error *error)
 {
 	struct cold *cold = user;
+	char **kept = compiles(cold->seed->app) ? &cold->compiled : &cold->python;
 	struct ramet_err err = {0};
 	cold->environment = NULL;
 	if (error) {
@@ -360,8 +369,8 @@ static void on_environment(void *user, const char *python, const struct call_err
 		return;
 	}
 	cold->begun_ns = now_ns();
-	cold->python = strdup(python);
-	int rc = cold->python ? cold_start_host(cold, &err) : err_nomem(&err);
+	*kept = strdup(made);
+	int rc = *kept ? cold_start_host(cold, &err) : err_nomem(&err);
 	if (rc < 0)
 		cold_fail_err(cold, &err);
 }
@@ -369,10 +378,13 @@ static void on_environment(void *user, const char *python, const struct call_err
 static int need_environment(struct cold *cold, struct ramet_err *err)
 {
 	struct app_version *app = cold->seed->app;
-	if (!app->requirements_file[0] && app->requirements.count == 0)
+	if (!app->requirements_file[0] && app->requirements.count == 0 && !compiles(app))
 		return cold_start_host(cold, err);
 	cold->phase = COLD_SOFTWARE;
-	making_progress(cold->seed, "install", "installing what the app requires");
+	if (compiles(app))
+		making_progress(cold->seed, "compile", "compiling the app's files");
+	else
+		making_progress(cold->seed, "install", "installing what the app requires");
 	return environment_begin(
 		cold->seed->seeds->node, app, on_environment, cold, &cold->environment, err);
 }

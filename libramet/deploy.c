@@ -90,7 +90,7 @@ static const char *lang_of(const char *file)
 {
 	static const struct {
 		const char *extension, *lang;
-	} known[] = {{".py", "python"}, {".so", "native"}, {".lua", "lua"}};
+	} known[] = {{".py", "python"}, {".so", "native"}, {".lua", "lua"}, {".wasm", "wasm"}};
 	const char *dot = strrchr(file, '.');
 	for (size_t i = 0; dot && i < ARRAY_LEN(known); i++)
 		if (strcmp(dot, known[i].extension) == 0)
@@ -105,7 +105,8 @@ static int set_lang(struct deployment *d, const char *file, struct ramet_err *er
 		return 0;
 	if (!lang)
 		return err_set(err, RAMET_EINVAL,
-			"%s: no language known by its extension (.py is python, .so native, .lua lua); "
+			"%s: no language known by its extension (.py is python, .so native, .lua "
+			"lua, .wasm wasm); "
 			"say it with --lang",
 			file);
 	return put(&d->config.lang, lang, err);

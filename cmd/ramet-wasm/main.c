@@ -4,17 +4,19 @@
  *
  *	ramet-wasm [--host] ROOT MODULE...
  *
- * ROOT is the directory for what is made, MODULEs are files below the working directory. --host:
- * what came of it is told on the control socket, as a host does (runtime/host_proto.h): ready, then
- * loaded with the directory as its one root, or failed. */
+ * ROOT is the directory for what is made, and is itself made where it is missing; MODULEs are files
+ *below the working directory. --host: what came of it is told on the control socket, as a host does
+ *(runtime/host_proto.h): ready, then loaded with the directory as its one root, or failed. */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/frame.h"
 #include "base/wire.h"
 #include "cmd/ramet-wasm/compile.h"
 #include "runtime/host_proto.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,15 +86,21 @@ static int run(
 {
 	if (nfiles > COMPILE_MODULES_MAX)
 		return err_set(err, RAMET_EUSER, "more than %d modules", COMPILE_MODULES_MAX);
+	char there[PATH_MAX];
+	int rc = file_mkdirs(root, 0755, err);
+	if (rc < 0)
+		return rc;
+	if (!realpath(root, there))
+		return err_errno(err, RAMET_EIO, "%s", root);
 	compile->app = ".";
-	compile->root = root;
+	compile->root = there;
 	compile->modules = calloc((size_t)nfiles, sizeof(*compile->modules));
 	if (!compile->modules)
 		return err_nomem(err);
 	compile->nmodules = (unsigned)nfiles;
 	for (int i = 0; i < nfiles; i++)
 		compile->modules[i].file = files[i];
-	int rc = compile_all(compile, err);
+	rc = compile_all(compile, err);
 	if (rc == 0)
 		print(compile);
 	return rc;
