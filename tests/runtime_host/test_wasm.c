@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define F(name) "wasm_functions.wasm:" name
 #define P(name) "wasm_program.wasm:" name
@@ -95,6 +96,30 @@ static void test_context_tells_about_the_call(void)
 	REQUIRE(len == 7 + 2 + 7 + 16);
 	CHECK(memcmp(data, "contextv12340001", 16) == 0);
 	CHECK(memcmp(data + 16, id, 16) == 0);
+	host_answer_fini(&answer);
+	wasm_close(&w);
+}
+
+static void test_functions_in_c(void)
+{
+	static const char *const functions[] = {"all=wasm_c.wasm:all", NULL};
+	struct host_config config = {0};
+	struct wasm_said said;
+	struct host_world w;
+	if (access(HOST_FUNCTIONS_DIR "/wasm_c.wasm", R_OK) < 0) {
+		suite_skip("no clang and wasm-ld here");
+		return;
+	}
+	if (!CHECK_INT(wasm_compile(HOST_FUNCTIONS_DIR, wasm_root(), "wasm_c.wasm", &said), 0))
+		fprintf(stderr, "%s\n", said.text);
+	config.compiled = said.last;
+	REQUIRE(wasm_open(&w, functions, config));
+	CHECK_STR(ask(w.control, "all", "[2]"), "[[2],\"allv1234110000310111\"]");
+	const struct host_request request = {.function = "all", .text = "0"};
+	struct ramet_err err = {0};
+	struct host_answer answer;
+	REQUIRE_OK(host_call(w.control, &request, &answer, &err), &err);
+	CHECK_STR(answer_error(&answer, "message"), "not zero");
 	host_answer_fini(&answer);
 	wasm_close(&w);
 }
@@ -388,8 +413,9 @@ static void test_beside_native_functions(void)
 
 SUITE_MAIN("wasm", TEST(test_what_comes_in_comes_back),
 	TEST(test_large_input_in_a_memory_that_grows), TEST(test_context_tells_about_the_call),
-	TEST(test_told_before_the_result), TEST(test_errors_have_a_message),
-	TEST(test_traps_have_names), TEST(test_a_trap_costs_the_instance_only),
+	TEST(test_functions_in_c), TEST(test_told_before_the_result),
+	TEST(test_errors_have_a_message), TEST(test_traps_have_names),
+	TEST(test_a_trap_costs_the_instance_only),
 	TEST(test_deadlines_end_loops_and_the_host_goes_on),
 	TEST(test_functions_do_not_see_each_other), TEST(test_reset_brings_everything_back),
 	TEST(test_heap_is_limited), TEST(test_what_cannot_be_loaded_is_told), TEST(test_clocks_go),
