@@ -1,6 +1,7 @@
 /* The WebAssembly engine: modules that were compiled to machine code when the application was
  * deployed, an instance of its module for each function, one call at a time. See docs/engines.md,
  * and wasm_guard.c for how a deadline ends a call. */
+#include "base/json_check.h"
 #include "runtime/wasm/wasm_internal.h"
 
 #include <stdio.h>
@@ -153,7 +154,7 @@ static void take_printed(struct ramet_engine *engine)
 	engine->output = engine->buffer.data;
 	engine->output_len = engine->buffer.len;
 	engine->output_binary = engine->call->binary ||
-		(engine->output_len > 0 && !wasm_is_json(engine->output, engine->output_len));
+		(engine->output_len > 0 && !json_check(engine->output, engine->output_len, NULL));
 }
 
 static void begin_call(struct ramet_engine *engine, const struct ramet_engine_call *call)

@@ -200,8 +200,4 @@ void wasm_log(struct ramet_engine *engine, int fd, const void *data, size_t len)
 /* wasm_random - from the kernel: nothing of it is kept. Until the call is interrupted. */
 void wasm_random(const struct ramet_engine *engine, void *data, size_t len);
 
-/* --- wasm_json.c --- */
-
-bool wasm_is_json(const void *data, size_t len);
-
 #endif
