@@ -16,7 +16,7 @@ enum binary_id {
 	BINARY_MEMORIES = 5,
 	BINARY_EXPORTS = 7,
 	BINARY_START = 8,
-	BINARY_ELEMENTS = 9
+	BINARY_IDS = 13 /* so many are known */
 };
 
 struct binary_type {

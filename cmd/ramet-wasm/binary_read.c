@@ -313,6 +313,18 @@ static int read_memories(struct binary *b, struct binary_reader r)
 
 /* --- the module --- */
 
+/* Sections come in this order, each once, and custom ones between them: the place of each id. */
+static bool in_order(unsigned char id, unsigned *io_place)
+{
+	static const unsigned char places[BINARY_IDS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 10};
+	if (id == BINARY_CUSTOM)
+		return true;
+	if (id >= BINARY_IDS || places[id] <= *io_place)
+		return false;
+	*io_place = places[id];
+	return true;
+}
+
 static int read_section(
 	struct binary *b, unsigned char id, struct binary_reader body, struct ramet_err *err)
 {
@@ -353,11 +365,13 @@ int binary_read(
 	AUTO(binary_destroy) struct binary *b = calloc(1, sizeof(*b));
 	if (!b)
 		return err_nomem(err);
+	unsigned place = 0;
 	while (r.at < r.end) {
 		unsigned char id;
 		struct binary_reader body;
-		int rc = binary_section(&r, &id, &body) < 0 ? RAMET_EPROTO
-							    : read_section(b, id, body, err);
+		int rc = binary_section(&r, &id, &body) < 0 || !in_order(id, &place)
+			? RAMET_EPROTO
+			: read_section(b, id, body, err);
 		if (rc == RAMET_EPROTO)
 			return err_set(err, RAMET_EUSER, "its bytes are damaged");
 		if (rc == RAMET_ENOMEM)

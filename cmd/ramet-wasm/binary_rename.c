@@ -51,7 +51,7 @@ static int put_exports(const struct binary *binary, struct buf *out, struct rame
 	return 0;
 }
 
-/* the exports' place is before these; a section of ids that are unknown is left to wasm2c */
+/* the exports' place is before these */
 static bool follows_exports(unsigned char id)
 {
 	return id >= BINARY_START;
