@@ -132,7 +132,7 @@ int object_make(const unsigned char *data, size_t len, const char *dir, struct r
 	if (rc == 0)
 		rc = write_renamed(binary, data, len, dir, err);
 	if (rc == 0)
-		rc = tools_run("wasm2c cannot convert it", dir, converter, err);
+		rc = tools_run("wasm2c cannot convert it (it knows no SIMD)", dir, converter, err);
 	for (unsigned i = 0; i < embedded_count && rc == 0; i++)
 		rc = write_file(dir, embedded[i].name, embedded[i].data, embedded[i].len, err);
 	if (rc == 0)

@@ -118,8 +118,8 @@ int tools_run(const char *what, const char *dir, const char *const *argv, struct
 		return missing(argv[0], err);
 	pick_line(&said, line, sizeof(line));
 	if (WIFSIGNALED(status))
-		return err_set(err, RAMET_EUSER, "%s: %s was ended by signal %d: %s", what, argv[0],
-			WTERMSIG(status), line);
+		return err_set(err, RAMET_EUSER, "%s: %s was ended by signal %d%s%s", what, argv[0],
+			WTERMSIG(status), line[0] ? ": " : "", line);
 	return err_set(err, RAMET_EUSER, "%s: %s", what, line[0] ? line : argv[0]);
 }
 

@@ -1,8 +1,8 @@
 /* What an instance was, to be brought back: its globals (they lie in the instance), its tables, and
- * those pages of its memory that are not zero. Bringing it back maps fresh zero pages over the
- * whole memory, which lets go of all that was written, and copies the image's pages into them. So
- * it costs what was initialised and what was written, not the memory's size, and it asks nothing of
- * how the kernel holds the memory: in a clone that is a private mapping of the seed's file. */
+ * those pages of its memory that are not zero. Bringing it back maps fresh zero pages where the
+ * memory was zero, which lets go of all that was written there, and copies those pages of the image
+ * that differ by now. It asks nothing of how the kernel holds the memory: in a clone that is a
+ * private mapping of the seed's file. */
 #include "runtime/wasm/wasm_internal.h"
 
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #define PAGE WASM_COPY
+#define GAPS_MAX 64 /* a system call each */
 
 struct table_image {
 	void *data;
@@ -25,6 +26,7 @@ struct wasm_image {
 	uint32_t *numbers; /* of pages */
 	unsigned char *pages; /* their bytes, one after the other: mapped */
 	size_t npages;
+	size_t ngaps; /* between them, before and behind */
 };
 
 static size_t count_pages(const unsigned char *base, size_t size)
@@ -55,6 +57,8 @@ static int take_memory(const struct wasm_isolate *isolate, struct wasm_image *im
 	for (size_t at = 0; at < image->size && next < count; at += PAGE) {
 		if (wasm_is_zero(base + at))
 			continue;
+		if (next == 0 || image->numbers[next - 1] + 1 != at / PAGE)
+			image->ngaps++;
 		memcpy(image->pages + next * PAGE, base + at, PAGE);
 		image->numbers[next++] = (uint32_t)(at / PAGE);
 	}
@@ -133,20 +137,40 @@ static int map_zeros(unsigned char *at, size_t bytes, int prot)
 		: RAMET_ENOMEM;
 }
 
+static void copy_page(unsigned char *base, const struct wasm_image *image, size_t i)
+{
+	unsigned char *page = base + (size_t)image->numbers[i] * PAGE;
+	if (memcmp(page, image->pages + i * PAGE, PAGE) != 0)
+		memcpy(page, image->pages + i * PAGE, PAGE);
+}
+
+/* zeros between the image's pages, where there are few such places, or else everywhere */
+static int restore_zeros(unsigned char *base, const struct wasm_image *image)
+{
+	size_t from = 0;
+	if (image->ngaps > GAPS_MAX)
+		return map_zeros(base, image->size, PROT_READ | PROT_WRITE);
+	for (size_t i = 0; i <= image->npages; i++) {
+		size_t to = i < image->npages ? (size_t)image->numbers[i] * PAGE : image->size;
+		if (map_zeros(base + from, to - from, PROT_READ | PROT_WRITE) < 0)
+			return RAMET_ENOMEM;
+		from = to + PAGE;
+	}
+	return 0;
+}
+
 static int restore_memory(struct wasm_isolate *isolate, const struct wasm_image *image)
 {
 	struct wasm_memory *memory = &isolate->memory;
 	if (!memory->seen)
 		return 0;
-	int rc = map_zeros(memory->base, image->size, PROT_READ | PROT_WRITE);
+	int rc = map_zeros(memory->base + image->size, memory->reserved - image->size, PROT_NONE);
 	if (rc == 0)
-		rc = map_zeros(
-			memory->base + image->size, memory->reserved - image->size, PROT_NONE);
+		rc = restore_zeros(memory->base, image);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < image->npages; i++)
-		memcpy(memory->base + (size_t)image->numbers[i] * PAGE, image->pages + i * PAGE,
-			PAGE);
+		copy_page(memory->base, image, i);
 	memory->seen->data = memory->base; /* it may have grown elsewhere */
 	return 0;
 }

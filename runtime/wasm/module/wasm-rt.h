@@ -6,6 +6,8 @@
 #ifndef RUNTIME_WASM_MODULE_WASM_RT_H
 #define RUNTIME_WASM_MODULE_WASM_RT_H
 
+#include "stack.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,8 +23,7 @@
  * removes, and its limit says whether the frame lies too low. */
 #define WASM_RT_USE_STACK_DEPTH_COUNT 1
 #define wasm_rt_call_stack_depth ((uint32_t){0})
-#define WASM_RT_MAX_CALL_STACK_DEPTH \
-	((uintptr_t)__builtin_frame_address(0) < wasm_stack_end ? 0u : UINT32_MAX)
+#define WASM_RT_MAX_CALL_STACK_DEPTH (wasm_stack_pointer() < wasm_stack_end ? 0u : UINT32_MAX)
 #define WASM_MODULE_HIDDEN __attribute__((visibility("hidden")))
 extern uintptr_t wasm_stack_end WASM_MODULE_HIDDEN;
 
