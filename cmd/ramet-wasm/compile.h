@@ -20,7 +20,7 @@ struct compile_module {
 
 struct compile {
 	const char *app; /* its directory */
-	const char *root; /* of what is made, the tenant's own: it is there */
+	char root[4096]; /* of what is made, the tenant's own: it is there */
 	struct compile_module *modules;
 	unsigned nmodules;
 	char versions[512];

@@ -16,7 +16,6 @@
 #include "runtime/host_proto.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,14 +85,12 @@ static int run(
 {
 	if (nfiles > COMPILE_MODULES_MAX)
 		return err_set(err, RAMET_EUSER, "more than %d modules", COMPILE_MODULES_MAX);
-	char there[PATH_MAX];
 	int rc = file_mkdirs(root, 0755, err);
 	if (rc < 0)
 		return rc;
-	if (!realpath(root, there))
+	if (!realpath(root, compile->root))
 		return err_errno(err, RAMET_EIO, "%s", root);
 	compile->app = ".";
-	compile->root = there;
 	compile->modules = calloc((size_t)nfiles, sizeof(*compile->modules));
 	if (!compile->modules)
 		return err_nomem(err);

@@ -121,10 +121,9 @@ void *wasm_memory_at(const struct wasm_isolate *isolate, uint32_t ptr, uint32_t 
 {
 	static unsigned char nothing;
 	const wasm_rt_memory_t *seen = isolate->memory.seen;
-	uint32_t size = seen ? seen->size : 0;
-	if ((uint64_t)ptr + len > size)
+	if ((uint64_t)ptr + len > (seen ? seen->size : 0))
 		return NULL;
-	return len > 0 ? seen->data + ptr : &nothing;
+	return seen && len > 0 ? seen->data + ptr : &nothing;
 }
 
 /* --- tables --- */
