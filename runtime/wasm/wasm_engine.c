@@ -64,6 +64,18 @@ static int failed(struct ramet_engine *engine, int code, struct ramet_engine_err
 	return code;
 }
 
+/* init is called in instances of its module, so there must be one */
+static bool init_is_called(const struct ramet_engine *engine)
+{
+	const char *init = engine->load->init;
+	const char *colon = init ? strrchr(init, ':') : NULL;
+	for (unsigned i = 0; colon && i < engine->nfiles; i++)
+		if (engine->files[i].len == (size_t)(colon - init) &&
+			memcmp(engine->files[i].name, init, engine->files[i].len) == 0)
+			return true;
+	return !init;
+}
+
 static int engine_load(struct ramet_engine *engine, const struct ramet_engine_load *load,
 	struct ramet_engine_error *ret_error)
 {
@@ -77,7 +89,11 @@ static int engine_load(struct ramet_engine *engine, const struct ramet_engine_lo
 		if (rc < 0)
 			return failed(engine, rc, ret_error);
 	}
-	return 0;
+	if (init_is_called(engine))
+		return 0;
+	snprintf(engine->message, sizeof(engine->message),
+		"init: %.1000s is in the file of no function", load->init);
+	return failed(engine, RAMET_EUSER, ret_error);
 }
 
 /* --- calls --- */

@@ -333,6 +333,8 @@ static void test_what_cannot_be_loaded_is_told(void)
 	check_refused(F("same"), config, "EUSER", "unreachable");
 	config.init = F("nobody");
 	check_refused(F("same"), config, "EUSER", "is no function () or () -> i32");
+	config.init = "wasm_tiny.wasm:tiny";
+	check_refused(F("same"), config, "EUSER", "is in the file of no function");
 	config = plain;
 	config.heap = 65536;
 	check_refused(F("same"), config, "ELIMIT", "a memory of 131072 bytes");
