@@ -124,6 +124,16 @@ static uint32_t count_isolates(const struct app_version *version)
 	return count;
 }
 
+const struct language *app_version_compiled(const struct app_version *version)
+{
+	for (uint32_t i = 0; i < version->nfunctions; i++) {
+		const struct language *language = languages_find(version->functions[i].lang);
+		if (language && language->compiles)
+			return language;
+	}
+	return NULL;
+}
+
 bool app_version_isolates(const struct app_version *version)
 {
 	return count_isolates(version) == version->nfunctions;

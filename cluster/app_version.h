@@ -24,6 +24,8 @@ enum app_fresh { FRESH_REUSE, FRESH_RESET, FRESH_FRESH };
 const char *app_fresh_name(enum app_fresh fresh);
 int app_fresh_from_name(const char *name, enum app_fresh *ret_fresh);
 
+struct language;
+
 struct app_function {
 	char name[CLIENT_NAME_MAX + 1];
 	char handler[APP_HANDLER_MAX + 1]; /* "app.py:handler" */
@@ -91,6 +93,9 @@ bool app_version_once(const struct app_version *version, const char *function); 
  * which is no function's */
 #define APP_SHARED "-shared"
 const char *app_version_pool(const struct app_version *version, const char *function);
+/* app_version_compiled - the language whose files are to be compiled before a host is started;
+ * NULL: there is none */
+const struct language *app_version_compiled(const struct app_version *version);
 bool app_version_isolates(
 	const struct app_version *version); /* all its functions run in isolates */
 /* bytes that an isolate may have allocated; 0: no limit */

@@ -12,6 +12,7 @@ struct language {
 	bool is_python; /* its host is an interpreter that an app may choose; else ramet-host */
 	bool is_own; /* it is the engine of a host: of the interpreter, or of ramet-host; in the
 			other's processes, and where it is not, it is a shared object */
+	bool compiles; /* its files are compiled when they are deployed: ramet-NAME does that */
 	bool resets; /* what a call has changed can be changed back */
 	bool warms; /* what is called often is compiled, which takes a while */
 	bool isolates; /* its functions ask nothing of the kernel but by their engine, and several

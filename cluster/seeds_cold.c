@@ -40,6 +40,7 @@ void cold_abandon(struct cold *cold)
 	bundle_fetch_forget(cold->fetch);
 	environment_forget(cold->environment);
 	free(cold->python);
+	free(cold->compiled);
 	seed_capture_forget(cold->capture);
 	hot_destroy(cold->hot);
 	image_clone_forget(cold->clone);
@@ -100,7 +101,7 @@ int cold_send(struct cold *cold, const char *type, enum cold_phase phase, struct
 		return err_set(err, rc, "path of version %.12s", cold->seed->app->id);
 	rc = spawn_path_inside(node->spawn, dir, inside, sizeof(inside), err);
 	if (rc == 0)
-		rc = command_pack_load(cold->seed->app, type, inside, &b, err);
+		rc = command_pack_load(cold->seed->app, type, inside, cold->compiled, &b, err);
 	if (rc == 0)
 		rc = instance_send(cold->inst, &b, err);
 	return rc < 0 ? rc : cold_wait(cold, phase, SEEDS_LOAD_MS);
@@ -355,31 +356,56 @@ int cold_start_host(struct cold *cold, struct ramet_err *err)
 	return instance_start_host(node->instances, &host, &cold_handler, cold, &cold->inst, err);
 }
 
-static void on_environment(void *user, const char *python, const struct call_error *error)
+static int need_environment(struct cold *cold, struct ramet_err *err);
+
+static int keep_made(char **dst, const char *made, struct ramet_err *err)
 {
-	struct cold *cold = user;
+	*dst = strdup(made);
+	return *dst ? 0 : err_nomem(err);
+}
+
+static void made_one(
+	struct cold *cold, char **kept, const char *made, const struct call_error *error)
+{
 	struct ramet_err err = {0};
 	cold->environment = NULL;
-	if (error) {
-		cold_fail(cold, error);
-		return;
-	}
 	cold->begun_ns = now_ns();
-	cold->python = strdup(python);
-	int rc = cold->python ? cold_start_host(cold, &err) : err_nomem(&err);
-	if (rc < 0)
+	if (error)
+		cold_fail(cold, error);
+	else if (keep_made(kept, made, &err) < 0 || need_environment(cold, &err) < 0)
 		cold_fail_err(cold, &err);
 }
 
+static void on_python(void *user, const char *made, const struct call_error *error)
+{
+	struct cold *cold = user;
+	made_one(cold, &cold->python, made, error);
+}
+
+static void on_compiled(void *user, const char *made, const struct call_error *error)
+{
+	struct cold *cold = user;
+	made_one(cold, &cold->compiled, made, error);
+}
+
+/* one after the other, then the host */
 static int need_environment(struct cold *cold, struct ramet_err *err)
 {
 	struct app_version *app = cold->seed->app;
-	if (!app->requirements_file[0] && app->requirements.count == 0)
-		return cold_start_host(cold, err);
+	struct node *node = cold->seed->seeds->node;
+	bool requires = app->requirements_file[0] || app->requirements.count > 0;
 	cold->phase = COLD_SOFTWARE;
-	making_progress(cold->seed, "install", "installing what the app requires");
-	return environment_begin(
-		cold->seed->seeds->node, app, on_environment, cold, &cold->environment, err);
+	if (requires && !cold->python) {
+		making_progress(cold->seed, "install", "installing what the app requires");
+		return environment_begin(
+			node, app, ENVIRONMENT_PYTHON, on_python, cold, &cold->environment, err);
+	}
+	if (app_version_compiled(app) && !cold->compiled) {
+		making_progress(cold->seed, "compile", "compiling the app's files");
+		return environment_begin(node, app, ENVIRONMENT_COMPILED, on_compiled, cold,
+			&cold->environment, err);
+	}
+	return cold_start_host(cold, err);
 }
 
 static void on_files(void *user, const struct ramet_err *error)

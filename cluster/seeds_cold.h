@@ -30,6 +30,7 @@ struct cold {
 	struct bundle_fetch *fetch;
 	struct environment *environment; /* being made */
 	char *python; /* of the app's environment; NULL: it needs none */
+	char *compiled; /* what its files were compiled to; NULL: they need not be */
 	struct instance *inst;
 	struct seed_capture *capture;
 	struct buf key; /* of bases that it can begin from; empty: it has none */

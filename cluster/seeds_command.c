@@ -183,3 +183,55 @@ int command_create_environment(const struct app_version *app, const char *python
 	*ret_command = steal_ptr(&c);
 	return 0;
 }
+
+/* the file of a handler, once */
+static int add_file(struct command *c, unsigned first, const char *handler, struct ramet_err *err)
+{
+	char file[APP_HANDLER_MAX + 1];
+	const char *colon = strrchr(handler, ':');
+	if (!colon || colon == handler)
+		return 0; /* the engine says what is wrong with it */
+	snprintf(file, sizeof(file), "%.*s", (int)(colon - handler), handler);
+	for (unsigned i = first; i < c->argc; i++)
+		if (strcmp(c->argv[i], file) == 0)
+			return 0;
+	return add_arg(c, file, err);
+}
+
+int command_create_compiler(const struct app_version *app, const char *root,
+	struct command **ret_command, struct ramet_err *err)
+{
+	char name[32];
+	char installed[64];
+	char path[PATH_MAX];
+	char below[PATH_MAX];
+	const struct language *language = app_version_compiled(app);
+	if (!language)
+		return err_set(err, RAMET_EINVAL, "nothing of %s is to be compiled", app->app);
+	snprintf(name, sizeof(name), "ramet-%s", language->name);
+	snprintf(installed, sizeof(installed), "../libexec/ramet/%s", name);
+	const char *const places[] = {name, installed};
+	AUTO(command_destroy) struct command *c = calloc(1, sizeof(*c));
+	if (!c)
+		return err_nomem(err);
+	int rc = installed_find(places, ARRAY_LEN(places), name, path, sizeof(path), err);
+	snprintf(below, sizeof(below), "%s/%s", root, language->name);
+	const char *const fixed[] = {path, "--host", below};
+	for (size_t i = 0; i < ARRAY_LEN(fixed) && rc == 0; i++)
+		rc = add_arg(c, fixed[i], err);
+	unsigned first = c->argc;
+	for (uint32_t i = 0; i < app->nfunctions && rc == 0; i++)
+		if (strcmp(app->functions[i].lang, language->name) == 0)
+			rc = add_file(c, first, app->functions[i].handler, err);
+	if (rc == 0 && strcmp(app->lang, language->name) == 0)
+		rc = add_file(c, first, app->init, err);
+	/* nothing of the app's: the same files become the same objects */
+	if (rc == 0)
+		rc = add_env(c, "PATH=/usr/local/bin:/usr/bin:/bin", err);
+	if (rc == 0)
+		rc = add_env(c, "LANG=C.UTF-8", err);
+	if (rc < 0)
+		return rc;
+	*ret_command = steal_ptr(&c);
+	return 0;
+}

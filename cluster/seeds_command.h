@@ -16,6 +16,10 @@ int command_create(const struct app_version *app, const char *python, struct com
  * interpreter, for apps that name none */
 int command_create_environment(const struct app_version *app, const char *python, const char *root,
 	struct command **ret_command, struct ramet_err *err);
+/* command_create_compiler - what compiles the files of an app's functions, in a language that
+ * compiles, below root */
+int command_create_compiler(const struct app_version *app, const char *root,
+	struct command **ret_command, struct ramet_err *err);
 void command_destroy(struct command *command); /* NULL is fine */
 DEFINE_CLEANUP(struct command, command_destroy)
 const char *const *command_argv(const struct command *command); /* NULL-terminated */
@@ -25,9 +29,9 @@ const char *const *command_env(const struct command *command);
  * functions */
 int command_check_languages(const struct app_version *app, struct ramet_err *err);
 /* command_pack_load - the messages `load` and `base` of runtime/host_proto.h; dir: the app's files
- * as the host sees them
+ * as the host sees them; compiled: what the compiler made of them, or NULL
  */
 int command_pack_load(const struct app_version *app, const char *type, const char *dir,
-	struct buf *b, struct ramet_err *err);
+	const char *compiled, struct buf *b, struct ramet_err *err);
 
 #endif

@@ -109,7 +109,7 @@ static bool any_resets(const struct app_version *app)
 }
 
 int command_pack_load(const struct app_version *app, const char *type, const char *dir,
-	struct buf *b, struct ramet_err *err)
+	const char *compiled, struct buf *b, struct ramet_err *err)
 {
 	wire_map(b, 5);
 	wire_kstr(b, "t", type);
@@ -119,7 +119,9 @@ int command_pack_load(const struct app_version *app, const char *type, const cha
 		return rc;
 	pack_env(app, b);
 	wire_key(b, "config");
-	wire_map(b, 8);
+	wire_map(b, compiled ? 9 : 8);
+	if (compiled)
+		wire_kstr(b, "compiled", compiled);
 	rc = pack_languages(app, b, err);
 	if (rc < 0)
 		return rc;

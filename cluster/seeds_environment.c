@@ -1,5 +1,6 @@
 /* Making an app's environment: see seeds_environment.h. Its process runs tenant code (pip runs that
- * of packages), as the tenant and with no other rights; what it says is checked. */
+ * of packages) or reads it (a compiler), as the tenant and with no other rights; what it says is
+ * checked. */
 #include "cluster/seeds_environment.h"
 
 #include "base/cleanup.h"
@@ -26,6 +27,7 @@ struct environment {
 	void *user;
 	struct instance *inst; /* that makes it */
 	struct loop_timer timer;
+	enum environment_kind kind;
 	char root[NODE_PATH_MAX + 32]; /* of the tenant's environments */
 };
 
@@ -56,31 +58,33 @@ void environment_forget(struct environment *environment)
 }
 
 static void finish(
-	struct environment *environment, const char *python, const struct call_error *error)
+	struct environment *environment, const char *made, const struct call_error *error)
 {
 	environment_done_fn *done = environment->done;
 	void *user = environment->user;
 	environment_forget(environment);
-	done(user, python, error);
+	done(user, made, error);
 }
 
 static void too_slow(struct loop_timer *timer)
 {
 	struct environment *environment = container_of(timer, struct environment, timer);
 	struct call_error error = {.node = environment->node->config.node};
-	err_set(&error.err, RAMET_ETIMEOUT, "requirements of %s were not installed within %llu min",
-		environment->app->app, MAKE_MS / 60000);
+	bool compiles = environment->kind == ENVIRONMENT_COMPILED;
+	err_set(&error.err, RAMET_ETIMEOUT, "%s of %s were not %s within %llu min",
+		compiles ? "files" : "requirements", environment->app->app,
+		compiles ? "compiled" : "installed", MAKE_MS / 60000);
 	finish(environment, NULL, &error);
 }
 
 /* --- what it says --- */
 
-static int take_python(
+static int take_made(
 	struct environment *environment, const struct wire_value *body, struct ramet_err *err)
 {
 	const struct wire_value *roots;
 	const char *text = NULL;
-	char python[NODE_PATH_MAX + 128];
+	char made[NODE_PATH_MAX + 128];
 	size_t len = 0, root = strlen(environment->root);
 	uint32_t count;
 	int rc = wire_get_array(body, "roots", &roots, &count, err);
@@ -88,14 +92,14 @@ static int take_python(
 		rc = wire_as_span(wire_at(roots, 0), &text, &len, err);
 	if (rc < 0)
 		return rc;
-	if (len >= sizeof(python) || len <= root || memchr(text, 0, len) ||
+	if (len >= sizeof(made) || len <= root || memchr(text, 0, len) ||
 		memcmp(text, environment->root, root) != 0 || text[root] != '/')
 		return err_set(err, RAMET_EPROTO, "an environment elsewhere than asked");
-	memcpy(python, text, len);
-	python[len] = '\0';
-	log_info("environment.ready", "app=%s version=%.12s python=%s", environment->app->app,
-		environment->app->id, python);
-	finish(environment, python, NULL);
+	memcpy(made, text, len);
+	made[len] = '\0';
+	log_info("environment.ready", "app=%s version=%.12s made=%s", environment->app->app,
+		environment->app->id, made);
+	finish(environment, made, NULL);
 	return 0;
 }
 
@@ -120,7 +124,7 @@ static int on_message(void *user, struct instance *inst, const char *type,
 	(void)fds;
 	(void)nfds;
 	if (strcmp(type, "loaded") == 0)
-		return take_python(environment, body, err);
+		return take_made(environment, body, err);
 	if (strcmp(type, "failed") == 0)
 		return take_failure(environment, body, err);
 	return err_set(err, RAMET_EPROTO, "unexpected message %s", type);
@@ -177,7 +181,10 @@ static int start(struct environment *environment, struct ramet_err *err)
 	int rc = bundles_path(node->bundles, app->id, dir, sizeof(dir));
 	if (rc < 0)
 		return err_set(err, rc, "path of version %.12s", app->id);
-	rc = command_create_environment(app, node->config.python, environment->root, &command, err);
+	rc = environment->kind == ENVIRONMENT_COMPILED
+		? command_create_compiler(app, environment->root, &command, err)
+		: command_create_environment(
+			  app, node->config.python, environment->root, &command, err);
 	if (rc < 0)
 		return rc;
 	struct instance_host host = {
@@ -196,14 +203,16 @@ static int start(struct environment *environment, struct ramet_err *err)
 	return rc;
 }
 
-int environment_begin(struct node *node, struct app_version *app, environment_done_fn *done,
-	void *user, struct environment **ret_environment, struct ramet_err *err)
+int environment_begin(struct node *node, struct app_version *app, enum environment_kind kind,
+	environment_done_fn *done, void *user, struct environment **ret_environment,
+	struct ramet_err *err)
 {
 	struct environment *environment = calloc(1, sizeof(*environment));
 	if (!environment)
 		return err_nomem(err);
 	environment->node = node;
 	environment->app = app_version_get(app);
+	environment->kind = kind;
 	environment->done = done;
 	environment->user = user;
 	snprintf(environment->root, sizeof(environment->root), "%s/%u", node->config.environments,

@@ -91,7 +91,7 @@ static const char *lang_of(const char *file)
 	static const struct {
 		const char *extension, *lang;
 	} known[] = {{".py", "python"}, {".so", "native"}, {".lua", "lua"}, {".js", "js"},
-		{".mjs", "js"}};
+		{".mjs", "js"}, {".wasm", "wasm"}};
 	const char *dot = strrchr(file, '.');
 	for (size_t i = 0; dot && i < ARRAY_LEN(known); i++)
 		if (strcmp(dot, known[i].extension) == 0)
@@ -108,8 +108,7 @@ static int find_lang(const struct deployment *d, const char *file, const char *g
 		return 0;
 	return err_set(err, RAMET_EINVAL,
 		"%s: no language known by its extension (.py is python, .so native, .lua lua, .js "
-		"js); say "
-		"it with --lang",
+		"js, .wasm wasm); say it with --lang",
 		file);
 }
 

@@ -80,7 +80,7 @@ int verb_deploy(int argc, char **argv)
 	const struct usage usage = {"deploy", "DIR|FILE [OPTION]...",
 		"Initialise a function on one node and capture it; every other instance is a fork "
 		"of "
-		"that.\nFILE is a .py, .so or .lua; DIR has a ramet.yaml (see ramet.yaml(5)).",
+		"that.\nFILE is a .py, .so, .lua or .wasm; DIR has a ramet.yaml (see ramet.yaml(5)).",
 		options, 1, 1};
 	const char *args[2];
 	auto_ramet struct ramet *ramet = NULL;

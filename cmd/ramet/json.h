@@ -1,16 +1,12 @@
-/* JSON for the command line: writing it, and checking that bytes are one JSON value. */
+/* JSON for the command line: writing it. */
 #ifndef CMD_RAMET_JSON_H
 #define CMD_RAMET_JSON_H
+
+#include "base/json_check.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-
-#define JSON_MAX_DEPTH 512
-
-/* json_check - whether text is exactly one JSON value, in UTF-8. If not, *ret_at (may be NULL) is
- * where it ends being one. */
-bool json_check(const char *text, size_t len, size_t *ret_at);
 
 /* json_string - a quoted string; bytes that are not UTF-8 become U+FFFD */
 void json_string(FILE *out, const char *text, size_t len);

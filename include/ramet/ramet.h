@@ -162,7 +162,8 @@ struct ramet_deploy_options {
 	const char *name; /* of the function; default: the file's or directory's name without
 			     extension */
 	const char *app; /* default: the function's name */
-	const char *lang; /* "python", "native" or "lua"; default: by extension, .py, .so or .lua */
+	const char *lang; /* "python", "native", "lua" or "wasm"; default: by extension, .py, .so,
+			     .lua or .wasm */
 	const char *handler; /* "FILE:SYMBOL", or SYMBOL in the file deployed; default: "handler" in
 				it */
 	const char *python; /* absolute path of the interpreter, on the nodes */
@@ -190,10 +191,10 @@ static inline struct ramet_deploy_options ramet_deploy_options_default(void)
 }
 
 /* ramet_deploy - initialise an app on one node and capture it; every further instance is a fork of
- * that. path: a .py, .so or .lua file, or a directory (with ramet.yaml, see ramet.yaml(5)). options
- * may be NULL. *ret_result tells where it was initialised and how long that took; unlike other
- * outputs it is always written: on failure NULL, or, when the app itself failed, a result whose
- * failure holds the traceback. ret_result may be NULL. Errors: RAMET_ECONFIG ramet.yaml;
+ * that. path: a .py, .so, .lua or .wasm file, or a directory (with ramet.yaml, see ramet.yaml(5)).
+ * options may be NULL. *ret_result tells where it was initialised and how long that took; unlike
+ * other outputs it is always written: on failure NULL, or, when the app itself failed, a result
+ * whose failure holds the traceback. ret_result may be NULL. Errors: RAMET_ECONFIG ramet.yaml;
  * RAMET_EUSER the app raised an error; RAMET_EREFUSED it cannot be captured, the message names why
  * (a connected socket, a thread that will not park); RAMET_ELIMIT more than 64 MiB of files;
  * RAMET_ENOTSUP something asked for that this cluster cannot do. */

@@ -1,7 +1,7 @@
 /* Output of functions that is printed as JSON only if it is JSON. */
 #include "tests/fuzz/fuzz.h"
 
-#include "cmd/ramet/json.h"
+#include "base/json_check.h"
 
 #include <stdlib.h>
 

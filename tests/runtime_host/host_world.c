@@ -215,7 +215,9 @@ int host_load_with(int control, const char *const *handlers, const struct host_c
 	wire_map(&b, 1);
 	wire_kstr(&b, "COLOUR", "green");
 	wire_key(&b, "config");
-	wire_map(&b, config->compiled ? 9 : 8);
+	wire_map(&b, 8u + (config->compiled ? 1 : 0) + (config->lang ? 1 : 0));
+	if (config->lang)
+		wire_kstr(&b, "lang", config->lang);
 	wire_kuint(&b, "unknown", 1);
 	wire_kuint(&b, "heap", config->heap);
 	wire_kbool(&b, "reset", config->resets);

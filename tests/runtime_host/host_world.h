@@ -69,6 +69,7 @@ struct host_config {
 	const char *const *modules, *const *path;
 	struct host_language languages[HOST_LANGUAGES_MAX]; /* up to the first without a name */
 	const char *dir; /* NULL: that of the host tests' functions */
+	const char *lang; /* whose `init` is; NULL: the process's own engine's */
 	const char *compiled;
 	uint64_t heap;
 	bool resets, isolates;

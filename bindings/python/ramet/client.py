@@ -132,7 +132,7 @@ class Client:
                samples: Optional[Path] = None, env: Optional[Mapping[str, str]] = None, idempotent: bool = False,
                node: int = 0, deadline: float = 0, mem: int = 0, output: int = 0,
                progress: Optional[Callable[[str, str, float], Any]] = None) -> Dict[str, Any]:
-        """Deploy a .py, .so or .lua file, or a directory with ramet.yaml; arguments go over what that says.
+        """Deploy a .py, .so, .lua or .wasm file, or a directory with ramet.yaml; arguments go over what that says.
 
         deadline: seconds a call may take; mem, output: bytes; progress(stage, text, fraction) is told what is done.
         Returns the fields of struct ramet_result: version, node, capture_us… Raises InitError when the app raises an

@@ -1,6 +1,6 @@
 /* Checking JSON by its grammar (RFC 8259), with bounded depth and no recursion; nothing is built.
  */
-#include "cmd/ramet/json.h"
+#include "base/json_check.h"
 
 #include <ctype.h>
 #include <string.h>
