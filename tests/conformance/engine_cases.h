@@ -26,6 +26,7 @@ struct engine_spec {
 	const char *file; /* of its functions */
 	const char *error_type; /* of what fail() raises; "": it has none */
 	const char *library; /* of the engine; NULL: it is the process's own */
+	const char *(*compiled)(void); /* the directory of what was made of it; NULL: nothing is */
 	unsigned lacks;
 	int (*start)(struct host_world *w, struct ramet_err *err); /* NULL: ramet-host */
 };

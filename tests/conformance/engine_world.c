@@ -24,6 +24,8 @@ static int load(int control, const struct engine_options *options, struct ramet_
 	struct host_config config = {.heap = options->heap,
 		.resets = options->resets,
 		.isolates = !(engine_spec.lacks & LACKS_ISOLATES)};
+	if (engine_spec.compiled)
+		config.compiled = engine_spec.compiled();
 	if (engine_spec.library)
 		config.languages[0] = (struct host_language){engine_spec.name, engine_spec.library};
 	for (; count < ARRAY_LEN(names); count++)

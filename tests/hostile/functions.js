@@ -66,9 +66,9 @@ const kinds = {
 		Promise.prototype.then = Function.prototype.call = loop;
 		JSON.parse = JSON.stringify = loop;
 		Object.defineProperty(Object.prototype, 'id', { get: loop, set: loop });
-		const names = Object.getOwnPropertyNames(globalThis);
+		const { Reflect } = globalThis, all = globalThis, names = Object.getOwnPropertyNames(all);
 		for (let i = 0; i < names.length; i++)
-			delete globalThis[names[i]];
+			Reflect.deleteProperty(all, names[i]);
 	},
 	// what contexts are kept from
 	escape() {

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import subprocess
 import sys
 import time
 
@@ -19,10 +20,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = cluster.BIN.parent / "tests" / "hostile" / "libhostile.so"
 YAML = "handler: {handler}\nfiles: [{files}]\nlimits: {{mem: 96M, pids: 40, output: 1M, deadline: 30s}}\n"
 HANDLERS = {"native": "libhostile.so:behave", "python": "functions.py:behave", "tally": "libhostile.so:tally",
-            "lua": "functions.lua:behave", "js": "functions.js:behave"}
-FILES = {"lua": ["functions.lua"], "js": ["functions.js"]}
+            "lua": "functions.lua:behave", "js": "functions.js:behave",
+            "wasm": "functions.wasm:behave"}
+FILES = {"lua": ["functions.lua"], "js": ["functions.js"], "wasm": ["functions.wasm"]}
 ENGINES = cluster.BIN.parent / "lib" / "ramet"
-ISOLATES = tuple(lang for lang in ("lua", "js") if (ENGINES / f"engine_{lang}.so").exists())
+ISOLATES = tuple(lang for lang in ("lua", "js", "wasm") if (ENGINES / f"engine_{lang}.so").exists() and
+                 (lang != "wasm" or (shutil.which("wat2wasm") and shutil.which("wasm2c"))))
 LANGS = ("native", "python", *ISOLATES)
 IDS = 65536
 
@@ -79,7 +82,19 @@ JS_ENDS = dict(
     buffers=(*LIMIT, "not enough memory|more memory than its limit"),
     text=ISOLATE_ENDS["memory"],
     recursion=("EUSER", "user", "Maximum call stack size exceeded"))
-ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS}
+WASM_ENDS = {
+    "good": None,
+    "memory": None,  # it gets what there is, and no more
+    "loop": ISOLATE_ENDS["loop"],
+    "raise": ("EUSER", "user", "no 0"),
+    "output": ENDS["output"],
+    "bounds": ("EUSER", "user", "out of bounds memory access"),
+    "stack": ("EUSER", "user", "call stack exhausted"),
+    "unreachable": ("EUSER", "user", "unreachable"),
+    "divide": ("EUSER", "user", "integer divide by zero"),
+    "indirect": ("EUSER", "user", "indirect call type mismatch"),
+}
+ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS, "wasm": WASM_ENDS}
 # where several of these are in one function at a time: they share its limits, and what ends first may be another's doing
 BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"])}
 PATHS = {"native": ("socket", "lease", "fresh"), **{lang: ("socket", "lease", "fresh", "reset") for lang in ("python", *ISOLATES)}}
@@ -98,6 +113,10 @@ def deploy(case, scratch, name, what, *options):
     directory.mkdir()
     files = FILES.get(what, ["libhostile.so", "functions.py"])
     for file in files:
+        if file.endswith(".wasm"):
+            text = os.path.join(HERE, file.replace(".wasm", ".wat"))
+            subprocess.run(["wat2wasm", text, "-o", directory / file], check=True)
+            continue
         shutil.copy(LIBRARY if file.endswith(".so") else os.path.join(HERE, file), directory)
     (directory / "ramet.yaml").write_text(YAML.format(handler=HANDLERS[what], files=", ".join(files)))
     case.deploy(directory, "--name", name, *options)
