@@ -1,9 +1,10 @@
 """Apps with functions of several languages: one host, one seed, one deployment; functions that share instances; and functions
 of another language that come to an app."""
 import shutil
+import subprocess
 
 import cluster
-from cluster import FAILED, USAGE
+from cluster import FAILED, SOURCE, USAGE
 
 PY = """
 import json
@@ -66,6 +67,33 @@ class Polyglot(cluster.Case):
                          {"py": "python", "tell": "lua", "square": "native"})
         self.assertEqual(self.colds(), 0)  # no call made another one
         self.assertEqual(len({row["version"] for row in self.cluster.list("seeds")}), 1)
+
+    def test_five_languages_in_one_seed(self):
+        reason = cluster.lacks("numpy", "wat2wasm", "wasm2c")
+        if reason or not all((cluster.BIN.parent / f"lib/ramet/engine_{name}.so").exists() for name in ("js", "wasm")):
+            self.skipTest(reason or "needs the JavaScript and the WebAssembly engine")
+        scratch = self.cluster.scratch
+        functions = SQUARE + TELL + "".join(
+            f"  - {{name: {name}, handler: \"{handler}\"}}\n" for name, handler in (
+                ("mean", "mean.py:handler"), ("sum", "sum.js:handler"), ("count", "count.wasm:count")))
+        path = self.app(functions)
+        scratch.write("poly/mean.py", "import numpy\n\n\ndef handler(event, context):\n    return float(numpy.mean(event))\n")
+        scratch.write("poly/sum.js", "export const handler = (event) => event.reduce((a, b) => a + b, 0);\n")
+        subprocess.run(["wat2wasm", SOURCE / "tests/runtime_host/wasm_functions.wat", "-o", path / "count.wasm"], check=True)
+        self.assertEqual(self.cluster.deploy(path)["start"], "cold")
+        for node in (1, 2):
+            starts = []
+            for name, event, expected in (("mean", [1, 2, 6], 3.0), ("sum", [1, 2, 6], 9), ("count", None, 11),
+                                          ("tell", 5, ["lua", 5, 1])):
+                call = self.cluster.invoke(name, event, node=node)
+                self.assertEqual(call["output"], expected, name)
+                starts.append(call["start"])
+            call = self.cluster.invoke("square", 7, node=node)
+            self.assertEqual(call["output"]["square"], 49)
+            self.assertNotIn("cold", [*starts, call["start"]])
+        self.assertEqual(sorted(row["lang"] for row in self.cluster.list("functions")), ["js", "lua", "native", "python", "wasm"])
+        self.assertEqual(len({row["seed"] for row in self.cluster.list("seeds")}), 1)
+        self.assertEqual(self.colds(), 0)
 
     def test_functions_have_instances_of_their_own(self):
         self.cluster.deploy(self.app(PYTHON + TELL + OTHER))
