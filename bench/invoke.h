@@ -73,6 +73,8 @@ void tcp_pingpong_stop(struct tcp_pingpong *p); /* NULL is fine */
 struct invoke_row {
 	const char *name, *unit, *ours, *baseline, *theirs;
 };
+int invoke_script_on(unsigned nodes, const char *name, const char *what,
+	const struct invoke_row *rows, size_t count, struct ramet_err *err);
 int invoke_script(const char *name, const char *what, const struct invoke_row *rows, size_t count,
 	struct ramet_err *err);
 

@@ -105,9 +105,15 @@ static int run_script(const struct invoke_cluster *cluster, const char *name, co
 int invoke_script(const char *name, const char *what, const struct invoke_row *rows, size_t count,
 	struct ramet_err *err)
 {
+	return invoke_script_on(1, name, what, rows, count, err);
+}
+
+int invoke_script_on(unsigned nodes, const char *name, const char *what,
+	const struct invoke_row *rows, size_t count, struct ramet_err *err)
+{
 	CLEANUP(table_fini) struct table table = {0};
 	struct invoke_cluster cluster;
-	int rc = invoke_cluster_open(&cluster, 1, err);
+	int rc = invoke_cluster_open(&cluster, nodes, err);
 	if (rc == 0)
 		rc = run_script(&cluster, name, what, &table, err);
 	invoke_cluster_close(&cluster);

@@ -1,0 +1,5 @@
+return {
+	handler = function(event)
+		return event * 2
+	end,
+}

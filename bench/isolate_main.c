@@ -1,0 +1,15 @@
+/* bench/run isolate: what isolates of the engines cost here. */
+#include "bench/cases.h"
+#include "bench/isolate.h"
+
+#include "base/cleanup.h"
+
+int main(int argc, char **argv)
+{
+	static const struct bench_case cases[] = {
+		{.name = "lua", .fn = isolate_lua, .pinned = true},
+		{.name = "wasm", .fn = isolate_wasm, .pinned = true},
+		{.name = "v8", .fn = isolate_v8, .pinned = true},
+		{.name = "hot", .fn = isolate_hot}, {.name = "tax", .fn = isolate_tax}};
+	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
+}
