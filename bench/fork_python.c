@@ -9,7 +9,18 @@
 
 static const char *const functions[] = {"noop", "forkapp.py:noop", "work", "forkapp.py:work",
 	"work_for", "forkapp.py:work_for", "fork_first", "forkapp.py:fork_first", "fork_work",
-	"forkapp.py:fork_work", NULL};
+	"forkapp.py:fork_work", "fork_noop", "forkapp.py:fork_noop", "os_fork_noop",
+	"forkapp.py:os_fork_noop", NULL};
+
+const char *fork_apps(void)
+{
+	return BENCH_APPS;
+}
+
+const char *fork_libs(void)
+{
+	return BENCH_LIBS;
+}
 
 int python_seed_make(struct node *node, struct python_seed *ret, struct ramet_err *err)
 {
@@ -51,8 +62,8 @@ int python_seed_baseline(struct python_seed *seed, const char *function, double 
 	return 0;
 }
 
-int python_seed_record(struct node *node, struct python_seed *seed, struct working_set **ret_set,
-	struct ramet_err *err)
+int python_seed_record(struct node *node, struct python_seed *seed, const char *function,
+	struct working_set **ret_set, struct ramet_err *err)
 {
 	auto_proc struct proc *clone = NULL;
 	uint64_t tmpl = 0;
@@ -60,7 +71,7 @@ int python_seed_record(struct node *node, struct python_seed *seed, struct worki
 		node, seed->image, (struct tmpl_options){.record = true}, &tmpl, NULL, err);
 	if (rc == 0)
 		rc = node_clone(node, tmpl,
-			&(struct clone_options){.function = "work", .json = "null"}, &clone, err);
+			&(struct clone_options){.function = function, .json = "null"}, &clone, err);
 	if (rc == 0)
 		rc = proc_wait_made(clone, err);
 	if (rc == 0)

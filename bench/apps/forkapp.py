@@ -77,3 +77,31 @@ def fork_work(event, context):
         assert json.loads(result)["count"] == len(_records)
         out.append([there - begin, end - begin])
     return out
+
+
+def _noop_in_child(fork, after):
+    source, sink = os.pipe()
+    begin = time.monotonic_ns()
+    pid = fork()
+    if pid == 0:
+        after()
+        os.write(sink, json.dumps(noop(json.loads("null"), None)).encode())
+        os._exit(0)
+    result = os.read(source, 65536)
+    there = time.monotonic_ns()
+    os.waitpid(pid, 0)
+    end = time.monotonic_ns()
+    os.close(source)
+    os.close(sink)
+    assert json.loads(result) is None
+    return [there - begin, end - begin]
+
+
+def fork_noop(event, context):
+    """As fork_work(), with noop()."""
+    return [_noop_in_child(_baseline.baseline_plain_fork, lambda: _ramet_host.after_clone(os.getrandom(32))) for _ in range(event["n"])]
+
+
+def os_fork_noop(event, context):
+    """The same by os.fork(), which has hooks of its own."""
+    return [_noop_in_child(os.fork, lambda: None) for _ in range(event["n"])]

@@ -14,7 +14,7 @@ CALLS = 40
 WARM_UP = 5
 # kernels of about 2 ms once they are compiled
 HOT = {
-    "js": ("app.js", 700_000, """
+    "js": ("app.js", 400_000, """
 export function handler(event) {
     let s = 0;
     for (let i = 0; i < event; i++)
@@ -22,7 +22,7 @@ export function handler(event) {
     return s;
 }
 """),
-    "lua": ("app.lua", 700_000, """
+    "lua": ("app.lua", 280_000, """
 return { handler = function(event)
     local s = 0
     for i = 1, event do s = (s + i * 7 + i % 256) % 1000003 end

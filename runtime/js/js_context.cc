@@ -220,10 +220,24 @@ void native_decode(const v8::FunctionCallbackInfo<v8::Value> &info)
 	info.GetReturnValue().Set(from_utf8(isolate, bytes.data(), bytes.size()));
 }
 
-void add_native(v8::Local<v8::Context> in, v8::Local<v8::Object> natives, const char *name,
-	v8::FunctionCallback function)
+/* made once, for all contexts */
+v8::Local<v8::ObjectTemplate> natives_template(v8::Isolate *isolate)
 {
-	natives->Set(in, js::text(name), v8::Function::New(in, function).ToLocalChecked()).Check();
+	static const struct {
+		const char *name;
+		v8::FunctionCallback function;
+	} all[] = {{"write", native_write}, {"monotonic", native_monotonic},
+		{"about", native_about}, {"emit", native_emit}, {"progress", native_progress},
+		{"encode", native_encode}, {"decode", native_decode}};
+	static v8::Global<v8::ObjectTemplate> made;
+	if (made.IsEmpty()) {
+		v8::Local<v8::ObjectTemplate> natives = v8::ObjectTemplate::New(isolate);
+		for (const auto &native : all)
+			natives->Set(isolate, native.name,
+				v8::FunctionTemplate::New(isolate, native.function));
+		made.Reset(isolate, natives);
+	}
+	return made.Get(isolate);
 }
 
 /* --- making --- */
@@ -248,14 +262,9 @@ bool run_prelude(js_context *context, v8::Local<v8::Context> in)
 	v8::Isolate *isolate = js::isolate();
 	v8::Local<v8::Script> script;
 	v8::Local<v8::Value> function, made;
-	v8::Local<v8::Object> natives = v8::Object::New(isolate);
-	add_native(in, natives, "write", native_write);
-	add_native(in, natives, "monotonic", native_monotonic);
-	add_native(in, natives, "about", native_about);
-	add_native(in, natives, "emit", native_emit);
-	add_native(in, natives, "progress", native_progress);
-	add_native(in, natives, "encode", native_encode);
-	add_native(in, natives, "decode", native_decode);
+	v8::Local<v8::Object> natives;
+	if (!natives_template(isolate)->NewInstance(in).ToLocal(&natives))
+		return false;
 	context->random =
 		v8::ArrayBuffer::NewBackingStore(isolate, JS_RANDOM_WORDS * sizeof(uint32_t));
 	v8::Local<v8::ArrayBuffer> random = v8::ArrayBuffer::New(isolate, context->random);

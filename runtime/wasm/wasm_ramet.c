@@ -99,9 +99,9 @@ static void *room(struct ramet_engine *engine, const void *data, uint32_t len)
 	if (rc == 0)
 		return engine->buffer.data;
 	snprintf(engine->message, sizeof(engine->message),
-		rc == RAMET_ELIMIT ? "the output has %u bytes, its limit is %zu"
-				   : "no memory for %u bytes of output",
-		len, call->max_output);
+		rc == RAMET_ELIMIT ? "the output of %s has %u bytes, its limit is %zu"
+				   : "%s: no memory for %u bytes of output",
+		call->context.function, len, call->max_output);
 	wasm_leave(engine, WASM_LIMITED);
 }
 

@@ -233,8 +233,9 @@ static void write_out(struct ramet_engine *engine, uint32_t fd, const void *data
 	if (rc == 0)
 		return;
 	snprintf(engine->message, sizeof(engine->message),
-		rc == RAMET_ELIMIT ? "the output has more than %zu bytes, its limit"
-				   : "no memory for output beyond %zu bytes",
+		rc == RAMET_ELIMIT ? "the output of %s has more than %zu bytes, its limit"
+				   : "%s: no memory for output beyond %zu bytes",
+		engine->call->context.function,
 		rc == RAMET_ELIMIT ? engine->call->max_output : engine->buffer.len);
 	wasm_leave(engine, WASM_LIMITED);
 }
