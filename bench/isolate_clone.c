@@ -87,6 +87,9 @@ static int record(struct node *node, struct seed *seed, struct ramet_err *err)
 	if (rc == 0)
 		seed->count = working_set_populate(
 			set, &seed->python.image->desc, seed->ranges, TEMPLATE_MAX_POPULATE);
+	if (rc == 0)
+		report_note("working set of the call: %llu pages, %u ranges populated",
+			(unsigned long long)working_set_pages(set), seed->count);
 	return rc;
 }
 

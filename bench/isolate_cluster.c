@@ -1,8 +1,18 @@
-/* Forks whose code was trained, and forks of two languages: apps/isolate.py. */
+/* Forks whose code was trained, and forks of two languages: apps/isolate.py; and Python
+ * modules that are brought back: apps/module.py. */
 #include "bench/isolate.h"
 
 #include "base/cleanup.h"
 #include "bench/invoke.h"
+
+int isolate_module(struct ramet_err *err)
+{
+	static const struct invoke_row rows[] = {
+		{"python_module_start", "us", "reset",
+			"a new module, its code run in it, and the same call", "namespace"},
+	};
+	return invoke_script_on(1, "module.py", "", rows, ARRAY_LEN(rows), err);
+}
 
 int isolate_hot(struct ramet_err *err)
 {
