@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -48,6 +49,8 @@ static _Noreturn void child(const char *dir, const char *const *argv, int output
 	if (chdir(dir) < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
 		_exit(126);
 	set_limits();
+	if (setenv("TMPDIR", dir, 1) < 0) /* what a killed compiler leaves is removed, too */
+		_exit(126);
 	execvp(argv[0], (char *const *)argv);
 	_exit(errno == ENOENT ? 127 : 126);
 }
