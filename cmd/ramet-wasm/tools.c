@@ -48,9 +48,9 @@ static _Noreturn void child(const char *dir, const char *const *argv, int output
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (chdir(dir) < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
 		_exit(126);
-	set_limits();
 	if (setenv("TMPDIR", dir, 1) < 0) /* what a killed compiler leaves is removed, too */
 		_exit(126);
+	set_limits();
 	execvp(argv[0], (char *const *)argv);
 	_exit(errno == ENOENT ? 127 : 126);
 }
@@ -168,8 +168,11 @@ static int version_of(const char *program, char *dst, size_t cap, struct ramet_e
 	int rc = run("/", argv, &said, &status, err);
 	if (rc < 0)
 		return rc;
-	if (status != 0)
+	if (status == 127)
 		return missing(program, err);
+	if (status != 0)
+		return err_set(err, RAMET_ENOTSUP, "%s --version ends with status %d: %.200s",
+			program, status, said.text);
 	snprintf(dst, cap, "%.*s", (int)strcspn(said.text, "\n"), said.text);
 	return 0;
 }
