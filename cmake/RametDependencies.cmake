@@ -42,6 +42,15 @@ ramet_optional(LUA "luajit;jansson" "the Lua engine")
 ramet_optional(FUSE3 fuse3 "files of a seed that come when they are opened, on nodes that lack them")
 ramet_optional(VERBS "libibverbs;librdmacm" "transport over RDMA devices, and their state in ramet doctor")
 
+# run by nodes that compile modules; a build needs it for tests only
+find_program(RAMET_WAT2WASM wat2wasm)
+find_program(RAMET_WASM2C wasm2c)
+if(RAMET_WAT2WASM AND RAMET_WASM2C)
+	string(APPEND RAMET_REPORT "\n  wabt: tests of WebAssembly functions")
+else()
+	string(APPEND RAMET_REPORT "\n  wabt not found, so without: tests of WebAssembly functions, which nodes compile by it")
+endif()
+
 function(ramet_report)
 	message(STATUS "Ramet ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}${RAMET_SANITIZE}) with:${RAMET_REPORT}")
 endfunction()
