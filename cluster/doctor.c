@@ -168,6 +168,30 @@ static void check_python(const struct node *node, struct check *check)
 			"interpreter");
 }
 
+/* where what compiles an app's files looks for programs (seeds_command.c) */
+static bool has_program(const char *name)
+{
+	static const char *const dirs[] = {"/usr/local/bin", "/usr/bin", "/bin"};
+	char path[64];
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dirs[i], name);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void check_wasm(const struct node *node, struct check *check)
+{
+	(void)node;
+	if (has_program("wasm2c") && has_program("cc"))
+		ok(check, "wasm2c and cc");
+	else
+		lacks(check, "warn", "wasm2c or cc is not there",
+			"install wabt and a C compiler (Debian: wabt, gcc, libc6-dev)",
+			"WebAssembly apps cannot be initialised here, only forked");
+}
+
 /* forks of seeds whose software is not here */
 static void check_software(const struct node *node, struct check *check)
 {
@@ -246,6 +270,7 @@ static const struct {
 	{"transport", check_transport},
 	{"rdma", check_rdma},
 	{"python", check_python},
+	{"wasm", check_wasm},
 	{"software", check_software},
 	{"store", check_store},
 	{"peers", check_peers},

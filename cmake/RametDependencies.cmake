@@ -62,6 +62,15 @@ if(NOT RAMET_WITH_V8 STREQUAL "OFF")
 	endif()
 endif()
 
+# run by nodes that compile modules; a build needs it for tests only
+find_program(RAMET_WAT2WASM wat2wasm)
+find_program(RAMET_WASM2C wasm2c)
+if(RAMET_WAT2WASM AND RAMET_WASM2C)
+	string(APPEND RAMET_REPORT "\n  wabt: tests of WebAssembly functions")
+else()
+	string(APPEND RAMET_REPORT "\n  wabt not found, so without: tests of WebAssembly functions, which nodes compile by it")
+endif()
+
 function(ramet_report)
 	message(STATUS "Ramet ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}${RAMET_SANITIZE}) with:${RAMET_REPORT}")
 endfunction()

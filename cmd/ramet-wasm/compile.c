@@ -8,9 +8,9 @@
 #include "cmd/ramet-wasm/binary.h"
 #include "cmd/ramet-wasm/object.h"
 #include "cmd/ramet-wasm/tools.h"
+#include "cmd/ramet-wasm/work.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 
 DEFINE_CLEANUP(struct sha256_stream, sha256_stream_destroy)
 
-#define PATH_CAP 4096
+#define PATH_CAP WORK_PATH_MAX
 
 /* --- names --- */
 
@@ -83,46 +83,19 @@ static bool is_below(const char *file)
 	}
 }
 
-/* --- a place to work in --- */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_work(char (*path)[PATH_CAP])
-{
-	if ((*path)[0])
-		(void)nftw(*path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int make_work(const struct compile *compile, char path[PATH_CAP], struct ramet_err *err)
-{
-	char made[PATH_CAP];
-	if (snprintf(made, sizeof(made), "%s/work.XXXXXX", compile->root) >= (int)sizeof(made))
-		return err_set(err, RAMET_ELIMIT, "%s is too long", compile->root);
-	if (!mkdtemp(made))
-		return err_errno(err, RAMET_EIO, "create %s", made);
-	memcpy(path, made, sizeof(made));
-	return 0;
-}
-
 /* --- objects --- */
 
 static int make_object(const struct compile *compile, struct compile_module *module,
 	const char *object, struct ramet_err *err)
 {
-	CLEANUP(remove_work) char work[PATH_CAP] = "";
-	char made[PATH_CAP + 16];
-	int rc = make_work(compile, work, err);
+	CLEANUP(work_close) struct work work = WORK_NONE;
+	char made[WORK_PATH_MAX + 16];
+	int rc = work_open(compile->root, &work, err);
 	if (rc == 0)
-		rc = object_make(module->data, module->len, work, err);
+		rc = object_make(module->data, module->len, work.path, err);
 	if (rc < 0)
 		return rc;
-	snprintf(made, sizeof(made), "%s/module.so", work);
+	snprintf(made, sizeof(made), "%s/module.so", work.path);
 	if (chmod(made, 0555) < 0 || rename(made, object) < 0)
 		return err_errno(err, RAMET_EIO, "put %s into its place", object);
 	return 0;
@@ -136,14 +109,26 @@ static int object_path(
 	return 0;
 }
 
-static int compile_one(
+static int read_module(
 	const struct compile *compile, struct compile_module *module, struct ramet_err *err)
 {
 	char path[PATH_CAP];
 	int n = snprintf(path, sizeof(path), "%s/%s", compile->app, module->file);
-	int rc = n >= (int)sizeof(path) || !is_below(module->file)
-		? err_set(err, RAMET_EUSER, "its name is none of a file of the app")
-		: file_read(path, BINARY_MAX, (char **)&module->data, &module->len, err);
+	if (n >= (int)sizeof(path) || !is_below(module->file))
+		return err_set(err, RAMET_EUSER, "its name is none of a file of the app");
+	int rc = file_read(path, BINARY_MAX, (char **)&module->data, &module->len, err);
+	if (rc == RAMET_ELIMIT)
+		return err_set(err, RAMET_EUSER, "it has more than %u bytes", BINARY_MAX);
+	if (rc < 0 && err->sys == ENOENT)
+		return err_set(err, RAMET_EUSER, "no such file is deployed");
+	return rc;
+}
+
+static int compile_one(
+	const struct compile *compile, struct compile_module *module, struct ramet_err *err)
+{
+	char path[PATH_CAP];
+	int rc = read_module(compile, module, err);
 	if (rc == 0)
 		rc = module_key(compile, module, err);
 	if (rc == 0)
@@ -180,13 +165,14 @@ static int link_one(const struct compile *compile, const struct compile_module *
 /* whoever comes first makes it: what others make is the same */
 static int make_dir(const struct compile *compile, struct ramet_err *err)
 {
-	CLEANUP(remove_work) char work[PATH_CAP] = "";
-	int rc = make_work(compile, work, err);
+	CLEANUP(work_close) struct work work = WORK_NONE;
+	int rc = work_open(compile->root, &work, err);
 	for (unsigned i = 0; i < compile->nmodules && rc == 0; i++)
-		rc = link_one(compile, &compile->modules[i], work, err);
+		rc = link_one(compile, &compile->modules[i], work.path, err);
 	if (rc < 0)
 		return rc;
-	if (chmod(work, 0755) < 0 || (rename(work, compile->dir) < 0 && !is_there(compile->dir)))
+	if (chmod(work.path, 0755) < 0 ||
+		(rename(work.path, compile->dir) < 0 && !is_there(compile->dir)))
 		return err_errno(err, RAMET_EIO, "put %s into its place", compile->dir);
 	return 0;
 }

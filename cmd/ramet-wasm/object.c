@@ -18,7 +18,7 @@ DEFINE_CLEANUP(struct binary, binary_destroy)
  * end of the stack (engine: STACK_ROOM). */
 static const char *const compiler[] = {"cc", "-std=c11", "-O2", "-fPIC", "-shared", "-DNDEBUG",
 	"-fno-optimize-sibling-calls", "-frounding-math", "-fsignaling-nans", "-ffp-contract=off",
-	"-fno-strict-aliasing", "-fwrapv", "-U_FORTIFY_SOURCE", "-w", "-fvisibility=hidden",
+	"-fno-strict-aliasing", "-fwrapv", "-U_FORTIFY_SOURCE", "-fvisibility=hidden",
 	"-fno-semantic-interposition", "-fno-plt", "-Werror=frame-larger-than=262144", "-Wl,-z,now",
 	"-Wl,-z,defs", "-Wl,-z,relro", "-s", "-o", "module.so", "module.c", "exports.c", "w.c",
 	"-lm", NULL};

@@ -6,15 +6,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TOOL_BYTES (4ull << 30) /* of memory, and of a file */
 #define TOOL_SECONDS 600 /* of a CPU */
+#define BY_SIGNAL 128
 #define SAID_BYTES 16384 /* the beginning of what it says: the first error is what matters */
 
 struct said {
@@ -44,9 +48,36 @@ static _Noreturn void child(const char *dir, const char *const *argv, int output
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (chdir(dir) < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
 		_exit(126);
+	if (setenv("TMPDIR", dir, 1) < 0) /* what a killed compiler leaves is removed, too */
+		_exit(126);
 	set_limits();
 	execvp(argv[0], (char *const *)argv);
 	_exit(errno == ENOENT ? 127 : 126);
+}
+
+static void end_group(int signal)
+{
+	(void)signal;
+	(void)kill(0, SIGKILL);
+}
+
+/* A compiler has processes of its own: this one, in a group with all of them, ends them when ours
+ * is killed, as it is when a deployment is given up. */
+static _Noreturn void guard(const char *dir, const char *const *argv, int output, pid_t parent)
+{
+	int status = 0;
+	if (setpgid(0, 0) < 0 || signal(SIGTERM, end_group) == SIG_ERR ||
+		prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+		_exit(126);
+	pid_t pid = fork();
+	if (pid == 0)
+		child(dir, argv, output);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			_exit(126);
+	_exit(pid < 0			      ? 126
+			: WIFSIGNALED(status) ? BY_SIGNAL + WTERMSIG(status)
+					      : WEXITSTATUS(status));
 }
 
 static void read_all(int fd, struct said *said)
@@ -67,25 +98,30 @@ static void read_all(int fd, struct said *said)
 	said->text[said->len] = '\0';
 }
 
-/* its wait status */
+/* its exit status, BY_SIGNAL and more: a signal ended it */
 static int run(const char *dir, const char *const *argv, struct said *said, int *ret_status,
 	struct ramet_err *err)
 {
 	int out[2];
+	int status = 0;
+	pid_t self = getpid();
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return err_errno(err, RAMET_EIO, "pipe");
 	auto_close int reads = out[0];
 	int writes = out[1];
 	pid_t pid = fork();
 	if (pid == 0)
-		child(dir, argv, writes);
+		guard(dir, argv, writes, self);
 	close(writes);
 	if (pid < 0)
 		return err_errno(err, RAMET_EIO, "fork");
 	read_all(reads, said);
-	while (waitpid(pid, ret_status, 0) < 0)
+	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_errno(err, RAMET_EIO, "wait for %s", argv[0]);
+	if (!WIFEXITED(status))
+		return err_set(err, RAMET_EIO, "%s was killed", argv[0]);
+	*ret_status = WEXITSTATUS(status);
 	return 0;
 }
 
@@ -114,12 +150,12 @@ int tools_run(const char *what, const char *dir, const char *const *argv, struct
 	int rc = run(dir, argv, &said, &status, err);
 	if (rc < 0 || status == 0)
 		return rc;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+	if (status == 127)
 		return missing(argv[0], err);
 	pick_line(&said, line, sizeof(line));
-	if (WIFSIGNALED(status))
+	if (status > BY_SIGNAL)
 		return err_set(err, RAMET_EUSER, "%s: %s was ended by signal %d%s%s", what, argv[0],
-			WTERMSIG(status), line[0] ? ": " : "", line);
+			status - BY_SIGNAL, line[0] ? ": " : "", line);
 	return err_set(err, RAMET_EUSER, "%s: %s", what, line[0] ? line : argv[0]);
 }
 
@@ -132,8 +168,11 @@ static int version_of(const char *program, char *dst, size_t cap, struct ramet_e
 	int rc = run("/", argv, &said, &status, err);
 	if (rc < 0)
 		return rc;
-	if (status != 0)
+	if (status == 127)
 		return missing(program, err);
+	if (status != 0)
+		return err_set(err, RAMET_ENOTSUP, "%s --version ends with status %d: %.200s",
+			program, status, said.text);
 	snprintf(dst, cap, "%.*s", (int)strcspn(said.text, "\n"), said.text);
 	return 0;
 }

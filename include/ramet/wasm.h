@@ -57,7 +57,7 @@ extern "C" {
 	}
 
 /* ramet_input - len bytes of the input from offset on, as far as there are so many: how many there
- * were */
+ * were. A handler that was given its input may ask for it before its first output only. */
 RAMET_WASM_IMPORT(input) uint32_t ramet_input(void *dst, uint32_t offset, uint32_t len);
 RAMET_WASM_IMPORT(input_size) uint32_t ramet_input_size(void);
 RAMET_WASM_IMPORT(input_is_binary) uint32_t ramet_input_is_binary(void);

@@ -67,13 +67,10 @@ static int failed(struct ramet_engine *engine, int code, struct ramet_engine_err
 /* init is called in instances of its module, so there must be one */
 static bool init_is_called(const struct ramet_engine *engine)
 {
-	const char *init = engine->load->init;
-	const char *colon = init ? strrchr(init, ':') : NULL;
-	for (unsigned i = 0; colon && i < engine->nfiles; i++)
-		if (engine->files[i].len == (size_t)(colon - init) &&
-			memcmp(engine->files[i].name, init, engine->files[i].len) == 0)
+	for (unsigned i = 0; i < engine->nfiles; i++)
+		if (engine->load->init && wasm_file_is(&engine->files[i], engine->load->init))
 			return true;
-	return !init;
+	return !engine->load->init;
 }
 
 static int engine_load(struct ramet_engine *engine, const struct ramet_engine_load *load,

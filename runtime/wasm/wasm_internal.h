@@ -176,6 +176,8 @@ size_t wasm_image_bytes(const struct wasm_isolate *isolate);
 
 int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	const struct wasm_file **ret_file); /* engine->message says why not */
+/* wasm_file_is - "file:symbol" is of this file */
+bool wasm_file_is(const struct wasm_file *file, const char *named);
 const struct wasm_function *wasm_file_find(const struct wasm_file *file, const char *name);
 
 /* --- wasm_types.c --- */

@@ -74,11 +74,9 @@ static void run_init(struct wasm_isolate *isolate)
 {
 	struct ramet_engine *engine = isolate->engine;
 	const char *text = engine->load->init;
-	const char *colon = text ? strrchr(text, ':') : NULL;
-	if (!colon || (size_t)(colon - text) != isolate->file->len ||
-		memcmp(text, isolate->file->name, isolate->file->len) != 0)
+	if (!text || !wasm_file_is(isolate->file, text))
 		return;
-	const struct wasm_function *init = wasm_file_find(isolate->file, colon + 1);
+	const struct wasm_function *init = wasm_file_find(isolate->file, strrchr(text, ':') + 1);
 	if (init && init->shape == WASM_PLAIN) {
 		wasm_call_plain(isolate, init);
 	} else if (init && init->shape == WASM_STATUS) {

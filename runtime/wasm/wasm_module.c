@@ -32,7 +32,7 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 {
 	char path[PATH_MAX];
 	for (unsigned i = 0; i < engine->nfiles; i++) {
-		if (engine->files[i].len == len && memcmp(engine->files[i].name, name, len) == 0) {
+		if (wasm_file_is(&engine->files[i], name)) {
 			*ret_file = &engine->files[i];
 			return 0;
 		}
@@ -51,6 +51,13 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	engine->nfiles++;
 	*ret_file = file;
 	return 0;
+}
+
+bool wasm_file_is(const struct wasm_file *file, const char *named)
+{
+	const char *colon = strrchr(named, ':');
+	return colon && (size_t)(colon - named) == file->len &&
+		memcmp(named, file->name, file->len) == 0;
 }
 
 const struct wasm_function *wasm_file_find(const struct wasm_file *file, const char *name)

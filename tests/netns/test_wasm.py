@@ -124,6 +124,7 @@ exec "{BIN}/rametd" "$@"
         body = section(10, b"\1\2\0\x0b")
         self.assertIn("exports no function f", self.refused(head + types + section(3, b"\1\0") + evil + body)["message"])
         self.assertEqual(self.cluster.list("functions"), [])
+        self.assertEqual([row["state"] for row in self.cluster.run("doctor", "--json", code=None).json() if row["name"] == "wasm"], ["ok"])
 
     def test_a_tenant_compiles_as_itself(self):
         self.start(1)

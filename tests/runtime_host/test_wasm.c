@@ -404,6 +404,33 @@ static void test_a_program_that_fails(void)
 	wasm_close(&w);
 }
 
+static void test_programs_in_c(void)
+{
+	static const char *const functions[] = {"sum=wasm_stdio.wasm:_start", NULL};
+	const struct host_request large = {.function = "sum", .text = "[99, 2]"};
+	struct host_config config = {0};
+	struct ramet_err err = {0};
+	struct host_answer answer;
+	struct wasm_said said;
+	struct host_world w;
+	if (access(HOST_FUNCTIONS_DIR "/wasm_stdio.wasm", R_OK) < 0) {
+		suite_skip("no clang, wasm-ld and wasi-libc here");
+		return;
+	}
+	if (!CHECK_INT(wasm_compile(HOST_FUNCTIONS_DIR, wasm_root(), "wasm_stdio.wasm", &said), 0))
+		fprintf(stderr, "%s\n", said.text);
+	config.compiled = said.last;
+	REQUIRE(wasm_open(&w, functions, config));
+	for (int i = 0; i < 3; i++) {
+		CHECK_STR(ask(w.control, "sum", "[1, 2, 3.5]"), "[6.5, 1, 1, 0]\n");
+		CHECK_STR(ask(w.control, "sum", ""), "[0, 1, 1, 0]\n");
+	}
+	REQUIRE_OK(host_call(w.control, &large, &answer, &err), &err);
+	CHECK_STR(answer_error(&answer, "message"), "it ended with status 4");
+	host_answer_fini(&answer);
+	wasm_close(&w);
+}
+
 static void test_beside_native_functions(void)
 {
 	struct host_world w;
@@ -421,4 +448,5 @@ SUITE_MAIN("wasm", TEST(test_what_comes_in_comes_back),
 	TEST(test_deadlines_end_loops_and_the_host_goes_on),
 	TEST(test_functions_do_not_see_each_other), TEST(test_reset_brings_everything_back),
 	TEST(test_heap_is_limited), TEST(test_what_cannot_be_loaded_is_told), TEST(test_clocks_go),
-	TEST(test_programs), TEST(test_a_program_that_fails), TEST(test_beside_native_functions))
+	TEST(test_programs), TEST(test_a_program_that_fails), TEST(test_programs_in_c),
+	TEST(test_beside_native_functions))

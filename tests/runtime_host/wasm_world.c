@@ -13,7 +13,7 @@
 
 /* --- compiling --- */
 
-static char roots[16][64];
+static char roots[32][64];
 static unsigned nroots;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -41,13 +41,9 @@ const char *wasm_root(void)
 	return CHECK(mkdtemp(root) != NULL) ? root : "/nowhere";
 }
 
-int wasm_compile(const char *dir, const char *root, const char *modules, struct wasm_said *ret)
+int wasm_shell(const char *command, struct wasm_said *ret)
 {
-	char command[1024];
-	const char *bin = getenv("RAMET_BIN");
 	*ret = (struct wasm_said){.last = ret->text};
-	snprintf(command, sizeof(command), "cd '%s' && exec '%s/ramet-wasm' '%s' %s 2>&1", dir,
-		bin ? bin : ".", root, modules);
 	FILE *out = popen(command, "r");
 	if (!CHECK(out != NULL))
 		return -1;
@@ -58,6 +54,15 @@ int wasm_compile(const char *dir, const char *root, const char *modules, struct 
 	char *line = strrchr(ret->text, '\n');
 	ret->last = line ? line + 1 : ret->text;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int wasm_compile(const char *dir, const char *root, const char *modules, struct wasm_said *ret)
+{
+	char command[1024];
+	const char *bin = getenv("RAMET_BIN");
+	snprintf(command, sizeof(command), "cd '%s' && exec '%s/ramet-wasm' '%s' %s 2>&1", dir,
+		bin ? bin : ".", root, modules);
+	return wasm_shell(command, ret);
 }
 
 const char *wasm_compiled(void)

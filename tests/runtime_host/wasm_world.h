@@ -15,6 +15,8 @@ struct wasm_said {
 	const char *last;
 };
 int wasm_compile(const char *dir, const char *root, const char *modules, struct wasm_said *ret);
+/* wasm_shell - the same for any command of a shell */
+int wasm_shell(const char *command, struct wasm_said *ret);
 /* wasm_root - a new directory, removed at the end of the program */
 const char *wasm_root(void);
 
