@@ -57,6 +57,10 @@ class Polyglot(cluster.Case):
     def colds(self):
         return sum(row["cold"] for row in self.cluster.list("functions"))
 
+    def has_all_languages(self):
+        return not cluster.lacks("numpy", "wat2wasm", "wasm2c") and all(
+            (cluster.BIN.parent / f"lib/ramet/engine_{name}.so").exists() for name in ("js", "lua", "wasm"))
+
     def test_one_seed_has_them_all(self):
         self.assertEqual(self.cluster.deploy(self.app(PYTHON + TELL + SQUARE))["start"], "cold")
         for node in (2, 1):
@@ -69,9 +73,8 @@ class Polyglot(cluster.Case):
         self.assertEqual(len({row["version"] for row in self.cluster.list("seeds")}), 1)
 
     def test_five_languages_in_one_seed(self):
-        reason = cluster.lacks("numpy", "wat2wasm", "wasm2c")
-        if reason or not all((cluster.BIN.parent / f"lib/ramet/engine_{name}.so").exists() for name in ("js", "wasm")):
-            self.skipTest(reason or "needs the JavaScript and the WebAssembly engine")
+        if not self.has_all_languages():
+            self.skipTest("needs numpy, all engines, and wabt")
         scratch = self.cluster.scratch
         functions = SQUARE + TELL + "".join(
             f"  - {{name: {name}, handler: \"{handler}\"}}\n" for name, handler in (
@@ -94,6 +97,15 @@ class Polyglot(cluster.Case):
         self.assertEqual(sorted(row["lang"] for row in self.cluster.list("functions")), ["js", "lua", "native", "python", "wasm"])
         self.assertEqual(len({row["seed"] for row in self.cluster.list("seeds")}), 1)
         self.assertEqual(self.colds(), 0)
+
+    def test_the_example_counts_alike(self):
+        example = cluster.BIN.parent / "examples/word_count"
+        if not self.has_all_languages() or not (example / "words.wasm").exists():
+            self.skipTest("needs all engines, and wabt")
+        self.cluster.deploy(example)
+        for text, words in (("to be or not to be", 6), ("", 0), (" a\tb\n\nc  d\u00e9 ", 4), ("x" * 100_000, 1), ("a " * 40_000, 40_000)):
+            for name in ("python", "lua", "js", "native", "wasm"):
+                self.assertEqual(self.output(f"words_{name}", text, node=2), words, (name, text[:20]))
 
     def test_functions_have_instances_of_their_own(self):
         self.cluster.deploy(self.app(PYTHON + TELL + OTHER))

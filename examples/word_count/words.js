@@ -1,0 +1,2 @@
+// How many words a text has.
+export const count = (event) => (event.match(/\S+/g) ?? []).length;

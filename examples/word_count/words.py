@@ -1,0 +1,5 @@
+"""How many words a text has."""
+
+
+def count(event, context):
+    return len(event.split())
