@@ -8,7 +8,7 @@ import tempfile
 import time
 import types
 
-sys.path.insert(0, os.environ["PYTHONPATH"])
+sys.path.insert(0, os.environ["PYTHONPATH"])  # with what hosts have in C
 from ramet_host.isolate import Isolate  # noqa: E402
 
 APP = """

@@ -15,6 +15,13 @@ import os
 import sys
 import types
 
+try:
+    from _ramet_host import same_entries  # without looking anything up
+except ImportError:  # another program than a host
+
+    def same_entries(found, copy):
+        return False
+
 MOST = 100_000  # entries that are looked at after each call; with more there is no reset, and each call gets a clone
 
 _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, range, types.BuiltinFunctionType, types.ModuleType))
@@ -27,7 +34,7 @@ def _differs(now, then):
 
 
 def _reset_dict(found, copy):
-    if _differs(found, copy):
+    if not same_entries(found, copy) and _differs(found, copy):
         found.clear()
         found.update(copy)
 
@@ -183,7 +190,7 @@ class Isolate:
             for name in [name for name in sys.modules if name not in self._modules]:
                 if self._is_ours(sys.modules[name]):
                     del sys.modules[name]
-        if os.environ._data != self._encoded:
+        if not same_entries(os.environ._data, self._encoded) and os.environ._data != self._encoded:
             os.environ.clear()
             os.environ.update(self._environment)
         if os.getcwd() != self._place:
