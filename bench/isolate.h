@@ -15,6 +15,7 @@ int isolate_clone(struct ramet_err *err); /* Python calls in new clones */
 /* isolate_cluster.c: what apps/isolate.py measures in clusters of ours */
 int isolate_module(struct ramet_err *err); /* a Python app that is what it was again */
 int isolate_hot(struct ramet_err *err); /* first calls of trained forks on another node */
+int isolate_density(struct ramet_err *err); /* memory of functions, and of processes */
 int isolate_tax(struct ramet_err *err); /* clones of one language, and of two */
 
 /* The bare languages: as many isolates as in the engine's case, with the same function loaded and

@@ -28,6 +28,16 @@ int isolate_hot(struct ramet_err *err)
 	return invoke_script_on(2, "isolate.py", "hot", rows, ARRAY_LEN(rows), err);
 }
 
+int isolate_density(struct ramet_err *err)
+{
+	static const struct invoke_row rows[] = {
+		{"density", "B", "each", "a node of ours with the same 50 functions", "ours"},
+		{"density_per_language", "B", "language",
+			"a node of ours with the same 50 functions", "ours"},
+	};
+	return invoke_script_on(1, "density.py", "", rows, ARRAY_LEN(rows), err);
+}
+
 int isolate_tax(struct ramet_err *err)
 {
 	static const struct invoke_row rows[] = {

@@ -11,6 +11,7 @@ int main(int argc, char **argv)
 		{.name = "wasm", .fn = isolate_wasm, .pinned = true},
 		{.name = "v8", .fn = isolate_v8, .pinned = true},
 		{.name = "module", .fn = isolate_module}, {.name = "clone", .fn = isolate_clone},
-		{.name = "hot", .fn = isolate_hot}, {.name = "tax", .fn = isolate_tax}};
+		{.name = "hot", .fn = isolate_hot}, {.name = "density", .fn = isolate_density},
+		{.name = "tax", .fn = isolate_tax}};
 	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
 }

@@ -69,7 +69,7 @@ static int pack_source(const struct seed *seed, unsigned way, struct buf *b, str
 
 static int pack_answer(const struct seed *seed, unsigned way, struct buf *b, struct ramet_err *err)
 {
-	const struct seed_pack *pack =
+	struct seed_pack *pack =
 		seed->set_packed ? list_entry(seed->packs.prev, struct seed_pack, link) : NULL;
 	if (pack && segments_ref(pack->segment, way).id == 0)
 		pack = NULL; /* not to be had that way */
@@ -84,8 +84,10 @@ static int pack_answer(const struct seed *seed, unsigned way, struct buf *b, str
 	wire_kuint(b, "software", seed->software_key);
 	if (seed->set)
 		rc = pack_set(seed, b, err);
-	if (pack)
+	if (pack) {
+		pack->told = true;
 		pack_ref(b, "pack", pack->segment, way, pack->pages);
+	}
 	return rc < 0 ? rc : wire_end(b, err);
 }
 

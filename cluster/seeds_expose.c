@@ -77,6 +77,19 @@ void seed_unexpose(struct seed *seed)
 	}
 }
 
+/* Nobody else knows of them. */
+static void remove_older(struct seed_pack *current)
+{
+	list_for_each_safe (pack, &current->seed->packs, struct seed_pack, link) {
+		if (pack == current)
+			return;
+		if (pack->told)
+			continue;
+		list_remove(&pack->link);
+		segments_remove(pack->segment, pack_free, pack);
+	}
+}
+
 static void on_pack_exposed(void *user, const struct ramet_err *err)
 {
 	struct seed_pack *pack = user;
@@ -85,6 +98,8 @@ static void on_pack_exposed(void *user, const struct ramet_err *err)
 		log_err(LOG_WARN, "seed.pack", err);
 	else if (seed->packs.prev == &pack->link)
 		seed->set_packed = true;
+	if (seed->set_packed)
+		remove_older(pack);
 }
 
 static int map_pack(struct seed_pack *pack, struct ramet_err *err)

@@ -47,6 +47,7 @@ struct seed_pack {
 	struct list link;
 	struct seed *seed; /* NULL: it was dropped */
 	struct segment *segment;
+	bool told; /* to a peer, which may read it at any time */
 	int fd; /* memfd, as those of images */
 	void *memory;
 	size_t len;
@@ -82,7 +83,7 @@ struct seed {
 	uint64_t looks_ns;
 	unsigned found, looks;
 	bool starved; /* the pager has asked for another source */
-	struct list packs; /* the last is current; older ones stay for peers that know them */
+	struct list packs; /* the last is current; older ones that peers know of stay */
 	struct working_set *set;
 	struct working_set *touched; /* seeds_touched.c */
 	bool touched_told; /* or about to be */

@@ -96,7 +96,9 @@ WASM_ENDS = {
 }
 ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS, "wasm": WASM_ENDS}
 # where several of these are in one function at a time: they share its limits, and what ends first may be another's doing
-BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"])}
+BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"], ENDS["memory"]),
+          "buffers": (ENDS["kill"], ENDS["memory"]), "text": (ENDS["kill"], ENDS["memory"])}
+GREEDY = {"memory", "buffers", "text", "bomb"}
 PATHS = {"native": ("socket", "lease", "fresh"), **{lang: ("socket", "lease", "fresh", "reset") for lang in ("python", *ISOLATES)}}
 FRESH = {"fresh", "reset"}
 KINDS = {lang: [kind for kind in ENDS_OF[lang] if (lang, kind) != ("native", "stubborn")] for lang in LANGS}

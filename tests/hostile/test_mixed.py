@@ -33,7 +33,7 @@ class About:
     starved: bool = False  # one in the same function took all its memory, meanwhile
 
     def meet(self, other):
-        self.starved = self.starved or (self.function == other.function and other.kind in ("memory", "bomb"))
+        self.starved = self.starved or (self.function == other.function and other.kind in hostile.GREEDY)
 
 
 class Mixed(hostile.Case):
