@@ -1,0 +1,20 @@
+/* bench/run isolate: what languages cost here. */
+#include "bench/cases.h"
+#include "bench/isolate.h"
+
+#include "base/cleanup.h"
+
+#ifndef BENCH_LUA
+int isolate_lua(struct ramet_err *err)
+{
+	(void)err;
+	report_note("lua: skipped: built without LuaJIT");
+	return 0;
+}
+#endif
+
+int main(int argc, char **argv)
+{
+	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua}};
+	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
+}
