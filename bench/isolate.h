@@ -27,6 +27,8 @@ int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct
 /* isolate_skip - 0 for RAMET_ENOTFOUND, which is told; other codes stay what they are */
 int isolate_skip(const char *what, int rc, struct ramet_err *err);
 
-int isolate_lua(struct ramet_err *err);
+int isolate_lua(struct ramet_err *err); /* starts and calls */
+int isolate_python(struct ramet_err *err); /* namespaces, clones */
+int isolate_polyglot(struct ramet_err *err); /* clones of seeds with a second language */
 
 #endif

@@ -15,6 +15,8 @@ int isolate_lua(struct ramet_err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua}};
+	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua},
+		{.name = "python", .fn = isolate_python},
+		{.name = "polyglot", .fn = isolate_polyglot}};
 	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
 }
