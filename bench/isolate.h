@@ -31,4 +31,7 @@ int isolate_lua(struct ramet_err *err); /* starts and calls */
 int isolate_python(struct ramet_err *err); /* namespaces, clones */
 int isolate_polyglot(struct ramet_err *err); /* clones of seeds with a second language */
 
+int isolate_density(struct ramet_err *err); /* memory of resident functions */
+int isolate_hot(struct ramet_err *err); /* first calls on another node */
+
 #endif

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 {
 	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua},
 		{.name = "python", .fn = isolate_python},
-		{.name = "polyglot", .fn = isolate_polyglot}};
+		{.name = "polyglot", .fn = isolate_polyglot},
+		{.name = "density", .fn = isolate_density}, {.name = "hot", .fn = isolate_hot}};
 	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
 }
