@@ -132,17 +132,19 @@ def _memory_files(pid):
 
 
 def memory(pids):
-    """Bytes: PSS of these processes, and what is in their memory files without being mapped."""
-    total, mapped, held = 0, collections.Counter(), {}
+    """Bytes, by program, and in memory files without being mapped."""
+    sizes, mapped, held = collections.Counter(), collections.Counter(), {}
     for pid in pids:
         try:
             size, files = _smaps(pid)
             held.update(_memory_files(pid))
+            name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total += size
+        sizes[name] += size
         mapped.update(files)
-    return total + sum(max(0, size - mapped[key]) for key, size in held.items())
+    sizes["unmapped"] = sum(max(0, size - mapped[key]) for key, size in held.items())
+    return sizes
 
 
 def descendants(pid):
@@ -235,8 +237,10 @@ def main():
         # first of all theirs: their libraries' files are then shared with none of ours
         sizes = {"each": theirs(directory, [(lang, [file]) for lang, file in functions.values()]),
                  "language": theirs(directory, by_language.items()), "ours": ours(directory, functions)}
-        for name, size in sizes.items():
-            print(f"density: {name}: {size / 2**20:.1f} MiB", file=sys.stderr)
+        for name, parts in sizes.items():
+            size = sum(parts.values())
+            told = ", ".join(f"{part} {bytes_ / 2**20:.1f}" for part, bytes_ in parts.most_common())
+            print(f"density: {name}: {size / 2**20:.1f} MiB ({told})", file=sys.stderr)
             print(name, COUNT / (size / 2**30))
 
 
