@@ -13,10 +13,20 @@ int isolate_lua(struct ramet_err *err)
 }
 #endif
 
+#ifndef BENCH_WASM
+int isolate_wasm(struct ramet_err *err)
+{
+	(void)err;
+	report_note("wasm_start: skipped: built without wat2wasm, wasm2c and its runtime (package "
+		    "wabt)");
+	return 0;
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua},
-		{.name = "python", .fn = isolate_python},
+		{.name = "wasm", .fn = isolate_wasm}, {.name = "python", .fn = isolate_python},
 		{.name = "polyglot", .fn = isolate_polyglot},
 		{.name = "density", .fn = isolate_density}, {.name = "hot", .fn = isolate_hot}};
 	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
