@@ -13,8 +13,10 @@
 struct isolate_bare {
 	const char *label; /* of rows: NAME_start, NAME_echo, … */
 	const char *what; /* the baseline of starts, for people */
-	/* one: a new isolate with the file loaded, one call with that JSON number, and its end */
-	int (*one)(const char *symbol, double input, double *ret_output, struct ramet_err *err);
+	/* one: a new isolate with the file loaded, one call with that number, and its end; *ret_us:
+	 * what all of it took */
+	int (*one)(const char *symbol, double input, double *ret_output, double *ret_us,
+		struct ramet_err *err);
 	/* many: the same, with so many calls in it; *ret_us is one call's share of them */
 	int (*many)(const char *symbol, double input, unsigned calls, double *ret_us,
 		struct ramet_err *err);
@@ -29,6 +31,7 @@ int isolate_skip(const char *what, int rc, struct ramet_err *err);
 
 int isolate_lua(struct ramet_err *err); /* starts and calls */
 int isolate_wasm(struct ramet_err *err);
+int isolate_v8(struct ramet_err *err);
 int isolate_python(struct ramet_err *err); /* namespaces, clones */
 int isolate_polyglot(struct ramet_err *err); /* clones of seeds with a second language */
 

@@ -46,11 +46,20 @@ static int call_bare(lua_State *L, double input, double *ret_output, struct rame
 	return 0;
 }
 
-static int bare_one(const char *symbol, double input, double *ret_output, struct ramet_err *err)
+static int run_bare(const char *symbol, double input, double *ret_output, struct ramet_err *err)
 {
 	CLEANUP(close_state) lua_State *L = NULL;
 	int rc = open_bare(symbol, &L, err);
 	return rc < 0 ? rc : call_bare(L, input, ret_output, err);
+}
+
+static int bare_one(
+	const char *symbol, double input, double *ret_output, double *ret_us, struct ramet_err *err)
+{
+	uint64_t begin = now_ns();
+	int rc = run_bare(symbol, input, ret_output, err);
+	*ret_us = (double)(now_ns() - begin) / 1e3;
+	return rc;
 }
 
 static int bare_many(

@@ -37,9 +37,7 @@ static int start_ours(struct plugin *plugin, double *ret_us, struct ramet_err *e
 static int start_bare(const struct isolate_bare *bare, double *ret_us, struct ramet_err *err)
 {
 	double output = 0;
-	uint64_t begin = now_ns();
-	int rc = bare->one("echo", 21, &output, err);
-	*ret_us = (double)(now_ns() - begin) / 1e3;
+	int rc = bare->one("echo", 21, &output, ret_us, err);
 	if (rc == 0 && output != 21)
 		rc = err_set(err, RAMET_EINTERNAL, "the bare engine answered %g", output);
 	return rc;
@@ -126,7 +124,8 @@ int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct
 {
 	char sum[32];
 	double value = 0;
-	int rc = bare->one("sum", KERNEL_INPUT, &value, err);
+	double us = 0;
+	int rc = bare->one("sum", KERNEL_INPUT, &value, &us, err);
 	snprintf(sum, sizeof(sum), "%.0f", value);
 	const struct kernel kernels[] = {
 		{"echo", "21", "21", 21, 0, CALLS},

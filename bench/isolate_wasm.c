@@ -56,16 +56,19 @@ static int instance_call(
 	return status == 0 ? 0 : err_set(err, RAMET_EUSER, "%s returned %u", symbol, status);
 }
 
-static int bare_one(const char *symbol, double input, double *ret_output, struct ramet_err *err)
+static int bare_one(
+	const char *symbol, double input, double *ret_output, double *ret_us, struct ramet_err *err)
 {
 	struct instance instance;
 	char text[TEXT_CAP];
 	snprintf(text, sizeof(text), "%.0f", input);
+	uint64_t begin = now_ns();
 	instance_open(&instance);
 	int rc = instance_call(&instance, symbol, text, err);
 	if (rc == 0)
 		*ret_output = strtod(instance.host.text, NULL);
 	Z_isolate_free(&instance.module);
+	*ret_us = (double)(now_ns() - begin) / 1e3;
 	return rc;
 }
 
