@@ -26,6 +26,13 @@ struct isolate_bare {
 int isolate_start(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err);
 /* isolate_calls - echo and a numeric kernel of functions 0 and 1, in an isolate that stays */
 int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err);
+/* isolate_idle - bytes that each of so many isolates holds after one call, in a process of their
+ * own: to be called while this one has no plugin of that name */
+struct isolate_idle {
+	const char *label, *lang, *dir, *handler, *compiled;
+	unsigned count; /* ≤ PLUGIN_FUNCTIONS */
+};
+int isolate_idle(const struct isolate_idle *idle, struct ramet_err *err);
 /* isolate_skip - 0 for RAMET_ENOTFOUND, which is told; other codes stay what they are */
 int isolate_skip(const char *what, int rc, struct ramet_err *err);
 

@@ -91,9 +91,13 @@ int isolate_lua(struct ramet_err *err)
 		.handlers = {FILE_NAME ":echo", FILE_NAME ":sum"},
 		.count = 2,
 	};
-	int rc = plugin_open("lua", &app, &plugin, err);
+	static const struct isolate_idle idle = {
+		"lua", "lua", BENCH_APPS, FILE_NAME ":echo", NULL, 1000};
+	int rc = isolate_idle(&idle, err);
+	if (rc == 0)
+		rc = plugin_open("lua", &app, &plugin, err);
 	if (rc < 0)
-		return isolate_skip("lua", rc, err);
+		return rc;
 	rc = isolate_start(&plugin, &bare, err);
 	return rc < 0 ? rc : isolate_calls(&plugin, &bare, err);
 }

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define ROUNDS 300
 #define WARM_UP 10
@@ -185,15 +184,14 @@ struct second {
 static int second_language(struct node *node, const struct second *second, struct ramet_err *err)
 {
 	char engine[512];
+	int rc = plugin_exists(second->lang, err);
+	if (rc < 0)
+		return isolate_skip(second->row, rc, err);
 	snprintf(engine, sizeof(engine), BENCH_LIBS "/ramet/engine_%s.so", second->lang);
-	if (access(engine, R_OK) < 0)
-		return isolate_skip(second->row,
-			err_set(err, RAMET_ENOTFOUND, "this build has no engine %s", second->lang),
-			err);
 	CLEANUP(python_seed_end) struct python_seed with = {0};
 	CLEANUP(python_seed_end) struct python_seed alone = {0};
 	const struct proc_language language = {second->lang, engine};
-	int rc = python_seed_make_with(node, &language, second->handler, &with, err);
+	rc = python_seed_make_with(node, &language, second->handler, &with, err);
 	if (rc == 0)
 		rc = python_seed_make(node, &alone, err);
 	return rc < 0 ? rc : compare(node, &with, &alone, second->row, err);

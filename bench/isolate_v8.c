@@ -94,9 +94,16 @@ int isolate_v8(struct ramet_err *err)
 		.handlers = {"isolate.js:echo", "isolate.js:sum"},
 		.count = 2,
 	};
-	int rc = plugin_open("js", &app, &plugin, err);
+	static const struct isolate_idle idle = {
+		"v8", "js", BENCH_APPS, "isolate.js:echo", NULL, 200};
+	int rc = plugin_exists("js", err);
 	if (rc < 0)
 		return isolate_skip("v8_start", rc, err);
+	rc = isolate_idle(&idle, err);
+	if (rc == 0)
+		rc = plugin_open("js", &app, &plugin, err);
+	if (rc < 0)
+		return rc;
 	(void)signal(SIGPIPE, SIG_IGN);
 	rc = start_v8(err);
 	if (rc == 0)

@@ -129,6 +129,10 @@ static int run(const char *root, struct ramet_err *err)
 		.count = 2,
 		.compiled = compiled,
 	};
+	const struct isolate_idle idle = {
+		"wasm", "wasm", BENCH_MODULES, FILE_NAME ":echo", compiled, 1000};
+	if (rc == 0)
+		rc = isolate_idle(&idle, err);
 	if (rc == 0)
 		rc = plugin_open("wasm", &app, &plugin, err);
 	if (rc == 0)

@@ -7,15 +7,31 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PATH_CAP 512
 #define OUTPUT_MAX (64u << 20)
+
+static void path_of(const char *name, char path[PATH_CAP])
+{
+	snprintf(path, PATH_CAP, BENCH_LIBS "/ramet/engine_%s.so", name);
+}
+
+int plugin_exists(const char *name, struct ramet_err *err)
+{
+	char path[PATH_CAP];
+	path_of(name, path);
+	return access(path, R_OK) == 0
+		? 0
+		: err_set(err, RAMET_ENOTFOUND, "this build has no engine %s", name);
+}
 
 static int open_object(
 	const char *name, const struct ramet_engine_ops **ret_ops, struct ramet_err *err)
 {
-	char path[512];
-	snprintf(path, sizeof(path), BENCH_LIBS "/ramet/engine_%s.so", name);
-	if (access(path, R_OK) < 0)
-		return err_set(err, RAMET_ENOTFOUND, "this build has no engine %s", name);
+	char path[PATH_CAP];
+	path_of(name, path);
+	int rc = plugin_exists(name, err);
+	if (rc < 0)
+		return rc;
 	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!object)
 		return err_set(err, RAMET_EIO, "%s", dlerror());

@@ -25,9 +25,11 @@ struct plugin_app {
 	const char *compiled; /* see ramet_engine_load */
 };
 
+/* plugin_exists - 0, or RAMET_ENOTFOUND: this build has no such engine */
+int plugin_exists(const char *name, struct ramet_err *err);
 /* plugin_open - engine NAME of this build, with the functions loaded, as a captured host has them;
- * the handles live until the process ends, one plugin of a name in a process. RAMET_ENOTFOUND: this
- * build has no such engine. */
+ * the handles live until the process ends, one plugin of a name in a process. RAMET_ENOTFOUND: as
+ * plugin_exists. */
 int plugin_open(
 	const char *name, const struct plugin_app *app, struct plugin *ret, struct ramet_err *err);
 /* plugin_call - one call with JSON text, to the end of done(); it must answer `expected` */
