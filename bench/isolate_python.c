@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define ROUNDS 300
+#define BLOCK 20
 #define WARM_UP 10
 
 const char *fork_apps(void)
@@ -49,10 +50,8 @@ static int modules(struct node *node, struct ramet_err *err)
 
 /* --- clones --- */
 
-/* a trivial call in a new clone, to its result: from the request, and from when its template was
- * told */
-static int clone_call(struct node *node, uint64_t tmpl, double *ret_asked_us, double *ret_us,
-	struct ramet_err *err)
+/* a trivial call in a new clone: to its result, from the request */
+static int clone_call(struct node *node, uint64_t tmpl, double *ret_us, struct ramet_err *err)
 {
 	auto_proc struct proc *proc = NULL;
 	const struct clone_options options = {.function = "noop", .json = "null"};
@@ -65,10 +64,8 @@ static int clone_call(struct node *node, uint64_t tmpl, double *ret_asked_us, do
 		rc = proc_result(proc, NULL, err);
 	if (rc < 0)
 		return rc;
-	uint64_t end = now_ns();
-	*ret_asked_us = (double)(end - proc->asked_ns) / 1e3;
-	*ret_us = (double)(end - proc->begin_ns) / 1e3;
-	return rc;
+	*ret_us = (double)(now_ns() - proc->asked_ns) / 1e3;
+	return 0;
 }
 
 static int clone_exit(struct node *node, uint64_t tmpl, double *ret_us, struct ramet_err *err)
@@ -82,41 +79,54 @@ static int clone_exit(struct node *node, uint64_t tmpl, double *ret_us, struct r
 }
 
 struct clone_samples {
-	struct samples call, asked, exit, their_call, their_exit;
+	struct samples call, exit, their_call, their_exit;
 };
 
 static void clone_samples_fini(struct clone_samples *s)
 {
 	samples_fini(&s->call);
-	samples_fini(&s->asked);
 	samples_fini(&s->exit);
 	samples_fini(&s->their_call);
 	samples_fini(&s->their_exit);
 }
 
-static int clone_round(struct node *node, struct python_seed *seed, struct clone_samples *to,
+/* so many in a row, as in a burst, then as many fork()s: see fork_local.c */
+static int call_block(struct node *node, struct python_seed *seed, struct clone_samples *to,
 	struct ramet_err *err)
 {
-	double us = 0;
-	double first = 0;
-	double total = 0;
-	double asked = 0;
-	int rc = clone_call(node, seed->tmpl, &asked, &us, err);
-	if (rc == 0)
+	int rc = 0;
+	for (int i = 0; rc == 0 && i < BLOCK; i++) {
+		double us = 0;
+		rc = clone_call(node, seed->tmpl, &us, err);
+		if (rc < 0)
+			return rc;
+		samples_add(&to->call, us);
+	}
+	for (int i = 0; rc == 0 && i < BLOCK; i++) {
+		double first = 0;
+		double total = 0;
 		rc = python_seed_baseline(seed, "fork_call", &first, &total, err);
-	if (rc < 0)
-		return rc;
-	samples_add(&to->call, us);
-	samples_add(&to->asked, asked);
-	samples_add(&to->their_call, first / 1e3);
-	rc = clone_exit(node, seed->tmpl, &us, err);
-	if (rc == 0)
+		samples_add(&to->their_call, first / 1e3);
+	}
+	return rc;
+}
+
+static int exit_block(struct node *node, struct python_seed *seed, struct clone_samples *to,
+	struct ramet_err *err)
+{
+	int rc = 0;
+	for (int i = 0; rc == 0 && i < BLOCK; i++) {
+		double us = 0;
+		rc = clone_exit(node, seed->tmpl, &us, err);
+		samples_add(&to->exit, us);
+	}
+	for (int i = 0; rc == 0 && i < BLOCK; i++) {
+		double first = 0;
+		double total = 0;
 		rc = python_seed_baseline(seed, "fork_noop", &first, &total, err);
-	if (rc < 0)
-		return rc;
-	samples_add(&to->exit, us);
-	samples_add(&to->their_exit, total / 1e3);
-	return 0;
+		samples_add(&to->their_exit, total / 1e3);
+	}
+	return rc;
 }
 
 static int clones(struct node *node, struct ramet_err *err)
@@ -125,14 +135,17 @@ static int clones(struct node *node, struct ramet_err *err)
 	CLEANUP(clone_samples_fini) struct clone_samples warm_up = {0};
 	CLEANUP(clone_samples_fini) struct clone_samples s = {0};
 	int rc = python_seed_make(node, &seed, err);
-	for (int i = -WARM_UP; rc == 0 && i < ROUNDS; i++)
-		rc = clone_round(node, &seed, i < 0 ? &warm_up : &s, err);
+	for (int i = 0; rc == 0 && i <= ROUNDS / BLOCK; i++) {
+		struct clone_samples *to = i ? &s : &warm_up;
+		rc = call_block(node, &seed, to, err);
+		if (rc == 0)
+			rc = exit_block(node, &seed, to, err);
+	}
 	if (rc < 0)
 		return rc;
 	report_samples("python_clone_call", "us", &s.call,
-		"os.fork() of the host, the same call, to its result", &s.their_call);
-	report_samples("python_clone_call_asked", "us", &s.asked,
-		"the same os.fork(); ours from the daemon's request", &s.their_call);
+		"os.fork() of the host, the same call, to its result; ours from the request",
+		&s.their_call);
 	report_samples("python_clone_exit", "us", &s.exit,
 		"fork() of the host, a clone's hooks, the same call, exit and wait; ours from the "
 		"request",
@@ -161,10 +174,9 @@ static int compare(struct node *node, const struct python_seed *with,
 	for (int i = -WARM_UP; i < ROUNDS; i++) {
 		double both = 0;
 		double one = 0;
-		double from_template = 0;
-		int rc = clone_call(node, with->tmpl, &both, &from_template, err);
+		int rc = clone_call(node, with->tmpl, &both, err);
 		if (rc == 0)
-			rc = clone_call(node, alone->tmpl, &one, &from_template, err);
+			rc = clone_call(node, alone->tmpl, &one, err);
 		if (rc < 0)
 			return rc;
 		if (i >= 0) {
