@@ -15,6 +15,7 @@ COUNT = 50
 BIN = os.environ["RAMET_BIN"]
 DIR = pathlib.Path(os.environ["RAMET_DIR"])
 NATIVE = pathlib.Path(BIN).parent / "lib" / "libbench_invoke.so"
+WASM = pathlib.Path(BIN).parent / "bench" / "modules" / "isolate.wasm"
 
 PLAIN = """import json
 
@@ -62,7 +63,25 @@ Promise.all(process.argv.slice(1).map((path) => import(path))).then((modules) =>
     });
 });
 """],
-    "native": ["cat"],
+    "wasm": ["node", "-e", """
+const { readFileSync } = require("fs");
+const handlers = process.argv.slice(1).map((path) => {
+    let text = "";
+    const output = (ptr, len) => { text = Buffer.from(memory.buffer, ptr, len).toString(); };
+    const { memory, ramet_alloc, echo } =
+        new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)), { ramet: { output } }).exports;
+    return (line) => {
+        const ptr = ramet_alloc(line.length);
+        Buffer.from(memory.buffer).write(line, ptr);
+        if (echo(ptr, line.length) !== 0) throw new Error("echo failed");
+        return text;
+    };
+});
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+    console.log(handlers.map((handler) => handler(line))[0]);
+});
+"""],
+    "native": ["cat"],  # the least of a process that echoes
 }
 
 
@@ -71,12 +90,14 @@ def has_engine(lang):
 
 
 def languages():
-    found = ["python", "native"]
-    found += [lang for lang in ("lua", "js") if has_engine(lang) and shutil.which(SERVERS[lang][0])]
-    for lang in ("lua", "js"):
-        if lang not in found:
+    """Four of them where there are so many; native where WebAssembly is missing."""
+    found = ["python"]
+    for lang in ("lua", "js", "wasm"):
+        if has_engine(lang) and shutil.which(SERVERS[lang][0]) and (lang != "wasm" or WASM.exists()):
+            found.append(lang)
+        else:
             print(f"density: without {lang}: no engine in this build, or no {SERVERS[lang][0]}", file=sys.stderr)
-    return found
+    return found if len(found) == 4 else [*found, "native"]
 
 
 def write(directory):
@@ -86,14 +107,16 @@ def write(directory):
     for i in range(COUNT):
         lang = langs[i % len(langs)]
         name = f"f{i}_{lang}"
-        if lang == "native":
-            functions[name] = lang, NATIVE.name
+        if lang in ("native", "wasm"):
+            functions[name] = lang, (NATIVE if lang == "native" else WASM).name
             continue
         text = {"python": NUMPY if i // len(langs) % 3 == 0 else PLAIN, "lua": LUA, "js": JS}[lang]
         file = f"{name}.{ENDS[lang]}"
         (directory / file).write_text(text)
         functions[name] = lang, file
-    shutil.copy(NATIVE, directory)
+    for lang, file in (("native", NATIVE), ("wasm", WASM)):
+        if lang in langs:
+            shutil.copy(file, directory)
     return functions
 
 
@@ -174,9 +197,9 @@ def ramet(*args):
 
 
 def ours(directory, functions):
-    rows = "".join(f"  - {{name: {name}, handler: \"{file}:{'echo' if lang == 'native' else 'handler'}\"}}\n"
+    rows = "".join(f"  - {{name: {name}, handler: \"{file}:{'echo' if lang in ('native', 'wasm') else 'handler'}\"}}\n"
                    for name, (lang, file) in functions.items())
-    bind = "bind: shared\n" if any(lang in ("lua", "js") for lang, _ in functions.values()) else ""
+    bind = "bind: shared\n" if any(lang in ("lua", "js", "wasm") for lang, _ in functions.values()) else ""
     (directory / "ramet.yaml").write_text(f"app: density\nfunctions:\n{rows}{bind}")
     ramet("deploy", str(directory))
     pids = {}
