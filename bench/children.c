@@ -40,3 +40,25 @@ int children_rate(
 	*ret_rate = count / ((double)(now_ns() - begin) / 1e9);
 	return 0;
 }
+
+int children_run(struct node *node, uint64_t tmpl, const struct clone_options *options,
+	struct proc **ret_proc, struct ramet_err *err)
+{
+	auto_proc struct proc *proc = NULL;
+	int rc = node_clone(node, tmpl, options, &proc, err);
+	if (rc == 0)
+		rc = proc_wait_made(proc, err);
+	if (rc == 0)
+		rc = proc_wait_ended(proc, err);
+	if (rc == 0)
+		rc = proc_wait_started(proc, err);
+	if (rc == 0 && options->function)
+		rc = proc_result(proc, NULL, err);
+	if (rc == 0 && (proc->how.status != 0 || proc->how.signal != 0))
+		rc = err_set(err, RAMET_ELOST, "a clone ended with status %d, signal %d",
+			proc->how.status, proc->how.signal);
+	if (rc < 0)
+		return rc;
+	*ret_proc = steal_ptr(&proc);
+	return 0;
+}

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "bench/children.h"
 #include "bench/report.h"
 #include "rfork/template.h"
 #include "rfork/working_set.h"
@@ -21,29 +22,6 @@ struct populate {
 	uint64_t ranges[TEMPLATE_MAX_POPULATE][2];
 	unsigned count;
 };
-
-/* one clone from the request to its end */
-static int run_clone(struct node *node, uint64_t tmpl, const struct clone_options *options,
-	struct proc **ret_proc, struct ramet_err *err)
-{
-	auto_proc struct proc *proc = NULL;
-	int rc = node_clone(node, tmpl, options, &proc, err);
-	if (rc == 0)
-		rc = proc_wait_made(proc, err);
-	if (rc == 0)
-		rc = proc_wait_ended(proc, err);
-	if (rc == 0)
-		rc = proc_wait_started(proc, err);
-	if (rc == 0 && options->function)
-		rc = proc_result(proc, NULL, err);
-	if (rc == 0 && (proc->how.status != 0 || proc->how.signal != 0))
-		rc = err_set(err, RAMET_ELOST, "a clone ended with status %d, signal %d",
-			proc->how.status, proc->how.signal);
-	if (rc < 0)
-		return rc;
-	*ret_proc = steal_ptr(&proc);
-	return 0;
-}
 
 /* --- to the first instruction --- */
 
@@ -65,7 +43,7 @@ static int clone_block(struct node *node, struct python_seed *seed, struct first
 	const struct clone_options options = {.exit = true};
 	for (int i = 0; i < BLOCK; i++) {
 		auto_proc struct proc *proc = NULL;
-		int rc = run_clone(node, seed->tmpl, &options, &proc, err);
+		int rc = children_run(node, seed->tmpl, &options, &proc, err);
 		if (rc < 0)
 			return rc;
 		samples_add(&to->ours, (double)(proc->first_ns - proc->begin_ns) / 1e3);
@@ -125,7 +103,7 @@ static int one_call(struct node *node, struct python_seed *seed, const struct po
 		.populate = populate->ranges,
 		.npopulate = populate->count,
 	};
-	int rc = run_clone(node, seed->tmpl, &options, &proc, err);
+	int rc = children_run(node, seed->tmpl, &options, &proc, err);
 	if (rc == 0 && sums)
 		samples_add(sums, (double)(proc->ended_ns - proc->asked_ns) / 1e3);
 	return rc;
@@ -137,7 +115,7 @@ static int real_call(struct node *node, struct python_seed *seed, struct ramet_e
 	auto_working_set struct working_set *set = NULL;
 	struct populate none = {.count = 0};
 	struct populate all;
-	int rc = python_seed_record(node, seed, "work", &set, err);
+	int rc = python_seed_record(node, seed, &set, err);
 	if (rc < 0)
 		return rc;
 	all.count =

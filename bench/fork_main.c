@@ -4,6 +4,16 @@
 
 #include "base/cleanup.h"
 
+const char *fork_apps(void)
+{
+	return BENCH_APPS;
+}
+
+const char *fork_libs(void)
+{
+	return BENCH_LIBS;
+}
+
 static int on_a_node(int (*fn)(struct node *node, struct ramet_err *err), struct ramet_err *err)
 {
 	struct node node;

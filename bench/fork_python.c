@@ -6,29 +6,39 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const functions[] = {"noop", "forkapp.py:noop", "work", "forkapp.py:work",
 	"work_for", "forkapp.py:work_for", "fork_first", "forkapp.py:fork_first", "fork_work",
-	"forkapp.py:fork_work", "fork_noop", "forkapp.py:fork_noop", "os_fork_noop",
-	"forkapp.py:os_fork_noop", NULL};
+	"forkapp.py:fork_work", "fork_call", "forkapp.py:fork_call", "fork_noop",
+	"forkapp.py:fork_noop", NULL, NULL, NULL};
 
-const char *fork_apps(void)
+static int load(struct proc *host, const struct proc_language *language, const char *handler,
+	struct ramet_err *err)
 {
-	return BENCH_APPS;
-}
-
-const char *fork_libs(void)
-{
-	return BENCH_LIBS;
+	const char *all[ARRAY_LEN(functions)];
+	memcpy(all, functions, sizeof(all));
+	if (language) {
+		all[ARRAY_LEN(all) - 3] = "polyglot";
+		all[ARRAY_LEN(all) - 2] = handler;
+	}
+	int rc = proc_load_with(host, fork_apps(), all, language, err);
+	return rc == 0 && language ? proc_call(host, "polyglot", "21", NULL, err) : rc;
 }
 
 int python_seed_make(struct node *node, struct python_seed *ret, struct ramet_err *err)
+{
+	return python_seed_make_with(node, NULL, NULL, ret, err);
+}
+
+int python_seed_make_with(struct node *node, const struct proc_language *language,
+	const char *handler, struct python_seed *ret, struct ramet_err *err)
 {
 	struct capture_stats stats;
 	*ret = (struct python_seed){0};
 	int rc = proc_host(node, "python", fork_apps(), &ret->host, err);
 	if (rc == 0)
-		rc = proc_load(ret->host, fork_apps(), functions, err);
+		rc = load(ret->host, language, handler, err);
 	if (rc == 0) /* what the first calls set up for good belongs into the seed */
 		rc = proc_call(ret->host, "work", "null", NULL, err);
 	if (rc == 0)
@@ -62,8 +72,8 @@ int python_seed_baseline(struct python_seed *seed, const char *function, double 
 	return 0;
 }
 
-int python_seed_record(struct node *node, struct python_seed *seed, const char *function,
-	struct working_set **ret_set, struct ramet_err *err)
+int python_seed_record(struct node *node, struct python_seed *seed, struct working_set **ret_set,
+	struct ramet_err *err)
 {
 	auto_proc struct proc *clone = NULL;
 	uint64_t tmpl = 0;
@@ -71,7 +81,7 @@ int python_seed_record(struct node *node, struct python_seed *seed, const char *
 		node, seed->image, (struct tmpl_options){.record = true}, &tmpl, NULL, err);
 	if (rc == 0)
 		rc = node_clone(node, tmpl,
-			&(struct clone_options){.function = function, .json = "null"}, &clone, err);
+			&(struct clone_options){.function = "work", .json = "null"}, &clone, err);
 	if (rc == 0)
 		rc = proc_wait_made(clone, err);
 	if (rc == 0)

@@ -73,8 +73,15 @@ void tcp_pingpong_stop(struct tcp_pingpong *p); /* NULL is fine */
 struct invoke_row {
 	const char *name, *unit, *ours, *baseline, *theirs;
 };
-int invoke_script_on(unsigned nodes, const char *name, const char *what,
-	const struct invoke_row *rows, size_t count, struct ramet_err *err);
+struct invoke_run {
+	const char *name, *what; /* of the script, and its argument */
+	unsigned nodes;
+	const struct invoke_row *rows;
+	size_t count;
+	bool may_lack; /* rows may be without samples: the script has said why */
+};
+int invoke_script_run(const struct invoke_run *run, struct ramet_err *err);
+/* invoke_script - the same, with one node */
 int invoke_script(const char *name, const char *what, const struct invoke_row *rows, size_t count,
 	struct ramet_err *err);
 

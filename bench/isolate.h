@@ -1,34 +1,48 @@
-/* The cases of bench/run isolate, by file. */
+/* The cases of bench/run isolate, by file: what languages cost here. */
 #ifndef BENCH_ISOLATE_H
 #define BENCH_ISOLATE_H
 
+#include "bench/plugin.h"
+#include "bench/report.h"
+
 #include "base/err.h"
 
-#include <stddef.h>
+#include <stdbool.h>
 
-/* isolate_start.c: isolates with a function loaded and a first call made, of an engine and of the
- * language as it is */
-int isolate_lua(struct ramet_err *err);
+/* An engine beside the same language without us: both do the same work on the same file. */
+struct isolate_bare {
+	const char *label; /* of rows: NAME_start, NAME_echo, … */
+	const char *what; /* the baseline of starts, for people */
+	/* one: a new isolate with the file loaded, one call with that number, and its end; *ret_us:
+	 * what all of it took */
+	int (*one)(const char *symbol, double input, double *ret_output, double *ret_us,
+		struct ramet_err *err);
+	/* many: the same, with so many calls in it; *ret_us is one call's share of them */
+	int (*many)(const char *symbol, double input, unsigned calls, double *ret_us,
+		struct ramet_err *err);
+};
+
+/* isolate_start - NAME_start: the engine's reset and call against bare->one, one after the other */
+int isolate_start(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err);
+/* isolate_calls - echo and a numeric kernel of functions 0 and 1, in an isolate that stays */
+int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err);
+/* isolate_idle - bytes that each of so many isolates holds after one call, in a process of their
+ * own: to be called while this one has no plugin of that name */
+struct isolate_idle {
+	const char *label, *lang, *dir, *handler, *compiled;
+	unsigned count; /* ≤ PLUGIN_FUNCTIONS */
+};
+int isolate_idle(const struct isolate_idle *idle, struct ramet_err *err);
+/* isolate_skip - 0 for RAMET_ENOTFOUND, which is told; other codes stay what they are */
+int isolate_skip(const char *what, int rc, struct ramet_err *err);
+
+int isolate_lua(struct ramet_err *err); /* starts and calls */
 int isolate_wasm(struct ramet_err *err);
 int isolate_v8(struct ramet_err *err);
-int isolate_clone(struct ramet_err *err); /* Python calls in new clones */
-/* isolate_cluster.c: what apps/isolate.py measures in clusters of ours */
-int isolate_module(struct ramet_err *err); /* a Python app that is what it was again */
-int isolate_hot(struct ramet_err *err); /* first calls of trained forks on another node */
-int isolate_density(struct ramet_err *err); /* memory of functions, and of processes */
-int isolate_tax(struct ramet_err *err); /* clones of one language, and of two */
+int isolate_python(struct ramet_err *err); /* namespaces, clones */
+int isolate_polyglot(struct ramet_err *err); /* clones of seeds with a second language */
 
-/* The bare languages: as many isolates as in the engine's case, with the same function loaded and
- * called once, all of them alive at the end; what one took, in nanoseconds. In a process of their
- * own. RAMET_EIO: a wrong answer */
-#define ISOLATE_INPUT "21"
-#define ISOLATE_OUTPUT "42"
-int bare_lua(const char *dir, unsigned count, double *ret_ns);
-int bare_wasm(const char *dir, unsigned count, double *ret_ns);
-#ifdef __cplusplus
-extern "C"
-#endif
-	int
-	bare_v8(const char *dir, unsigned count, double *ret_ns);
+int isolate_density(struct ramet_err *err); /* memory of resident functions */
+int isolate_hot(struct ramet_err *err); /* first calls on another node */
 
 #endif

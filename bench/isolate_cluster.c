@@ -1,47 +1,32 @@
-/* Forks whose code was trained, and forks of two languages: apps/isolate.py; and Python
- * modules that are brought back: apps/module.py. */
+/* What is measured in a cluster as anybody has one: memory of resident functions, first calls on
+ * another node. Scripts of apps/ take the samples. */
+#include "bench/invoke.h"
 #include "bench/isolate.h"
 
 #include "base/cleanup.h"
-#include "bench/invoke.h"
-
-int isolate_module(struct ramet_err *err)
-{
-	static const struct invoke_row rows[] = {
-		{"python_module_start", "us", "reset",
-			"a new module, its code run in it, and the same call", "namespace"},
-	};
-	return invoke_script_on(1, "module.py", "", rows, ARRAY_LEN(rows), err);
-}
-
-int isolate_hot(struct ramet_err *err)
-{
-	static const struct invoke_row rows[] = {
-		{"v8_hot_start", "us", "js_first", "the same function's steady state", "js_steady"},
-		{"lua_hot_start", "us", "lua_first", "the same function's steady state",
-			"lua_steady"},
-		{"v8_untrained_start", "us", "js_untrained", "the same function's steady state",
-			"js_steady"},
-		{"lua_untrained_start", "us", "lua_untrained", "the same function's steady state",
-			"lua_steady"},
-	};
-	return invoke_script_on(2, "isolate.py", "hot", rows, ARRAY_LEN(rows), err);
-}
 
 int isolate_density(struct ramet_err *err)
 {
 	static const struct invoke_row rows[] = {
-		{"density", "B", "each", "a node of ours with the same 50 functions", "ours"},
-		{"density_per_language", "B", "language",
-			"a node of ours with the same 50 functions", "ours"},
+		{"density", "1/GiB", "ours", "a process each", "each"},
+		{"density_per_language", "1/GiB", "ours",
+			"a process for each language, holding its functions", "language"},
 	};
-	return invoke_script_on(1, "density.py", "", rows, ARRAY_LEN(rows), err);
+	const struct invoke_run run = {"density.py", "", 1, rows, ARRAY_LEN(rows), false};
+	return invoke_script_run(&run, err);
 }
 
-int isolate_tax(struct ramet_err *err)
+int isolate_hot(struct ramet_err *err)
 {
+	static const char steady[] = "calls after it in the same instance";
 	static const struct invoke_row rows[] = {
-		{"polyglot_tax", "us", "poly", "a clone of a seed with Python alone", "python"},
+		{"lua_hot_start", "us", "lua_trained", steady, "lua_trained_steady"},
+		{"lua_untrained_start", "us", "lua_untrained", steady, "lua_untrained_steady"},
+		{"lua_untrained_local", "us", "lua_local", steady, "lua_local_steady"},
+		{"v8_hot_start", "us", "js_trained", steady, "js_trained_steady"},
+		{"v8_untrained_start", "us", "js_untrained", steady, "js_untrained_steady"},
+		{"v8_untrained_local", "us", "js_local", steady, "js_local_steady"},
 	};
-	return invoke_script_on(1, "isolate.py", "tax", rows, ARRAY_LEN(rows), err);
+	const struct invoke_run run = {"hot_start.py", "", 2, rows, ARRAY_LEN(rows), true};
+	return invoke_script_run(&run, err);
 }

@@ -1,166 +1,137 @@
-/* Isolates of an engine, beside those of the bare language: each round makes a number of them in a
- * new process, with the function loaded and called once, and then the others in another one. */
+/* Starts of isolates and calls in those that stay, each sample followed by one of the bare engine.
+ */
 #include "bench/isolate.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "bench/engine.h"
-#include "bench/report.h"
 
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define ROUNDS 15
-#define WARM_UP 2
+#define ROUNDS 1000
+#define WARM_UP 50
+#define CALL_ROUNDS 50
+#define CALLS 2000
+#define KERNEL_CALLS 5
+#define KERNEL_INPUT 100000.0
+#define KERNEL_JSON "100000"
 
-struct start {
-	const char *language, *handler, *compiler;
-	unsigned count; /* alive at once */
-	int (*bare)(const char *dir, unsigned count, double *ret_ns);
-};
-
-static int ours(
-	const struct start *start, const char *compiled, double *ret_ns, struct ramet_err *err)
+int isolate_skip(const char *what, int rc, struct ramet_err *err)
 {
-	struct engine engine = {0};
-	int rc = engine_open(start->language, &engine, err);
-	if (rc < 0)
+	if (rc != RAMET_ENOTFOUND)
 		return rc;
+	report_note("%s: skipped: %s", what, err->msg);
+	err_clear(err);
+	return 0;
+}
+
+static int start_ours(struct plugin *plugin, double *ret_us, struct ramet_err *err)
+{
 	uint64_t begin = now_ns();
-	rc = engine_load(&engine,
-		&(struct engine_app){BENCH_APPS "/isolate", start->handler, compiled, start->count},
-		err);
-	for (unsigned i = 0; rc == 0 && i < start->count; i++)
-		rc = engine_call(&engine, i, ISOLATE_INPUT, ISOLATE_OUTPUT, err);
-	*ret_ns = (double)(now_ns() - begin) / start->count;
+	int rc = plugin_reset(plugin, err);
+	if (rc == 0)
+		rc = plugin_call(plugin, 0, "21", "21", err);
+	*ret_us = (double)(now_ns() - begin) / 1e3;
 	return rc;
 }
 
-/* in a process of its own; compiled and err are ours() alone */
-static int in_child(const struct start *start, bool bare, const char *compiled, double *ret_ns,
-	struct ramet_err *err)
+static int start_bare(const struct isolate_bare *bare, double *ret_us, struct ramet_err *err)
 {
-	int fds[2];
-	if (pipe(fds) < 0)
-		return err_errno(err, RAMET_EIO, "pipe");
-	pid_t pid = fork();
-	if (pid == 0) {
-		double ns = 0;
-		int rc = bare ? start->bare(BENCH_APPS "/isolate", start->count, &ns)
-			      : ours(start, compiled, &ns, err);
-		if (rc < 0)
-			fprintf(stderr, "%s: %s\n", start->language, bare ? "bare" : err->msg);
-		_exit(rc == 0 && write(fds[1], &ns, sizeof(ns)) == (ssize_t)sizeof(ns) ? 0 : 1);
-	}
-	close(fds[1]);
-	bool read_all = read(fds[0], ret_ns, sizeof(*ret_ns)) == (ssize_t)sizeof(*ret_ns);
-	int status = -1;
-	close(fds[0]);
-	waitpid(pid, &status, 0);
-	return read_all && status == 0
-		? 0
-		: err_set(err, RAMET_EIO, "%s: isolates could not be made", start->language);
+	double output = 0;
+	int rc = bare->one("echo", 21, &output, ret_us, err);
+	if (rc == 0 && output != 21)
+		rc = err_set(err, RAMET_EINTERNAL, "the bare engine answered %g", output);
+	return rc;
 }
 
-static int measure(const struct start *start, const char *compiled, struct ramet_err *err)
+int isolate_start(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err)
 {
-	CLEANUP(samples_fini) struct samples us = {0}, theirs = {0};
-	char name[32], baseline[96];
-	for (int i = -WARM_UP; i < ROUNDS; i++) {
-		double mine = 0;
-		double bare = 0;
-		int rc = in_child(start, false, compiled, &mine, err);
+	CLEANUP(samples_fini) struct samples ours = {0}, theirs = {0};
+	char name[64];
+	int rc = plugin_call(plugin, 0, "21", "21", err); /* which one reset() is for */
+	for (int i = -WARM_UP; rc == 0 && i < ROUNDS; i++) {
+		double our_us = 0;
+		double their_us = 0;
+		rc = start_ours(plugin, &our_us, err);
 		if (rc == 0)
-			rc = in_child(start, true, NULL, &bare, err);
-		if (rc < 0)
-			return rc;
-		if (i < 0)
-			continue;
-		samples_add(&us, mine / 1e3);
-		samples_add(&theirs, bare / 1e3);
+			rc = start_bare(bare, &their_us, err);
+		if (rc == 0 && i >= 0) {
+			samples_add(&ours, our_us);
+			samples_add(&theirs, their_us);
+		}
 	}
-	snprintf(name, sizeof(name), "%s_start",
-		strcmp(start->language, "js") == 0 ? "v8" : start->language);
-	snprintf(baseline, sizeof(baseline),
-		"the bare engine: %u isolates with the function, each called once", start->count);
-	report_samples(name, "us", &us, baseline, &theirs);
+	if (rc < 0)
+		return rc;
+	snprintf(name, sizeof(name), "%s_start", bare->label);
+	report_samples(name, "us", &ours, bare->what, &theirs);
 	return 0;
 }
 
-#ifdef BENCH_LUA
-int isolate_lua(struct ramet_err *err)
-{
-	const struct start start = {.language = "lua",
-		.handler = "double.lua:handler",
-		.count = 1000,
-		.bare = bare_lua};
-	return measure(&start, NULL, err);
-}
-#else
-int isolate_lua(struct ramet_err *err)
-{
-	(void)err;
-	report_note("lua_start: this build has no LuaJIT");
-	return 0;
-}
-#endif
+/* --- calls in an isolate that stays --- */
 
-#ifdef BENCH_V8
-int isolate_v8(struct ramet_err *err)
-{
-	const struct start start = {
-		.language = "js", .handler = "double.js:handler", .count = 200, .bare = bare_v8};
-	return measure(&start, NULL, err);
-}
-#else
-int isolate_v8(struct ramet_err *err)
-{
-	(void)err;
-	report_note("v8_start: this build has no V8");
-	return 0;
-}
-#endif
+struct kernel {
+	const char *symbol, *json, *expected;
+	double input;
+	unsigned function, calls;
+};
 
-#ifdef BENCH_WASM
-/* the directory that ramet-wasm has made of the module */
-static int compile(char *dst, size_t cap, struct ramet_err *err)
+static int calls_ours(
+	struct plugin *plugin, const struct kernel *kernel, double *ret_us, struct ramet_err *err)
 {
-	char command[1024], root[] = "/tmp/ramet-bench-wasm-XXXXXX", line[512] = "";
-	if (!mkdtemp(root))
-		return err_errno(err, RAMET_EIO, "mkdtemp");
-	snprintf(command, sizeof(command), "cd '%s' && '%s/ramet-wasm' '%s' double.wasm",
-		BENCH_WASM, BENCH_BIN, root);
-	FILE *out = popen(command, "r");
-	dst[0] = '\0';
-	while (out && fgets(line, sizeof(line), out))
-		snprintf(dst, cap, "%.*s", (int)strcspn(line, "\n"), line);
-	return out && pclose(out) == 0 && dst[0]
-		? 0
-		: err_set(err, RAMET_EIO, "ramet-wasm failed: %s", dst);
+	uint64_t begin = now_ns();
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < kernel->calls; i++)
+		rc = plugin_call(plugin, kernel->function, kernel->json, kernel->expected, err);
+	*ret_us = (double)(now_ns() - begin) / 1e3 / kernel->calls;
+	return rc;
 }
 
-int isolate_wasm(struct ramet_err *err)
+static int run_kernel(struct plugin *plugin, const struct isolate_bare *bare,
+	const struct kernel *kernel, struct ramet_err *err)
 {
-	char compiled[512], command[600];
-	const struct start start = {.language = "wasm",
-		.handler = "double.wasm:handler",
-		.count = 1000,
-		.bare = bare_wasm};
-	int rc = compile(compiled, sizeof(compiled), err);
-	if (rc == 0)
-		rc = measure(&start, compiled, err);
-	snprintf(command, sizeof(command), "rm -rf /tmp/ramet-bench-wasm-*");
-	return system(command) == 0 ? rc : err_set(err, RAMET_EIO, "%s", command);
-}
-#else
-int isolate_wasm(struct ramet_err *err)
-{
-	(void)err;
-	report_note("wasm_start: wabt is not here");
+	CLEANUP(samples_fini) struct samples ours = {0}, theirs = {0};
+	char name[64];
+	int rc = 0;
+	for (int i = -2; rc == 0 && i < CALL_ROUNDS; i++) {
+		double our_us = 0;
+		double their_us = 0;
+		rc = calls_ours(plugin, kernel, &our_us, err);
+		if (rc == 0)
+			rc = bare->many(
+				kernel->symbol, kernel->input, kernel->calls, &their_us, err);
+		if (rc == 0 && i >= 0) {
+			samples_add(&ours, our_us);
+			samples_add(&theirs, their_us);
+		}
+	}
+	if (rc < 0)
+		return rc;
+	snprintf(name, sizeof(name), "%s_call_%s", bare->label, kernel->symbol);
+	report_row(&(struct report_row){
+		.name = name,
+		.unit = "us",
+		.baseline = "the bare engine, a number in and out without JSON",
+		.value = samples_median(&ours),
+		.baseline_value = samples_median(&theirs),
+		.p50 = samples_median(&ours),
+		.p99 = samples_quantile(&ours, 0.99),
+		.per_second = 1e6 / samples_median(&ours),
+		.n = ours.count,
+	});
 	return 0;
 }
-#endif
+
+int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct ramet_err *err)
+{
+	char sum[32];
+	double value = 0;
+	double us = 0;
+	int rc = bare->one("sum", KERNEL_INPUT, &value, &us, err);
+	snprintf(sum, sizeof(sum), "%.0f", value);
+	const struct kernel kernels[] = {
+		{"echo", "21", "21", 21, 0, CALLS},
+		{"sum", KERNEL_JSON, sum, KERNEL_INPUT, 1, KERNEL_CALLS},
+	};
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(kernels); i++)
+		rc = run_kernel(plugin, bare, &kernels[i], err);
+	return rc;
+}

@@ -55,6 +55,13 @@ int proc_host(struct node *node, const char *lang, const char *app, struct proc 
 /* functions: pairs of name and handler, NULL-terminated */
 int proc_load(
 	struct proc *proc, const char *app, const char *const *functions, struct ramet_err *err);
+/* proc_load_with - the same, with functions "FILE.LANG:SYMBOL" of another language than the host's;
+ * engine: its shared object */
+struct proc_language {
+	const char *name, *engine;
+};
+int proc_load_with(struct proc *proc, const char *app, const char *const *functions,
+	const struct proc_language *language, struct ramet_err *err);
 
 /* proc_post - one call, not waited for; proc_result waits for its answer (malloc'ed, terminated) */
 int proc_post(struct proc *proc, const char *function, const char *json, struct ramet_err *err);

@@ -159,8 +159,43 @@ int proc_call(struct proc *proc, const char *function, const char *json, char **
 
 /* --- hosts --- */
 
+static bool is_of(const struct proc_language *language, const char *handler)
+{
+	char end[32];
+	snprintf(end, sizeof(end), ".%s:", language->name);
+	return strstr(handler, end) != NULL;
+}
+
+static void pack_function(
+	struct buf *b, const char *name, const char *handler, const struct proc_language *language)
+{
+	bool other = language && is_of(language, handler);
+	wire_map(b, other ? 3 : 2);
+	wire_kstr(b, "name", name);
+	if (other)
+		wire_kstr(b, "lang", language->name);
+	wire_kstr(b, "handler", handler);
+}
+
+static void pack_config(struct buf *b, const struct proc_language *language)
+{
+	wire_key(b, "config");
+	wire_map(b, language ? 1 : 0);
+	if (!language)
+		return;
+	wire_key(b, "languages");
+	wire_map(b, 1);
+	wire_kstr(b, language->name, language->engine);
+}
+
 int proc_load(
 	struct proc *proc, const char *app, const char *const *functions, struct ramet_err *err)
+{
+	return proc_load_with(proc, app, functions, NULL, err);
+}
+
+int proc_load_with(struct proc *proc, const char *app, const char *const *functions,
+	const struct proc_language *language, struct ramet_err *err)
 {
 	CLEANUP(buf_fini) struct buf b = {0};
 	CLEANUP(message_fini) struct message m = {0};
@@ -172,15 +207,11 @@ int proc_load(
 	wire_kstr(&b, "dir", app);
 	wire_key(&b, "functions");
 	wire_array(&b, count);
-	for (uint32_t i = 0; i < count; i++) {
-		wire_map(&b, 2);
-		wire_kstr(&b, "name", functions[2 * i]);
-		wire_kstr(&b, "handler", functions[2 * i + 1]);
-	}
+	for (uint32_t i = 0; i < count; i++)
+		pack_function(&b, functions[2 * i], functions[2 * i + 1], language);
 	wire_key(&b, "env");
 	wire_map(&b, 0);
-	wire_key(&b, "config");
-	wire_map(&b, 0);
+	pack_config(&b, language);
 	int rc = proc_send(proc, &b, err);
 	if (rc < 0)
 		return rc;

@@ -1,156 +1,270 @@
-"""bench/run isolate, case density: the memory of 50 functions in four languages, each called once and idle, in a node of ours
-(its daemons, seeds, templates, sandboxes and instances together), as a process each (python3, node, luajit), and as one
-process for each language that holds its functions. Prints "series value" lines, in bytes."""
+"""bench/run isolate, case density: 50 functions in four languages, each called once and idle, against a process for each
+and against one process per language. Prints "series value" lines: functions per GiB of memory (PSS of all processes, and
+what the node's memory files hold besides)."""
+import collections
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
-RAMET = os.path.join(os.environ["RAMET_BIN"], "ramet")
-COUNT = {"python": 14, "js": 12, "lua": 12, "wasm": 12}
-NUMPY = 5  # of those in Python
-ROUNDS = 3
+COUNT = 50
+BIN = os.environ["RAMET_BIN"]
+DIR = pathlib.Path(os.environ["RAMET_DIR"])
+NATIVE = pathlib.Path(BIN).parent / "lib" / "libbench_invoke.so"
+WASM = pathlib.Path(BIN).parent / "bench" / "modules" / "isolate.wasm"
 
-PLAIN = "import json, re\n\n\ndef handler(event, context):\n    return {number} + len(re.findall('a', json.dumps(event)))\n"
-ARRAYS = "import numpy\n\n\ndef handler(event, context):\n    return float(numpy.sum(numpy.arange({number})))\n"
-JS = "export const handler = (event) => event.length + {number};\n"
-LUA = "return {{ handler = function(event) return #event + {number} end }}\n"
-WAT = """(module (import "ramet" "output" (func $output (param i32 i32 i32))) (memory (export "memory") 2)
-  (data (i32.const 0) "{number}")
-  (func (export "handler") (result i32)
-    (call $output (i32.const 0) (i32.const {digits}) (i32.const 0)) (i32.const 0)))
+PLAIN = """import json
+
+
+def handler(event, context):
+    return json.loads(json.dumps(event))
 """
-# the same functions in processes of their own, which stay
-ALONE = {
-    "python": "import sys, importlib.util\nfor path in sys.argv[1:]:\n    spec = importlib.util.spec_from_file_location('m', path)\n"
-              "    module = importlib.util.module_from_spec(spec)\n    spec.loader.exec_module(module)\n    module.handler('aab', None)\n"
-              "    globals()[path] = module\nprint('ready', flush=True)\nsys.stdin.read()\n",
-    "js": "const kept = [];\nfor (const path of process.argv.slice(2)) {\n  const module = await import(path);\n"
-          "  module.handler('aab'); kept.push(module);\n}\nconsole.log('ready');\nprocess.stdin.resume();\n",
-    "lua": "kept = {}\nfor i = 1, #arg do kept[i] = dofile(arg[i]) kept[i].handler('aab') end\nprint('ready') io.stdout:flush() io.read('*a')\n",
-    "wasm": "import fs from 'node:fs';\nconst kept = [];\nfor (const path of process.argv.slice(2)) {\n"
-            "  const made = await WebAssembly.instantiate(fs.readFileSync(path), { ramet: { output() {} } });\n"
-            "  made.instance.exports.handler(); kept.push(made);\n}\nconsole.log('ready');\nprocess.stdin.resume();\n",
+NUMPY = """import numpy
+
+
+def handler(event, context):
+    return int(numpy.array([event]).sum())
+"""
+LUA = "return { handler = function(event) return event end }\n"
+ENDS = {"python": "py", "lua": "lua", "js": "mjs"}
+JS = "export function handler(event) { return event; }\n"
+
+# Each takes lines of JSON and answers them: the least that a process of its own is. With several files it holds them all.
+SERVERS = {
+    "python": ["/usr/bin/python3", "-S", "-c", """
+import importlib.util, json, sys
+sys.path.append("/usr/lib/python3/dist-packages")
+handlers = []
+for path in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("m%d" % len(handlers), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handlers.append(module.handler)
+for line in sys.stdin:
+    print(json.dumps([handler(json.loads(line), None) for handler in handlers][0]), flush=True)
+"""],
+    "lua": ["luajit", "-e", """
+local handlers = {}
+for i = 1, #arg do handlers[i] = dofile(arg[i]).handler end
+for line in io.lines() do
+    local last
+    for i = 1, #handlers do last = handlers[i](tonumber(line)) end
+    print(last) io.flush()
+end
+"""],
+    "js": ["node", "-e", """
+Promise.all(process.argv.slice(1).map((path) => import(path))).then((modules) => {
+    require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+        console.log(JSON.stringify(modules.map((module) => module.handler(JSON.parse(line)))[0]));
+    });
+});
+"""],
+    "wasm": ["node", "-e", """
+const { readFileSync } = require("fs");
+const handlers = process.argv.slice(1).map((path) => {
+    let text = "";
+    const output = (ptr, len) => { text = Buffer.from(memory.buffer, ptr, len).toString(); };
+    const { memory, ramet_alloc, echo } =
+        new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)), { ramet: { output } }).exports;
+    return (line) => {
+        const ptr = ramet_alloc(line.length);
+        Buffer.from(memory.buffer).write(line, ptr);
+        if (echo(ptr, line.length) !== 0) throw new Error("echo failed");
+        return text;
+    };
+});
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+    console.log(handlers.map((handler) => handler(line))[0]);
+});
+"""],
+    "native": ["cat"],  # the least of a process that echoes
 }
-RUNS = {"python": ["/usr/bin/python3", "alone.py"], "js": ["node", "alone.mjs"], "lua": ["luajit", "alone.lua"], "wasm": ["node", "alone_wasm.mjs"]}
 
 
-def write_all(directory):
-    """{language: [file, ...]}"""
-    files = {lang: [] for lang in COUNT}
-    for lang, count in COUNT.items():
-        for number in range(10, 10 + count):
-            if lang == "python":
-                name, text = f"p{number}.py", ARRAYS if number < 10 + NUMPY else PLAIN
-            else:
-                name, text = {"js": (f"j{number}.mjs", JS), "lua": (f"l{number}.lua", LUA), "wasm": (f"w{number}.wat", WAT)}[lang]
-            (directory / name).write_text(text.replace("{number}", str(number)).replace("{digits}", "2").replace("{{", "{").replace("}}", "}"))
-            if lang == "wasm":
-                subprocess.run(["wat2wasm", name, "-o", f"w{number}.wasm"], cwd=directory, check=True)
-                name = f"w{number}.wasm"
-            files[lang].append(name)
-    return files
+def has_engine(lang):
+    return os.path.exists(os.path.join(BIN, "..", "lib", "ramet", f"engine_{lang}.so"))
 
 
-def pss(pids):
-    """Bytes of processes, without our memory files, which are counted once each where they are open."""
-    total = 0
-    for pid in pids:
-        ours = False
+def languages():
+    """Four of them where there are so many; native where WebAssembly is missing."""
+    found = ["python"]
+    for lang in ("lua", "js", "wasm"):
+        if has_engine(lang) and shutil.which(SERVERS[lang][0]) and (lang != "wasm" or WASM.exists()):
+            found.append(lang)
+        else:
+            print(f"density: without {lang}: no engine in this build, or no {SERVERS[lang][0]}", file=sys.stderr)
+    return found if len(found) == 4 else [*found, "native"]
+
+
+def write(directory):
+    """{name: (lang, file)} of 50 functions; every third of Python imports numpy"""
+    functions = {}
+    langs = languages()
+    for i in range(COUNT):
+        lang = langs[i % len(langs)]
+        name = f"f{i}_{lang}"
+        if lang in ("native", "wasm"):
+            functions[name] = lang, (NATIVE if lang == "native" else WASM).name
+            continue
+        text = {"python": NUMPY if i // len(langs) % 3 == 0 else PLAIN, "lua": LUA, "js": JS}[lang]
+        file = f"{name}.{ENDS[lang]}"
+        (directory / file).write_text(text)
+        functions[name] = lang, file
+    for lang, file in (("native", NATIVE), ("wasm", WASM)):
+        if lang in langs:
+            shutil.copy(file, directory)
+    return functions
+
+
+# --- memory ---
+
+_MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ (\S+) (\d+) *(.*)$")
+
+
+def _smaps(pid):
+    """(PSS of the process, {memory file: its part of that})"""
+    total, files, key = 0, collections.Counter(), None
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        found = _MAPPING.match(line)
+        if found:
+            key = (found[1], found[2]) if "memfd:" in found[3] else None
+        elif line.startswith("Pss:"):
+            size = int(line.split()[1]) * 1024
+            total += size
+            if key:
+                files[key] += size
+    return total, files
+
+
+def _memory_files(pid):
+    """{memory file that is open: bytes it holds}"""
+    held = {}
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
-            for line in open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace"):
-                if line[0] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
-                    ours = "/memfd:ramet-" in line
-                elif line.startswith("Pss:") and not ours:
-                    total += int(line.split()[1]) << 10
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # a sandbox that was used
-    return total
+            if "memfd:" not in os.readlink(fd):
+                continue
+            stat = os.stat(fd)
+        except FileNotFoundError:
+            continue
+        held[f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}", str(stat.st_ino)] = stat.st_blocks * 512
+    return held
 
 
-def memory_files(pids):
-    seen = {}
+def memory(pids):
+    """Bytes, by program, and in memory files without being mapped."""
+    sizes, mapped, held = collections.Counter(), collections.Counter(), {}
     for pid in pids:
         try:
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                path = f"/proc/{pid}/fd/{fd}"
-                if "/memfd:ramet-" in os.readlink(path):
-                    stat = os.stat(path)
-                    seen[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
+            size, files = _smaps(pid)
+            held.update(_memory_files(pid))
+            name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return sum(seen.values())
+        sizes[name] += size
+        mapped.update(files)
+    sizes["unmapped"] = sum(max(0, size - mapped[key]) for key, size in held.items())
+    return sizes
 
 
-def below(pid):
-    """It, and all that it has started, and they."""
+def descendants(pid):
     parents = {}
     for entry in os.listdir("/proc"):
-        try:
-            if entry.isdigit():
-                parents.setdefault(int(open(f"/proc/{entry}/stat").read().rpartition(")")[2].split()[1]), []).append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found, left = [], [pid]
-    while left:
-        found.append(left.pop())
-        left += parents.get(found[-1], [])
+        if entry.isdigit():
+            try:
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+    found, level = {pid}, {pid}
+    while level:
+        level = {each for each, parent in parents.items() if parent in level} - found
+        found |= level
     return found
 
 
+# --- ours ---
+
+
 def ramet(*args):
-    return json.loads(subprocess.run([RAMET, *args, "--json"], check=True, capture_output=True, text=True).stdout)
+    ran = subprocess.run([os.path.join(BIN, "ramet"), *args, "--json"], capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise SystemExit(f"ramet {args[0]}: {ran.stderr.strip() or ran.stdout.strip()}")
+    return json.loads(ran.stdout)
 
 
-def in_a_node(directory, files):
-    functions = [(f"f{i}", file) for i, file in enumerate(name for names in files.values() for name in names)]
-    (directory / "ramet.yaml").write_text("app: density\nbind: shared\nfunctions:\n" + "".join(
-        f"  - {{name: {name}, handler: \"{file}:handler\"}}\n" for name, file in functions))
+def ours(directory, functions):
+    rows = "".join(f"  - {{name: {name}, handler: \"{file}:{'echo' if lang in ('native', 'wasm') else 'handler'}\"}}\n"
+                   for name, (lang, file) in functions.items())
+    bind = "bind: shared\n" if any(lang in ("lua", "js", "wasm") for lang, _ in functions.values()) else ""
+    (directory / "ramet.yaml").write_text(f"app: density\nfunctions:\n{rows}{bind}")
     ramet("deploy", str(directory))
-    for name, _ in functions:
-        ramet("invoke", name, "--data", '"aab"')
-    pid, = [row["pid"] for row in ramet("nodes")]
-    pids = below(pid)
-    return pss(pids) + memory_files(pids)
+    pids = {}
+    for name in functions:
+        called = ramet("invoke", name, "--data", "7")
+        if called["output"] != 7:
+            raise SystemExit(f"{name} answered {called['output']}")
+        pids[name] = called["pid"]
+    daemon = int((DIR / "node1" / "pid").read_text().split()[0])
+    alive = descendants(daemon)
+    gone = [name for name, pid in pids.items() if pid not in alive]
+    if gone:
+        raise SystemExit(f"not resident: {' '.join(gone)}")
+    print(f"density: {len(set(pids.values()))} instances, {len(alive)} processes", file=sys.stderr)
+    return memory(alive)
 
 
-def alone(directory, runs):
-    """Processes for these [(language, files)], all of them at once."""
-    started = []
-    for lang, names in runs:
-        command = [*RUNS[lang], *(str(directory / name) for name in names)]
-        command[1] = str(directory / command[1])
-        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-    for process in started:
-        if process.stdout.readline() != b"ready\n":
-            raise SystemExit(f"{process.args} failed")
-    total = pss([process.pid for process in started])
-    for process in started:
-        process.communicate()
-    return total
+# --- theirs ---
+
+
+def serve(directory, lang, files):
+    env = {"PATH": "/usr/bin:/bin", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    argv = SERVERS[lang]
+    if lang == "native":
+        files = []
+    if lang == "lua":  # its option -e takes no arguments but behind a script
+        script = directory / "server.lua"
+        script.write_text(argv[2])
+        argv = [argv[0], str(script)]
+    server = subprocess.Popen([*argv, *files], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=directory, text=True)
+    server.stdin.write("7\n")
+    server.stdin.flush()
+    if server.stdout.readline() != "7\n":
+        raise SystemExit(f"a {lang} process did not answer")
+    return server
+
+
+def theirs(directory, groups):
+    servers = []
+    try:
+        for lang, files in groups:
+            servers.append(serve(directory, lang, [str(directory / file) for file in files]))
+        return memory([server.pid for server in servers])
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
 
 
 def main():
-    for program in ("node", "luajit", "wat2wasm", "wasm2c"):
-        if not shutil.which(program):
-            raise SystemExit(f"density needs the program {program}")
-    with tempfile.TemporaryDirectory() as top:
-        os.chmod(top, 0o755)
-        directory = pathlib.Path(top) / "density"
-        directory.mkdir()
-        files = write_all(directory)
-        for lang, text in ALONE.items():
-            (directory / RUNS[lang][1]).write_text(text)
-        for _ in range(ROUNDS):
-            print("each", alone(directory, [(lang, [name]) for lang, names in files.items() for name in names]))
-            print("language", alone(directory, list(files.items())))
-        for lang in ALONE:
-            (directory / RUNS[lang][1]).unlink()
-        ours = in_a_node(directory, files)
-        for _ in range(ROUNDS):
-            print("ours", ours)
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        directory = pathlib.Path(path)
+        functions = write(directory)
+        by_language = collections.defaultdict(list)
+        for lang, file in functions.values():
+            by_language[lang].append(file)
+        # first of all theirs: their libraries' files are then shared with none of ours
+        sizes = {"each": theirs(directory, [(lang, [file]) for lang, file in functions.values()]),
+                 "language": theirs(directory, by_language.items()), "ours": ours(directory, functions)}
+        for name, parts in sizes.items():
+            size = sum(parts.values())
+            told = ", ".join(f"{part} {bytes_ / 2**20:.1f}" for part, bytes_ in parts.most_common())
+            print(f"density: {name}: {size / 2**20:.1f} MiB ({told})", file=sys.stderr)
+            print(name, COUNT / (size / 2**30))
 
 
 main()

@@ -57,16 +57,20 @@ def fork_first(event, context):
     return out
 
 
-def fork_work(event, context):
-    """fork(), hooks, work(), result through a pipe, exit, wait: [[ns to the result, ns until reaped], ...]"""
+def _after_clone():
+    _ramet_host.after_clone(os.getrandom(32))
+
+
+def _forks(count, fork, hooks, function):
+    """fork(), hooks, call, result through a pipe, exit, wait: [[ns to the result, ns until reaped], ...]"""
     out = []
-    for _ in range(event["n"]):
+    for _ in range(count):
         source, sink = os.pipe()
         begin = time.monotonic_ns()
-        pid = _baseline.baseline_plain_fork()
+        pid = fork()
         if pid == 0:
-            _ramet_host.after_clone(os.getrandom(32))
-            os.write(sink, json.dumps(work(json.loads("null"), None)).encode())
+            hooks()
+            os.write(sink, json.dumps(function(json.loads("null"), None)).encode())
             os._exit(0)
         result = os.read(source, 65536)
         there = time.monotonic_ns()
@@ -74,34 +78,21 @@ def fork_work(event, context):
         end = time.monotonic_ns()
         os.close(source)
         os.close(sink)
-        assert json.loads(result)["count"] == len(_records)
         out.append([there - begin, end - begin])
+        assert type(json.loads(result)) is type(function(None, None))
     return out
 
 
-def _noop_in_child(fork, after):
-    source, sink = os.pipe()
-    begin = time.monotonic_ns()
-    pid = fork()
-    if pid == 0:
-        after()
-        os.write(sink, json.dumps(noop(json.loads("null"), None)).encode())
-        os._exit(0)
-    result = os.read(source, 65536)
-    there = time.monotonic_ns()
-    os.waitpid(pid, 0)
-    end = time.monotonic_ns()
-    os.close(source)
-    os.close(sink)
-    assert json.loads(result) is None
-    return [there - begin, end - begin]
+def fork_work(event, context):
+    """The real call, with the hooks that a clone runs."""
+    return _forks(event["n"], _baseline.baseline_plain_fork, _after_clone, work)
 
 
 def fork_noop(event, context):
-    """As fork_work(), with noop()."""
-    return [_noop_in_child(_baseline.baseline_plain_fork, lambda: _ramet_host.after_clone(os.getrandom(32))) for _ in range(event["n"])]
+    """A trivial call, with the hooks that a clone runs."""
+    return _forks(event["n"], _baseline.baseline_plain_fork, _after_clone, noop)
 
 
-def os_fork_noop(event, context):
-    """The same by os.fork(), which has hooks of its own."""
-    return [_noop_in_child(os.fork, lambda: None) for _ in range(event["n"])]
+def fork_call(event, context):
+    """A trivial call in a child of os.fork(), which runs the interpreter's hooks."""
+    return _forks(event["n"], os.fork, lambda: None, noop)

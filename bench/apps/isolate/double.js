@@ -1,1 +1,0 @@
-export const handler = (event) => event * 2;

@@ -1,5 +1,0 @@
-return {
-	handler = function(event)
-		return event * 2
-	end,
-}
