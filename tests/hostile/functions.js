@@ -47,9 +47,11 @@ const kinds = {
 			kept.push(new Uint8Array(1 << 20).fill(1));
 	},
 	text() {
-		let text = 'x'.repeat(1 << 20);
-		for (const kept = []; ; kept.push(text))
-			text = (text + kept.length).split('').join('');
+		for (const kept = []; ; ) {
+			const text = 'x'.repeat(1 << 20) + kept.length;
+			text.charCodeAt(1); // now it is in one piece
+			kept.push(text);
+		}
 	},
 	recursion: () => recursion(1),
 	print() {
