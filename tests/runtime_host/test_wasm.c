@@ -20,8 +20,8 @@ static const char *const handlers[] = {F("same"), F("pull"), F("nothing"), F("co
 	"count_too=" F("count"), F("fail"), F("seven"), F("context"), F("tell"), F("unreachable"),
 	F("divide"), F("overflow"), F("convert"), F("too_large"), F("load"), F("store"), F("far"),
 	F("fill"), F("bad_output"), F("boundary"), F("indirect"), F("no_element"), F("direct"),
-	F("deep"), F("spin"), F("grow"), F("spoil"), F("look"), F("random"), F("clock"),
-	F("wasi_errors"), F("clones"), "program=" P("_start"), P("environment"),
+	F("imports"), F("deep"), F("spin"), F("grow"), F("spoil"), F("look"), F("random"),
+	F("clock"), F("wasi_errors"), F("clones"), "program=" P("_start"), P("environment"),
 	"libhost_functions.so:echo", NULL};
 
 static bool open_world(struct host_world *w)
@@ -65,6 +65,7 @@ static void test_what_comes_in_comes_back(void)
 	check_same(w.control, "pull", "[1]", 3, false);
 	CHECK_STR(ask(w.control, "nothing", "1"), "");
 	CHECK_STR(ask(w.control, "direct", ""), "1");
+	CHECK_STR(ask(w.control, "imports", ""), "\"half\"");
 	wasm_close(&w);
 }
 
