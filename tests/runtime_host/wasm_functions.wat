@@ -176,6 +176,18 @@
     (i32.wrap_i64 (i64.sub (call_indirect $imports (type $to_i64) (i32.const 1)) (call $node))))
   (func $down (export "deep") (result i32) (i32.add (call $down) (i32.const 1)))
   (func (export "spin") (result i32) (loop $again (br $again)) (i32.const 0))
+  ;; in and out of the engine for good
+  (func (export "churn") (result i32)
+    (loop $again
+      (call $output (i32.const 64) (i32.const 11) (i32.const 0))
+      (call $random (i32.const 3000) (i32.const 700))
+      (drop (memory.grow (i32.const 0)))
+      (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1))
+        (then (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 3000)))))
+      (drop (table.grow $table (ref.null func) (i32.const 1)))
+      (memory.copy (i32.const 70000) (i32.const 0) (i32.const 4096))
+      (br $again))
+    (i32.const 0))
 
   ;; --- memory ---
   (func (export "grow") (result i32)
