@@ -18,7 +18,14 @@ static struct ramet_engine the_engine;
 
 #define RAMET_SLOT(module, name, type, result, params, args) .ramet.name = wasm_ramet_##name,
 #define WASI_SLOT(module, name, type, result, params, args) .wasi.name = wasm_wasi_##name,
-const struct wasm_host wasm_host = {.trap = wasm_trap,
+
+static void *running(void)
+{
+	return wasm_running();
+}
+
+const struct wasm_host wasm_host = {.running = running,
+	.trap = wasm_trap,
 	.function_type = wasm_function_type,
 	.allocate_memory = wasm_allocate_memory,
 	.grow_memory = wasm_grow_memory,

@@ -20,9 +20,9 @@ static const char *const handlers[] = {F("same"), F("pull"), F("nothing"), F("co
 	"count_too=" F("count"), F("fail"), F("seven"), F("context"), F("tell"), F("unreachable"),
 	F("divide"), F("overflow"), F("convert"), F("too_large"), F("load"), F("store"), F("far"),
 	F("fill"), F("bad_output"), F("boundary"), F("indirect"), F("no_element"), F("direct"),
-	F("deep"), F("spin"), F("grow"), F("spoil"), F("look"), F("random"), F("clock"),
-	F("wasi_errors"), F("clones"), "program=" P("_start"), P("environment"),
-	"libhost_functions.so:echo", NULL};
+	F("imports"), F("deep"), F("spin"), F("churn"), F("grow"), F("spoil"), F("look"),
+	F("random"), F("clock"), F("wasi_errors"), F("clones"), "program=" P("_start"),
+	P("environment"), "libhost_functions.so:echo", NULL};
 
 static bool open_world(struct host_world *w)
 {
@@ -65,6 +65,7 @@ static void test_what_comes_in_comes_back(void)
 	check_same(w.control, "pull", "[1]", 3, false);
 	CHECK_STR(ask(w.control, "nothing", "1"), "");
 	CHECK_STR(ask(w.control, "direct", ""), "1");
+	CHECK_STR(ask(w.control, "imports", ""), "\"half\"");
 	wasm_close(&w);
 }
 
@@ -230,6 +231,25 @@ static void test_deadlines_end_loops_and_the_host_goes_on(void)
 	wasm_close(&w);
 }
 
+/* wherever it was: in the module, in what it calls, on the way */
+static void test_deadlines_at_any_instruction(void)
+{
+	enum { ROUNDS = 300 };
+	struct ramet_err err = {0};
+	struct host_answer answer;
+	struct host_world w;
+	REQUIRE(open_world(&w));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		const struct host_request request = {
+			.function = "churn", .deadline_ns = now_ns() + 100000 + i * 7919 % 1500000};
+		REQUIRE_OK(host_call(w.control, &request, &answer, &err), &err);
+		CHECK_STR(answer_error(&answer, "code"), "EDEADLINE");
+		host_answer_fini(&answer);
+		CHECK_STR(ask(w.control, "same", "\"on\""), "\"on\"");
+	}
+	wasm_close(&w);
+}
+
 /* --- what is kept apart, and brought back --- */
 
 static void test_functions_do_not_see_each_other(void)
@@ -355,8 +375,10 @@ static void test_clocks_go(void)
 	uint64_t said = clock_of(w.control, "1");
 	CHECK(before <= said && said <= now_ns());
 	said = clock_of(w.control, "0");
-	CHECK(said / 1000000000u >= (uint64_t)time(NULL) - 60);
-	CHECK(said / 1000000000u <= (uint64_t)time(NULL));
+	struct timespec ts; /* time() may be a tick behind */
+	clock_gettime(CLOCK_REALTIME, &ts);
+	CHECK(said / 1000000000u >= (uint64_t)ts.tv_sec - 60);
+	CHECK(said / 1000000000u <= (uint64_t)ts.tv_sec);
 	CHECK_STR(ask(w.control, "wasi_errors", ""), "522128"); /* ENOSYS, EFAULT, EINVAL */
 	wasm_close(&w);
 }
@@ -446,7 +468,8 @@ SUITE_MAIN("wasm", TEST(test_what_comes_in_comes_back),
 	TEST(test_errors_have_a_message), TEST(test_traps_have_names),
 	TEST(test_a_trap_costs_the_instance_only),
 	TEST(test_deadlines_end_loops_and_the_host_goes_on),
-	TEST(test_functions_do_not_see_each_other), TEST(test_reset_brings_everything_back),
-	TEST(test_heap_is_limited), TEST(test_what_cannot_be_loaded_is_told), TEST(test_clocks_go),
-	TEST(test_programs), TEST(test_a_program_that_fails), TEST(test_programs_in_c),
+	TEST(test_deadlines_at_any_instruction), TEST(test_functions_do_not_see_each_other),
+	TEST(test_reset_brings_everything_back), TEST(test_heap_is_limited),
+	TEST(test_what_cannot_be_loaded_is_told), TEST(test_clocks_go), TEST(test_programs),
+	TEST(test_a_program_that_fails), TEST(test_programs_in_c),
 	TEST(test_beside_native_functions))

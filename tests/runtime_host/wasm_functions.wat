@@ -28,7 +28,10 @@
 
   (memory (export "memory") 2 40)
   (table $table 4 8 funcref)
+  (table $imports 4 funcref)
   (elem (i32.const 0) $one $two)
+  (elem (table $imports) (i32.const 0) func $output $node)
+  (global $reference funcref (ref.func $output))
   (data (i32.const 16) "no luck today")
   (data (i32.const 32) "\22half\22")
   (data (i32.const 64) "\22as it was\22")
@@ -39,6 +42,8 @@
   (global $clones (mut i32) (i32.const 0))
   (type $to_i32 (func (result i32)))
   (type $from_i64 (func (param i64)))
+  (type $outputs (func (param i32 i32 i32)))
+  (type $to_i64 (func (result i64)))
   (func $one (type $to_i32) (i32.const 1))
   (func $two (type $from_i64))
 
@@ -158,8 +163,31 @@
   (func (export "no_element") (result i32) (call_indirect (type $to_i32) (i32.const 3)))
   (func (export "direct") (result i32)
     (call $say (i64.extend_i32_u (call_indirect (type $to_i32) (i32.const 0)))))
+  ;; imports by a table, in which they are in three ways
+  (func (export "imports") (result i32)
+    (call_indirect $imports (type $outputs)
+      (i32.const 32) (i32.const 6) (i32.const 0) (i32.const 0))
+    (table.set $imports (i32.const 2) (ref.func $output))
+    (call_indirect $imports (type $outputs)
+      (i32.const 32) (i32.const 6) (i32.const 0) (i32.const 2))
+    (table.set $imports (i32.const 3) (global.get $reference))
+    (call_indirect $imports (type $outputs)
+      (i32.const 32) (i32.const 6) (i32.const 0) (i32.const 3))
+    (i32.wrap_i64 (i64.sub (call_indirect $imports (type $to_i64) (i32.const 1)) (call $node))))
   (func $down (export "deep") (result i32) (i32.add (call $down) (i32.const 1)))
   (func (export "spin") (result i32) (loop $again (br $again)) (i32.const 0))
+  ;; in and out of the engine for good
+  (func (export "churn") (result i32)
+    (loop $again
+      (call $output (i32.const 64) (i32.const 11) (i32.const 0))
+      (call $random (i32.const 3000) (i32.const 700))
+      (drop (memory.grow (i32.const 0)))
+      (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1))
+        (then (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 3000)))))
+      (drop (table.grow $table (ref.null func) (i32.const 1)))
+      (memory.copy (i32.const 70000) (i32.const 0) (i32.const 4096))
+      (br $again))
+    (i32.const 0))
 
   ;; --- memory ---
   (func (export "grow") (result i32)

@@ -68,7 +68,11 @@ uint32_t wasm_rt_grow_externref_table(
 	return host->grow_externrefs(table, delta, init);
 }
 
-/* --- imports, by the names that wasm2c gives them --- */
+/* --- imports, by the names that wasm2c gives them ---
+ *
+ * What they get as their own is not looked at: where an element segment put an import into a table,
+ * an indirect call gives the address of the pointer instead of the pointer. It is the instance that
+ * runs in any case. */
 
 #define RETURN_NONE
 #define RETURN_I32 return
@@ -78,6 +82,7 @@ uint32_t wasm_rt_grow_externref_table(
 	WASM_RESULT_##result Z_rametZ_##name params; \
 	WASM_RESULT_##result Z_rametZ_##name params \
 	{ \
+		self = host->running(); \
 		RETURN_##result host->ramet.name args; \
 	}
 WASM_RAMET_IMPORTS(RAMET)
@@ -86,6 +91,7 @@ WASM_RAMET_IMPORTS(RAMET)
 	WASM_RESULT_##result Z_wasi_snapshot_preview1Z_##name params; \
 	WASM_RESULT_##result Z_wasi_snapshot_preview1Z_##name params \
 	{ \
+		self = host->running(); \
 		RETURN_##result host->wasi.name args; \
 	}
 WASM_WASI_IMPORTS(WASI)

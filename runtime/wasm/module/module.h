@@ -23,8 +23,9 @@ struct wasm_function {
 	void (*code)(void); /* its first parameter is the instance */
 };
 
-/* What the engine does for modules. self is what instantiate() was given. */
+/* What the engine does for modules. self of imports: the instance that runs. */
 struct wasm_host {
+	void *(*running)(void);
 	__attribute__((noreturn)) void (*trap)(wasm_rt_trap_t trap);
 	uint32_t (*function_type)(const uint8_t *types, uint32_t count, uint32_t params);
 	void (*allocate_memory)(wasm_rt_memory_t *memory, uint32_t pages, uint32_t max);
