@@ -103,7 +103,7 @@ const char *app_version_pool(const struct app_version *version, const char *func
 uint64_t app_version_heap(const struct app_version *version)
 {
 	const struct app_limits *limits = &version->limits;
-	return limits->heap ? limits->heap : limits->mem / 4 * 3;
+	return limits->heap ? limits->heap : limits->mem / 2;
 }
 
 const struct app_function *app_version_function(const struct app_version *version, const char *name)

@@ -30,7 +30,7 @@
  *   deploy    {app: str, lang: str (of its process: "python" if any function is), functions: [{name: str, handler: str "FILE:SYMBOL", lang?: str [the app's]}] (1 to
  *              CLIENT_MAX_FUNCTIONS), files: [{path: str, mode: uint, data: bin}] (≤ CLIENT_MAX_FILES, together
  *              ≤ CLIENT_MAX_BUNDLE bytes), python?: str (absolute path of the interpreter ["" : the node's default]),
- *              env?: {str: str} [{}], limits?: {mem?: uint bytes [0: none], heap?: uint bytes of an isolate [0: 3/4 of mem], pids?: uint [0], cpu?: uint thousandths of a
+ *              env?: {str: str} [{}], limits?: {mem?: uint bytes [0: none], heap?: uint bytes of an isolate [0: half of mem], pids?: uint [0], cpu?: uint thousandths of a
  *              core [0], deadline_ms?: uint a call [0], output?: uint bytes [CLIENT_MAX_PAYLOAD]},
  *              init?: str "FILE:SYMBOL", called once before the capture [""], modules?: [str] (Python modules imported before it)
  *              [[]], path?: [str] (directories of Python modules: relative to the app's files, or absolute) [[]], data?: [str]

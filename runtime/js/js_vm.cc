@@ -11,12 +11,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <libplatform/libplatform.h>
+#include <sys/mman.h>
 
 namespace
 {
 constexpr size_t YOUNG_BYTES = 4u << 20;
 constexpr size_t CODE_BYTES = 32u << 20; /* reserved for machine code */
 constexpr size_t LEAST_HEAP = 8u << 20; /* V8 itself needs some of it */
+constexpr size_t LARGE = 256u << 10; /* an array buffer with a mapping of its own */
 constexpr size_t SMALL = 1u << 20; /* of array buffers, together */
 constexpr size_t SPARE = 4u << 20; /* beyond the limit, until what runs has ended */
 
@@ -33,19 +35,31 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 	size_t used = 0;
 	void *Allocate(size_t len) override
 	{
-		return take(len) ? given(calloc(1, len ? len : 1), len) : nullptr;
+		return take(len) ? given(get(len, true), len) : nullptr;
 	}
 	void *AllocateUninitialized(size_t len) override
 	{
-		return take(len) ? given(malloc(len ? len : 1), len) : nullptr;
+		return take(len) ? given(get(len, false), len) : nullptr;
 	}
 	void Free(void *data, size_t len) override
 	{
 		used -= len;
-		free(data);
+		if (len >= LARGE)
+			munmap(data, len);
+		else
+			free(data);
 	}
 
       private:
+	/* What is large goes back to the kernel when it is freed: malloc() might keep it. */
+	static void *get(size_t len, bool zeros)
+	{
+		if (len < LARGE)
+			return zeros ? calloc(1, len ? len : 1) : malloc(len ? len : 1);
+		void *data = mmap(
+			nullptr, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return data == MAP_FAILED ? nullptr : data;
+	}
 	/* small ones are not worth a look at the heap */
 	bool take(size_t len)
 	{
