@@ -22,9 +22,9 @@ int python_seed_baseline(struct python_seed *seed, const char *function, double 
 	double *ret_total, struct ramet_err *err);
 
 struct working_set;
-/* what a call of work() touches and writes, recorded as in service */
-int python_seed_record(struct node *node, struct python_seed *seed, struct working_set **ret_set,
-	struct ramet_err *err);
+/* what a call of this function touches and writes, recorded as in service */
+int python_seed_record(struct node *node, struct python_seed *seed, const char *function,
+	struct working_set **ret_set, struct ramet_err *err);
 
 int fork_local(struct node *node, struct ramet_err *err); /* first instruction, real call, memory */
 int fork_rate(struct ramet_err *err); /* children per second on one core; makes its own node */

@@ -115,7 +115,7 @@ static int real_call(struct node *node, struct python_seed *seed, struct ramet_e
 	auto_working_set struct working_set *set = NULL;
 	struct populate none = {.count = 0};
 	struct populate all;
-	int rc = python_seed_record(node, seed, &set, err);
+	int rc = python_seed_record(node, seed, "work", &set, err);
 	if (rc < 0)
 		return rc;
 	all.count =

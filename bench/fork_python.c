@@ -72,8 +72,8 @@ int python_seed_baseline(struct python_seed *seed, const char *function, double 
 	return 0;
 }
 
-int python_seed_record(struct node *node, struct python_seed *seed, struct working_set **ret_set,
-	struct ramet_err *err)
+int python_seed_record(struct node *node, struct python_seed *seed, const char *function,
+	struct working_set **ret_set, struct ramet_err *err)
 {
 	auto_proc struct proc *clone = NULL;
 	uint64_t tmpl = 0;
@@ -81,7 +81,7 @@ int python_seed_record(struct node *node, struct python_seed *seed, struct worki
 		node, seed->image, (struct tmpl_options){.record = true}, &tmpl, NULL, err);
 	if (rc == 0)
 		rc = node_clone(node, tmpl,
-			&(struct clone_options){.function = "work", .json = "null"}, &clone, err);
+			&(struct clone_options){.function = function, .json = "null"}, &clone, err);
 	if (rc == 0)
 		rc = proc_wait_made(clone, err);
 	if (rc == 0)

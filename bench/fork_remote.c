@@ -152,7 +152,7 @@ int fork_remote(struct node *node, struct ramet_err *err)
 	CLEANUP(scene_fini) struct scene s = {0};
 	int rc = python_seed_make(node, &s.seed, err);
 	if (rc == 0)
-		rc = python_seed_record(node, &s.seed, &s.set, err);
+		rc = python_seed_record(node, &s.seed, "work", &s.set, err);
 	if (rc == 0)
 		rc = remote_open(&s.remote, "tcp", node, s.seed.image, s.set, err);
 	if (rc == 0)

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "bench/children.h"
 #include "bench/fork.h"
+#include "rfork/template.h"
+#include "rfork/working_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,11 +52,46 @@ static int modules(struct node *node, struct ramet_err *err)
 
 /* --- clones --- */
 
+/* pages that a trivial call writes */
+struct written {
+	uint64_t ranges[TEMPLATE_MAX_POPULATE][2];
+	unsigned count; /* 0: none is populated */
+};
+
+static int written_record(struct node *node, struct python_seed *seed, struct written *ret,
+	struct ramet_err *err)
+{
+	auto_working_set struct working_set *set = NULL;
+	int rc = python_seed_record(node, seed, "noop", &set, err);
+	if (rc < 0)
+		return rc;
+	ret->count =
+		working_set_populate(set, &seed->image->desc, ret->ranges, TEMPLATE_MAX_POPULATE);
+	if (getenv("DUMPW")) {
+		for (uint32_t i = 0; i < set->nwritten; i++)
+			for (uint32_t k = 0; k < set->written[i].count; k++) {
+				uint64_t page = set->written[i].page + k;
+				const struct seed_piece *piece = descriptor_piece_of_page(&seed->image->desc, page);
+				fprintf(stderr, "W %llx piece %llx\n", piece ? (long long)(piece->start + (page - piece->image_page) * 4096) : 0LL, piece ? (long long)piece->start : 0LL);
+			}
+		char cmd[100];
+		snprintf(cmd, 100, "cat /proc/%d/maps >&2", (int)seed->host->pid);
+		system(cmd);
+		for (unsigned i = 0; i < ret->count; i++)
+			fprintf(stderr, "R %llx %llu\n", (long long)ret->ranges[i][0], (long long)(ret->ranges[i][1] - ret->ranges[i][0]) / 4096);
+	}
+	return 0;
+}
+
 /* a trivial call in a new clone: to its result, from the request */
-static int clone_call(struct node *node, uint64_t tmpl, double *ret_us, struct ramet_err *err)
+static int clone_call(struct node *node, uint64_t tmpl, const struct written *written,
+	double *ret_us, struct ramet_err *err)
 {
 	auto_proc struct proc *proc = NULL;
-	const struct clone_options options = {.function = "noop", .json = "null"};
+	const struct clone_options options = {.function = "noop",
+		.json = "null",
+		.populate = written->ranges,
+		.npopulate = written->count};
 	int rc = node_clone(node, tmpl, &options, &proc, err);
 	if (rc == 0)
 		rc = proc_wait_made(proc, err);
@@ -68,89 +105,114 @@ static int clone_call(struct node *node, uint64_t tmpl, double *ret_us, struct r
 	return 0;
 }
 
-static int clone_exit(struct node *node, uint64_t tmpl, double *ret_us, struct ramet_err *err)
+static int clone_exit(struct node *node, uint64_t tmpl, const struct written *written,
+	double *ret_us, struct ramet_err *err)
 {
 	auto_proc struct proc *proc = NULL;
-	const struct clone_options options = {.function = "noop", .json = "null", .exit = true};
+	const struct clone_options options = {.function = "noop",
+		.json = "null",
+		.exit = true,
+		.populate = written->ranges,
+		.npopulate = written->count};
 	int rc = children_run(node, tmpl, &options, &proc, err);
 	if (rc == 0)
 		*ret_us = (double)(proc->ended_ns - proc->asked_ns) / 1e3;
 	return rc;
 }
 
+/* ours with its writes populated or not, theirs */
 struct clone_samples {
-	struct samples call, exit, their_call, their_exit;
+	struct samples plain, populated, theirs;
 };
 
 static void clone_samples_fini(struct clone_samples *s)
 {
-	samples_fini(&s->call);
-	samples_fini(&s->exit);
-	samples_fini(&s->their_call);
-	samples_fini(&s->their_exit);
+	samples_fini(&s->plain);
+	samples_fini(&s->populated);
+	samples_fini(&s->theirs);
+}
+
+/* What is compared: ours, and the function of the host that times its fork(). */
+struct clone_case {
+	const char *name, *baseline, *what;
+	bool exits; /* theirs: until the child was reaped, else to its result */
+	int (*ours)(struct node *node, uint64_t tmpl, const struct written *written, double *ret_us,
+		struct ramet_err *err);
+};
+
+static int ours_block(const struct clone_case *c, struct node *node, struct python_seed *seed,
+	const struct written *written, struct samples *to, struct ramet_err *err)
+{
+	for (int i = 0; i < BLOCK; i++) {
+		double us = 0;
+		int rc = c->ours(node, seed->tmpl, written, &us, err);
+		if (rc < 0)
+			return rc;
+		samples_add(to, us);
+	}
+	return 0;
+}
+
+static int their_block(const struct clone_case *c, struct python_seed *seed, struct samples *to,
+	struct ramet_err *err)
+{
+	for (int i = 0; i < BLOCK; i++) {
+		double first = 0;
+		double total = 0;
+		int rc = python_seed_baseline(seed, c->baseline, &first, &total, err);
+		if (rc < 0)
+			return rc;
+		samples_add(to, (c->exits ? total : first) / 1e3);
+	}
+	return 0;
 }
 
 /* so many in a row, as in a burst, then as many fork()s: see fork_local.c */
-static int call_block(struct node *node, struct python_seed *seed, struct clone_samples *to,
-	struct ramet_err *err)
+static int clone_blocks(const struct clone_case *c, struct node *node, struct python_seed *seed,
+	const struct written *written, struct ramet_err *err)
 {
-	int rc = 0;
-	for (int i = 0; rc == 0 && i < BLOCK; i++) {
-		double us = 0;
-		rc = clone_call(node, seed->tmpl, &us, err);
+	static const struct written none = {.count = 0};
+	CLEANUP(clone_samples_fini) struct clone_samples warm_up = {0};
+	CLEANUP(clone_samples_fini) struct clone_samples s = {0};
+	for (int i = 0; i <= ROUNDS / BLOCK; i++) {
+		struct clone_samples *to = i ? &s : &warm_up;
+		int rc = ours_block(c, node, seed, &none, &to->plain, err);
+		if (rc == 0)
+			rc = ours_block(c, node, seed, written, &to->populated, err);
+		if (rc == 0)
+			rc = their_block(c, seed, &to->theirs, err);
 		if (rc < 0)
 			return rc;
-		samples_add(&to->call, us);
 	}
-	for (int i = 0; rc == 0 && i < BLOCK; i++) {
-		double first = 0;
-		double total = 0;
-		rc = python_seed_baseline(seed, "fork_call", &first, &total, err);
-		samples_add(&to->their_call, first / 1e3);
-	}
-	return rc;
-}
-
-static int exit_block(struct node *node, struct python_seed *seed, struct clone_samples *to,
-	struct ramet_err *err)
-{
-	int rc = 0;
-	for (int i = 0; rc == 0 && i < BLOCK; i++) {
-		double us = 0;
-		rc = clone_exit(node, seed->tmpl, &us, err);
-		samples_add(&to->exit, us);
-	}
-	for (int i = 0; rc == 0 && i < BLOCK; i++) {
-		double first = 0;
-		double total = 0;
-		rc = python_seed_baseline(seed, "fork_noop", &first, &total, err);
-		samples_add(&to->their_exit, total / 1e3);
-	}
-	return rc;
+	/* as in service: a function is populated where that was measured to help */
+	bool helps = samples_median(&s.populated) < samples_median(&s.plain);
+	char name[64];
+	report_samples(c->name, "us", helps ? &s.populated : &s.plain, c->what, &s.theirs);
+	snprintf(name, sizeof(name), "%s_plain", c->name);
+	report_samples(name, "us", &s.plain, "the same", &s.theirs);
+	snprintf(name, sizeof(name), "%s_populated", c->name);
+	report_samples(name, "us", &s.populated, "the same", &s.theirs);
+	return 0;
 }
 
 static int clones(struct node *node, struct ramet_err *err)
 {
+	static const struct clone_case cases[] = {
+		{"python_clone_call", "fork_call",
+			"os.fork() of the host, the same call, to its result; ours from the request",
+			false, clone_call},
+		{"python_clone_exit", "fork_noop",
+			"fork() of the host, a clone's hooks, the same call, exit and wait; ours from "
+			"the request",
+			true, clone_exit}};
 	CLEANUP(python_seed_end) struct python_seed seed;
-	CLEANUP(clone_samples_fini) struct clone_samples warm_up = {0};
-	CLEANUP(clone_samples_fini) struct clone_samples s = {0};
+	struct written written = {0};
 	int rc = python_seed_make(node, &seed, err);
-	for (int i = 0; rc == 0 && i <= ROUNDS / BLOCK; i++) {
-		struct clone_samples *to = i ? &s : &warm_up;
-		rc = call_block(node, &seed, to, err);
-		if (rc == 0)
-			rc = exit_block(node, &seed, to, err);
-	}
-	if (rc < 0)
-		return rc;
-	report_samples("python_clone_call", "us", &s.call,
-		"os.fork() of the host, the same call, to its result; ours from the request",
-		&s.their_call);
-	report_samples("python_clone_exit", "us", &s.exit,
-		"fork() of the host, a clone's hooks, the same call, exit and wait; ours from the "
-		"request",
-		&s.their_exit);
-	return 0;
+	if (rc == 0)
+		rc = written_record(node, &seed, &written, err);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(cases); i++)
+		rc = clone_blocks(&cases[i], node, &seed, &written, err);
+	return rc;
 }
 
 int isolate_python(struct ramet_err *err)
@@ -170,13 +232,14 @@ int isolate_python(struct ramet_err *err)
 static int compare(struct node *node, const struct python_seed *with,
 	const struct python_seed *alone, const char *name, struct ramet_err *err)
 {
+	static const struct written none = {.count = 0};
 	CLEANUP(samples_fini) struct samples ours = {0}, theirs = {0};
 	for (int i = -WARM_UP; i < ROUNDS; i++) {
 		double both = 0;
 		double one = 0;
-		int rc = clone_call(node, with->tmpl, &both, err);
+		int rc = clone_call(node, with->tmpl, &none, &both, err);
 		if (rc == 0)
-			rc = clone_call(node, alone->tmpl, &one, err);
+			rc = clone_call(node, alone->tmpl, &none, &one, err);
 		if (rc < 0)
 			return rc;
 		if (i >= 0) {

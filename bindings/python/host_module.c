@@ -7,7 +7,7 @@
 #include "bindings/python/python_error.h"
 #include "bindings/python/python_heap.h"
 #include "bindings/python/python_random.h"
-#include "bindings/python/python_same.h"
+#include "bindings/python/python_restore.h"
 #include "bindings/python/python_threads.h"
 #include "ramet/engine.h"
 #include "runtime/host/host.h"
@@ -425,6 +425,8 @@ static PyMethodDef methods[] = {
 	{"progress", module_progress, METH_VARARGS, "progress(fraction, text), likewise."},
 	{"native_id", module_native_id, METH_O, "The kernel's id of the living thread `ident`."},
 	{"run", module_run, METH_O, "Serve as a host with this engine; returns the exit status."},
+	{"restore", python_restore, METH_O,
+		"Gives dicts and lists the entries they had; returns what is left to do, or None."},
 	{"same_entries", python_same_entries, METH_VARARGS,
 		"Whether two dicts have the very same keys and values in the same order."},
 	{NULL, NULL, 0, NULL},

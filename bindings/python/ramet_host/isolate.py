@@ -16,8 +16,11 @@ import sys
 import types
 
 try:
-    from _ramet_host import same_entries  # without looking anything up
+    from _ramet_host import restore, same_entries  # without looking anything up
 except ImportError:  # another program than a host
+
+    def restore(saved):
+        return saved
 
     def same_entries(found, copy):
         return False
@@ -34,7 +37,7 @@ def _differs(now, then):
 
 
 def _reset_dict(found, copy):
-    if not same_entries(found, copy) and _differs(found, copy):
+    if _differs(found, copy):
         found.clear()
         found.update(copy)
 
@@ -184,7 +187,7 @@ class Isolate:
         """False: it cannot be brought back, and may be halfway."""
         if self._saved is None or not self._threads.issuperset(sys._current_frames()):
             return False
-        for how, found, copy in self._saved:
+        for how, found, copy in restore(self._saved) or ():
             how(found, copy)
         if len(sys.modules) != len(self._modules):
             for name in [name for name in sys.modules if name not in self._modules]:
