@@ -1,10 +1,6 @@
-"""The engine: what the C module calls, on the host's one thread.
-
-JSON is what RFC 8259 says it is: NaN and infinities are errors in both directions.
-"""
+"""The engine: what the C module calls, on the host's one thread."""
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
@@ -16,6 +12,7 @@ from ramet_host.context import Context, Listener, tell_secrets
 from ramet_host.failure import raised, refusal
 from ramet_host.isolate import Isolate
 from ramet_host.loading import find, import_all, run_init
+from ramet_host.values import decode, encode, encode_apart
 
 _handlers = []
 _names = []
@@ -103,21 +100,19 @@ def roots():
 # --- calls ---
 
 
-def _no_number(text):
-    raise ValueError("%s is no JSON number" % text)
-
-
-_decode = json.JSONDecoder(parse_constant=_no_number).decode
-_encode = json.JSONEncoder(allow_nan=False).encode
-
-
-def _pack(result):
+def _pack(result, encode=encode):
     """(bytes, whether they are raw)"""
+    if result is None:  # most of what is written to below is not
+        return b"null", False
     if isinstance(result, bytes):
         return result, True
     if isinstance(result, (bytearray, memoryview)):
         return bytes(result), True
-    return _encode(result).encode(), False
+    return encode(result).encode(), False
+
+
+def _pack_apart(chunk):
+    return _pack(chunk, encode_apart)
 
 
 def call(index, data, binary, listened, version, node, rank, size, deadline_ns, call_id):
@@ -125,9 +120,9 @@ def call(index, data, binary, listened, version, node, rank, size, deadline_ns, 
     global _running
     context = Context(_names[index], version, node, rank, size, deadline_ns, call_id)
     if listened:
-        context._listener = listener = Listener(_pack)
+        context._listener = listener = Listener(_pack_apart)
     try:
-        event = memoryview(data) if binary else None if data is None else _decode(data)
+        event = memoryview(data) if binary else None if data is None or data == "null" else decode(data)
     except (ValueError, RecursionError) as exc:
         return (False,) + refusal("EINVAL", "the input is not JSON: %s" % exc)
     try:
