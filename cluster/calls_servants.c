@@ -299,28 +299,35 @@ void servant_orphaned(struct servant *s)
 		servant_end(s);
 }
 
-static void arm_idle(struct calls *calls)
+/* A host has all of its app's memory for itself, a clone shares it with the seed. */
+static uint64_t idle_end_ns(const struct servant *s)
 {
-	struct node *node = calls->node;
-	if (list_empty(&calls->idle) || calls->idle_timer.heap_pos != 0)
-		return;
-	struct servant *oldest = list_first(&calls->idle, struct servant, idle_link);
-	(void)loop_timer_set(node->loop, &calls->idle_timer,
-		oldest->idle_ns + node->config.idle_ms * NSEC_PER_MSEC, calls_expire_idle);
+	const struct node *node = s->calls->node;
+	uint64_t keep_ms = node->config.idle_ms;
+	if (s->kind == START_COLD && seeds_have(node->seeds, s->app->uid, s->app->id))
+		keep_ms = MIN(keep_ms, node->config.host_idle_ms);
+	return s->idle_ns + keep_ms * NSEC_PER_MSEC;
+}
+
+static void arm_idle(struct calls *calls, uint64_t end_ns)
+{
+	const struct loop_timer *timer = &calls->idle_timer;
+	if (timer->heap_pos == 0 || timer->deadline_ns > end_ns)
+		(void)loop_timer_set(
+			calls->node->loop, &calls->idle_timer, end_ns, calls_expire_idle);
 }
 
 void calls_expire_idle(struct loop_timer *timer)
 {
 	struct calls *calls = container_of(timer, struct calls, idle_timer);
 	uint64_t now = now_ns();
-	uint64_t keep = calls->node->config.idle_ms * NSEC_PER_MSEC;
-	while (!list_empty(&calls->idle)) {
-		struct servant *oldest = list_first(&calls->idle, struct servant, idle_link);
-		if (oldest->idle_ns + keep > now)
-			break;
-		servant_end(oldest);
+	list_for_each_safe (s, &calls->idle, struct servant, idle_link) {
+		uint64_t end_ns = idle_end_ns(s);
+		if (end_ns <= now)
+			servant_end(s);
+		else
+			arm_idle(calls, end_ns);
 	}
-	arm_idle(calls);
 }
 
 void servant_became_idle(struct servant *s)
@@ -335,7 +342,8 @@ void servant_became_idle(struct servant *s)
 		servant_end(list_first(&calls->idle, struct servant, idle_link));
 	else if (calls->pinched && s->use->queued > 0 && tenant_full(calls, s->use->uid))
 		servant_end(s); /* for one of another function */
-	arm_idle(calls);
+	if (s->state == SERVANT_IDLE)
+		arm_idle(calls, idle_end_ns(s));
 }
 
 /* How fit an idle one is; 0: not at all. Whoever has run calls is warm; who was started for a call

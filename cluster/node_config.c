@@ -56,6 +56,7 @@ static const cyaml_schema_field_t limits_fields[] = {
 	OPTIONAL_UINT(struct raw_limits, instances),
 	OPTIONAL_UINT(struct raw_limits, queue),
 	OPTIONAL_TEXT(struct raw_limits, idle),
+	OPTIONAL_TEXT(struct raw_limits, host_idle),
 	OPTIONAL_TEXT(struct raw_limits, start),
 	OPTIONAL_TEXT(struct raw_limits, silence),
 	OPTIONAL_TEXT(struct raw_limits, deadline),

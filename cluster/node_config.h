@@ -52,6 +52,7 @@ struct node_config {
 	uint32_t max_instances; /* alive at once on this node */
 	uint32_t max_queue; /* calls that wait */
 	uint64_t idle_ms; /* an instance without a call ends after so long */
+	uint64_t host_idle_ms; /* or after so long if clones do the same and have less memory */
 	uint64_t start_ms; /* from a cold start's beginning until its interpreter has come up */
 	uint64_t deadline_ms; /* of calls that name none; 0: none */
 	uint64_t store_bytes; /* of files fetched from peers; 0: no limit */

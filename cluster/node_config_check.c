@@ -21,6 +21,7 @@
 #define DEFAULT_INSTANCES 1024
 #define DEFAULT_QUEUE 65536
 #define DEFAULT_IDLE_MS 60000
+#define DEFAULT_HOST_IDLE_MS 10000
 #define DEFAULT_START_MS 60000
 #define SILENCE_MIN_MS 100
 #define SILENCE_MAX_MS 60000
@@ -320,6 +321,9 @@ static int check_limits(
 	if (rc == 0)
 		rc = duration(reading, "limits.idle", raw->limits.idle, DEFAULT_IDLE_MS,
 			&config->idle_ms);
+	if (rc == 0)
+		rc = duration(reading, "limits.host_idle", raw->limits.host_idle,
+			DEFAULT_HOST_IDLE_MS, &config->host_idle_ms);
 	if (rc == 0)
 		rc = duration(reading, "limits.start", raw->limits.start, DEFAULT_START_MS,
 			&config->start_ms);

@@ -29,7 +29,7 @@ struct raw_tenant {
 struct raw_limits {
 	struct raw_tenant tenant;
 	uint32_t capacity, instances, queue;
-	char *idle, *start, *silence, *deadline, *store;
+	char *idle, *host_idle, *start, *silence, *deadline, *store;
 };
 
 /* the file as it is written; what it leaves out is NULL or 0 */

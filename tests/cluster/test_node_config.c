@@ -40,6 +40,7 @@ static void test_defaults(void)
 	CHECK_INT(config.log_level, LOG_INFO);
 	CHECK_INT(config.max_instances, 1024);
 	CHECK_INT(config.idle_ms, 60000);
+	CHECK_INT(config.host_idle_ms, 10000);
 	CHECK_INT(config.start_ms, 60000);
 	CHECK_INT(config.deadline_ms, 0);
 	CHECK_INT(config.npeers, 0);
@@ -69,6 +70,7 @@ static void test_everything(void)
 		"  instances: 64\n"
 		"  queue: 100\n"
 		"  idle: 1.5s\n"
+		"  host_idle: 300ms\n"
 		"  start: 2m\n"
 		"  silence: 2s\n"
 		"  deadline: 2m\n"
@@ -95,6 +97,7 @@ static void test_everything(void)
 	CHECK_INT(config.max_instances, 64);
 	CHECK_INT(config.max_queue, 100);
 	CHECK_INT(config.idle_ms, 1500);
+	CHECK_INT(config.host_idle_ms, 300);
 	CHECK_INT(config.start_ms, 120000);
 	CHECK_INT(config.deadline_ms, 120000);
 	CHECK_INT(config.quota.memory, 4ll << 30);

@@ -384,6 +384,41 @@ static void test_idle_instances_end(void)
 	world_fini(&w);
 }
 
+static bool one_lives(struct world *w)
+{
+	return w->fakes[0].alive == 1;
+}
+
+/* the host ends before its clones do */
+static void test_idle_hosts_end(void)
+{
+	WORLD_BEGIN(w, &(struct world_options){.host_idle_ms = 30}, &(struct world_app){0});
+	struct outcome held[2];
+	struct call_request r = {.function = "hold"};
+	for (unsigned i = 0; i < 2; i++)
+		REQUIRE(world_submit(&w, 0, &r, &held[i]) == 0);
+	while (count_running(&w) < 2)
+		REQUIRE(loop_turn(w.loop, WORLD_TIMEOUT_NS, NULL) == 0);
+	fake_release(&w.fakes[0]);
+	int32_t clone = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		REQUIRE(world_until(&w, &held[i].done, 1));
+		if (held[i].result.start == START_LOCAL_FORK)
+			clone = held[i].result.pid;
+		outcome_fini(&held[i]);
+	}
+	CHECK_INT(w.fakes[0].alive, 2);
+	REQUIRE(world_until_true(&w, one_lives));
+	CHECK_INT(w.fakes[0].kills, 0);
+	CHECK_INT(w.fakes[0].clones, 1);
+	fake_release(&w.fakes[0]);
+	struct outcome o = world_call(&w, 0, "echo", 0);
+	CHECK_INT(o.result.start, START_LOCAL_FORK);
+	CHECK(o.result.pid != clone);
+	outcome_fini(&o);
+	world_fini(&w);
+}
+
 static void test_fresh_functions_never_reuse(void)
 {
 	WORLD_BEGIN(w, &one_node, &(struct world_app){.fresh = "fresh"});
@@ -468,6 +503,6 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_no_room_for_a_line),
 	TEST(test_a_line_makes_room), TEST(test_cancel),
 	TEST(test_calls_of_a_node_that_is_dead_for_us_are_lost),
-	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
+	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end), TEST(test_idle_hosts_end),
 	TEST(test_fresh_functions_never_reuse), TEST(test_clone_that_cannot_be_made),
 	TEST(test_dropped_version), TEST(test_calls_accepted_before_a_newer_version))

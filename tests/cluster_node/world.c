@@ -74,6 +74,7 @@ static void configure(struct world *world, unsigned index, const struct world_op
 		.max_queue = options->max_queue ? options->max_queue : 1000,
 		.start_ms = (uint32_t)suite_patience(10000),
 		.idle_ms = options->idle_ms ? options->idle_ms : 60000,
+		.host_idle_ms = options->host_idle_ms ? options->host_idle_ms : 60000,
 	};
 	snprintf(c->name, sizeof(c->name), "n%u", index + 1);
 	snprintf(c->dir, sizeof(c->dir), "%s", world->dirs[index]);

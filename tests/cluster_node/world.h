@@ -35,6 +35,7 @@ struct world_options {
 	uint32_t max_instances; /* of each node; 0: 64 */
 	uint32_t max_queue;
 	uint64_t idle_ms; /* 0: a minute */
+	uint64_t host_idle_ms; /* 0: a minute */
 	bool eager;
 };
 
