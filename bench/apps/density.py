@@ -2,11 +2,13 @@
 and against one process per language. Prints "series value" lines: functions per GiB of memory (PSS of all processes, and
 what the node's memory files hold besides)."""
 import collections
+import contextlib
 import ctypes
 import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -210,18 +212,33 @@ def ramet(*args):
     return json.loads(ran.stdout)
 
 
+def call(name):
+    """The pid of the instance that answered."""
+    called = ramet("invoke", name, "--data", "7")
+    if called["output"] != 7:
+        raise SystemExit(f"{name} answered {called['output']}")
+    return called["pid"]
+
+
+def wait_for_end(pid):
+    with contextlib.suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        ended = select.select([fd], [], [], 60)[0]
+        os.close(fd)
+        if not ended:
+            raise SystemExit("the app's host is still there")
+
+
 def ours(directory, functions):
     rows = "".join(f"  - {{name: {name}, handler: \"{file}:{'echo' if lang in ('native', 'wasm') else 'handler'}\"}}\n"
                    for name, (lang, file) in functions.items())
     bind = "bind: shared\n" if any(lang in ("lua", "js", "wasm") for lang, _ in functions.values()) else ""
     (directory / "ramet.yaml").write_text(f"app: density\nfunctions:\n{rows}{bind}")
     ramet("deploy", str(directory))
-    pids = {}
-    for name in functions:
-        called = ramet("invoke", name, "--data", "7")
-        if called["output"] != 7:
-            raise SystemExit(f"{name} answered {called['output']}")
-        pids[name] = called["pid"]
+    pids = {name: call(name) for name in functions}
+    host = next(row["pid"] for row in ramet("ps") if row["start"] == "cold")
+    wait_for_end(host)  # the process that initialised the app: idle for 10 s it goes, and a clone takes the next call
+    pids.update({name: call(name) for name, pid in pids.items() if pid == host})
     daemon = int((DIR / "node1" / "pid").read_text().split()[0])
     alive = descendants(daemon)
     gone = [name for name, pid in pids.items() if pid not in alive]

@@ -64,6 +64,16 @@ void fake_release(struct fake *fake)
 	}
 }
 
+unsigned fake_holding(const struct fake *fake)
+{
+	unsigned n = 0;
+	list_for_each (client, &clients, struct spawn_client, link) {
+		list_for_each (p, &client->processes, struct fake_process, link)
+			n += client->fake == fake && p->held;
+	}
+	return n;
+}
+
 /* --- the client's interface --- */
 
 static void run_job(struct spawn_client *client, struct fake_job *job)

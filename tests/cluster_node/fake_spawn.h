@@ -44,6 +44,7 @@ struct fake {
 /* fake_create - for spawn_client_stop(); fake: outlives it */
 struct spawn_client *fake_create(struct fake *fake);
 void fake_release(struct fake *fake); /* every call of `hold` answers */
+unsigned fake_holding(const struct fake *fake); /* calls of `hold` that wait for it */
 bool fake_kill(struct fake *fake, uint64_t inst); /* as if it was killed from outside */
 
 #endif
