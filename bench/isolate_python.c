@@ -58,8 +58,8 @@ struct written {
 	unsigned count; /* 0: none is populated */
 };
 
-static int written_record(struct node *node, struct python_seed *seed, struct written *ret,
-	struct ramet_err *err)
+static int written_record(
+	struct node *node, struct python_seed *seed, struct written *ret, struct ramet_err *err)
 {
 	auto_working_set struct working_set *set = NULL;
 	int rc = python_seed_record(node, seed, "noop", &set, err);
@@ -67,19 +67,6 @@ static int written_record(struct node *node, struct python_seed *seed, struct wr
 		return rc;
 	ret->count =
 		working_set_populate(set, &seed->image->desc, ret->ranges, TEMPLATE_MAX_POPULATE);
-	if (getenv("DUMPW")) {
-		for (uint32_t i = 0; i < set->nwritten; i++)
-			for (uint32_t k = 0; k < set->written[i].count; k++) {
-				uint64_t page = set->written[i].page + k;
-				const struct seed_piece *piece = descriptor_piece_of_page(&seed->image->desc, page);
-				fprintf(stderr, "W %llx piece %llx\n", piece ? (long long)(piece->start + (page - piece->image_page) * 4096) : 0LL, piece ? (long long)piece->start : 0LL);
-			}
-		char cmd[100];
-		snprintf(cmd, 100, "cat /proc/%d/maps >&2", (int)seed->host->pid);
-		system(cmd);
-		for (unsigned i = 0; i < ret->count; i++)
-			fprintf(stderr, "R %llx %llu\n", (long long)ret->ranges[i][0], (long long)(ret->ranges[i][1] - ret->ranges[i][0]) / 4096);
-	}
 	return 0;
 }
 
@@ -197,12 +184,13 @@ static int clone_blocks(const struct clone_case *c, struct node *node, struct py
 
 static int clones(struct node *node, struct ramet_err *err)
 {
-	static const struct clone_case cases[] = {
-		{"python_clone_call", "fork_call",
-			"os.fork() of the host, the same call, to its result; ours from the request",
-			false, clone_call},
+	static const struct clone_case cases[] = {{"python_clone_call", "fork_call",
+							  "os.fork() of the host, the same call, "
+							  "to its result; ours from the request",
+							  false, clone_call},
 		{"python_clone_exit", "fork_noop",
-			"fork() of the host, a clone's hooks, the same call, exit and wait; ours from "
+			"fork() of the host, a clone's hooks, the same call, exit and wait; ours "
+			"from "
 			"the request",
 			true, clone_exit}};
 	CLEANUP(python_seed_end) struct python_seed seed;
