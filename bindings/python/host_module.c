@@ -4,6 +4,8 @@
 #include <Python.h>
 
 #include "base/err.h"
+#include "bindings/python/python_calls.h"
+#include "bindings/python/python_context.h"
 #include "bindings/python/python_error.h"
 #include "bindings/python/python_heap.h"
 #include "bindings/python/python_random.h"
@@ -20,7 +22,8 @@
 
 struct ramet_engine {
 	PyObject *module; /* ramet_host.engine */
-	PyObject *call, *done;
+	PyObject *done;
+	struct python_calls calls;
 	PyObject *answer; /* of the last call: owns the memory that the host sends */
 	void (*interrupt)(int signal); /* the interpreter's own */
 	int signal;
@@ -40,11 +43,10 @@ static int python_init(int deadline_signal, char *detail, size_t cap,
 {
 	struct sigaction action;
 	engine.signal = deadline_signal;
-	engine.call = PyObject_GetAttrString(engine.module, "call");
 	engine.done = PyObject_GetAttrString(engine.module, "done");
 	PyObject *line = PyObject_CallMethod(engine.module, "init", "i", deadline_signal);
 	PyObject *text = line ? PyUnicode_AsUTF8String(line) : NULL;
-	if (!engine.call || !engine.done || !text)
+	if (!engine.done || !text || python_calls_init(&engine.calls, engine.module) < 0)
 		return python_error(err, "the Python engine cannot start");
 	snprintf(detail, cap, "%s", PyBytes_AsString(text));
 	Py_DECREF(text);
@@ -155,15 +157,6 @@ static size_t python_roots(struct ramet_engine *e, char *dst, size_t cap)
 	return used;
 }
 
-static PyObject *input_of(const struct ramet_engine_call *call)
-{
-	if (call->binary)
-		return PyByteArray_FromStringAndSize(call->data, (Py_ssize_t)call->len);
-	if (call->len == 0)
-		Py_RETURN_NONE;
-	return PyUnicode_DecodeUTF8(call->data, (Py_ssize_t)call->len, "strict");
-}
-
 static int take_result(struct ramet_engine *e, struct ramet_engine_result *ret_result)
 {
 	PyObject *bytes = PyTuple_GetItem(e->answer, 1);
@@ -176,34 +169,20 @@ static int take_result(struct ramet_engine *e, struct ramet_engine_result *ret_r
 	return 0;
 }
 
-static int no_input(struct ramet_engine_error *ret_error)
-{
-	static const char text[] = "the input is not UTF-8";
-	if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-		return python_error_internal("input", ret_error);
-	PyErr_Clear();
-	*ret_error = (struct ramet_engine_error){.code = RAMET_EINVAL,
-		.kind = RAMET_ENGINE_USER,
-		.message = {text, sizeof(text) - 1}};
-	return RAMET_EINVAL;
-}
-
 static int python_call(struct ramet_engine *e, const struct ramet_engine_call *call,
 	struct ramet_engine_result *ret_result, struct ramet_engine_error *ret_error)
 {
-	const struct ramet_engine_context *c = &call->context;
-	PyObject *input = input_of(call);
-	if (!input)
-		return no_input(ret_error);
+	static const char null[] = "null";
 	e->listened = call->emit ? call : NULL;
-	PyObject *answer = PyObject_CallFunction(e->call, "IOiisKKKKy#", call->function, input,
-		call->binary, call->emit != NULL, c->version, (unsigned long long)c->node,
-		(unsigned long long)c->rank, (unsigned long long)c->size,
-		(unsigned long long)c->deadline_ns, (const char *)c->id, (Py_ssize_t)sizeof(c->id));
+	PyObject *answer = python_calls_run(&e->calls, call);
 	e->listened = NULL;
-	Py_DECREF(input);
 	if (!answer)
 		return python_error_internal("call", ret_error);
+	if (answer == Py_None) {
+		Py_DECREF(answer);
+		*ret_result = (struct ramet_engine_result){null, sizeof(null) - 1, false};
+		return 0;
+	}
 	if (PyTuple_GetItem(answer, 0) != Py_True) {
 		int rc = python_error_take(answer, 1, &e->answer, ret_error);
 		Py_DECREF(answer);
@@ -419,11 +398,60 @@ static PyObject *module_progress(PyObject *self, PyObject *args)
 	return emit(&event);
 }
 
+/* running() - whether a handler is: it may be interrupted */
+static PyObject *module_running(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	return PyBool_FromLong(engine.calls.running);
+}
+
+/* returned() - the handler has, though what runs it has not */
+static PyObject *module_returned(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	engine.calls.running = false;
+	Py_RETURN_NONE;
+}
+
+/* forked() - this process is the application's child */
+static PyObject *module_forked(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	engine.calls.child = true;
+	Py_RETURN_NONE;
+}
+
+/* rehearse(index, text) - a call of that handler of which nobody hears */
+static PyObject *module_rehearse(PyObject *self, PyObject *args)
+{
+	struct ramet_engine_call call = {.context = {.function = ""}};
+	const char *text = NULL;
+	Py_ssize_t len = 0;
+	(void)self;
+	if (!PyArg_ParseTuple(args, "Is#", &call.function, &text, &len))
+		return NULL;
+	call.data = text;
+	call.len = (size_t)len;
+	PyObject *answer = python_calls_run(&engine.calls, &call);
+	if (!answer)
+		return NULL;
+	Py_DECREF(answer);
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
 	{"after_clone", module_after_clone, METH_O, "Seed random numbers anew from 32 bytes."},
 	{"emit", module_emit, METH_VARARGS, "emit(chunk, binary), to whoever listens."},
 	{"progress", module_progress, METH_VARARGS, "progress(fraction, text), likewise."},
 	{"native_id", module_native_id, METH_O, "The kernel's id of the living thread `ident`."},
+	{"running", module_running, METH_NOARGS, "Whether a handler runs."},
+	{"returned", module_returned, METH_NOARGS, "The handler has returned."},
+	{"forked", module_forked, METH_NOARGS, "The application has forked this process."},
+	{"rehearse", module_rehearse, METH_VARARGS,
+		"rehearse(index, text): a call of that handler."},
 	{"run", module_run, METH_O, "Serve as a host with this engine; returns the exit status."},
 	{"restore", python_restore, METH_O,
 		"Gives dicts and lists the entries they had; returns what is left to do, or None."},
@@ -438,5 +466,8 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC PyInit__ramet_host(void);
 PyMODINIT_FUNC PyInit__ramet_host(void)
 {
-	return PyModule_Create(&module);
+	PyObject *made = PyModule_Create(&module);
+	if (made && python_context_add(made) < 0)
+		Py_CLEAR(made);
+	return made;
 }

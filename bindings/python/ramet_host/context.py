@@ -79,24 +79,14 @@ class Listener:
             self._over = True
 
 
-class Context:
+class Context(_ramet_host.CallContext):
     """Passed as the second argument of a handler. Valid during the call.
 
     function, version: names; node: number of the node; rank, size: place in the group of a burst, and how many they
     are; id: random id of the call (hex); deadline: time.monotonic() at which the call is interrupted, or None.
     """
 
-    __slots__ = ("function", "version", "node", "rank", "size", "id", "deadline", "_listener")
-
-    def __init__(self, function, version, node, rank, size, deadline_ns, call_id):
-        self.function = function
-        self.version = version
-        self.node = node
-        self.rank = rank
-        self.size = size
-        self.deadline = deadline_ns / 1e9 if deadline_ns else None
-        self.id = call_id.hex()
-        self._listener = None
+    __slots__ = ()
 
     @property
     def remaining(self):

@@ -14,9 +14,7 @@ from ramet_host.isolate import Isolate
 from ramet_host.loading import find, import_all, run_init
 from ramet_host.values import decode, encode, encode_apart
 
-_handlers = []
-_names = []
-_running = False
+handlers = []
 _directory = ""  # of the app's files
 _isolate = None  # that is reset between calls
 _is_child = False  # of the host: an application forked
@@ -27,21 +25,27 @@ class DeadlineExceeded(BaseException):
 
 
 def _on_deadline(signum, frame):
-    if _running:
+    if _ramet_host.running():
         raise DeadlineExceeded("the deadline of the call has passed")
 
 
 def _forked():
     global _is_child
     _is_child = True
+    _ramet_host.forked()
     Listener.silence()
 
 
-def _end_child(status, text=""):
-    """A child that an application forked returns from the handler: the answer is its parent's to give."""
+def _leave(status, text=""):
+    """A child that an application forked is at the handler's end: the answer is its parent's to give."""
     sys.stderr.write(text)
     done()
     os._exit(status)
+
+
+def end_child(result):
+    """It returned from the handler."""
+    _leave(0)
 
 
 def init(deadline_signal):
@@ -87,8 +91,7 @@ def load(directory, functions, env, init, modules, path, resets):
         found, failure = find(directory, "function " + name, handler)
         if failure:
             return failure
-        _handlers.append(found)
-        _names.append(name)
+        handlers.append(found)
     return run_init(directory, init) if init else None
 
 
@@ -102,8 +105,6 @@ def roots():
 
 def _pack(result, encode=encode):
     """(bytes, whether they are raw)"""
-    if result is None:  # most of what is written to below is not
-        return b"null", False
     if isinstance(result, bytes):
         return result, True
     if isinstance(result, (bytearray, memoryview)):
@@ -115,32 +116,37 @@ def _pack_apart(chunk):
     return _pack(chunk, encode_apart)
 
 
-def call(index, data, binary, listened, version, node, rank, size, deadline_ns, call_id):
-    """data: bytes when binary, else JSON text or None. (True, bytes, binary), or (False,) + a failure."""
-    global _running
-    context = Context(_names[index], version, node, rank, size, deadline_ns, call_id)
-    if listened:
-        context._listener = listener = Listener(_pack_apart)
+# What the C module needs at a call (python_calls.c); only small ones with nothing to say do without.
+read = decode
+
+
+def unread(exc):
+    """The input could not be read."""
+    if isinstance(exc, UnicodeDecodeError):
+        return (False,) + refusal("EINVAL", "the input is not UTF-8")
+    return (False,) + refusal("EINVAL", "the input is not JSON: %s" % exc)
+
+
+def listened(handler, event, context):
+    """The handler's result, while somebody gets what it emits."""
+    context._listener = listener = Listener(_pack_apart)
     try:
-        event = memoryview(data) if binary else None if data is None or data == "null" else decode(data)
-    except (ValueError, RecursionError) as exc:
-        return (False,) + refusal("EINVAL", "the input is not JSON: %s" % exc)
-    try:
-        _running = True
-        result = _handlers[index](event, context)
-        _running = False
-        if listened:
-            listener.leave()
-    except BaseException as exc:  # SystemExit and KeyboardInterrupt do not end the instance either
-        _running = False
-        if listened:
-            listener.leave()
-        failure = raised(exc)
-        if _is_child:
-            _end_child(1, failure[-1])
-        return (False,) + failure
+        return handler(event, context)
+    finally:
+        _ramet_host.returned()
+        listener.leave()
+
+
+def failed(exc):
+    """The handler raised this; SystemExit and KeyboardInterrupt do not end the instance either."""
+    failure = raised(exc)
     if _is_child:
-        _end_child(0)
+        _leave(1, failure[-1])
+    return (False,) + failure
+
+
+def outcome(result):
+    """(True, bytes, whether they are raw) or (False,) + a failure."""
     try:
         return (True,) + _pack(result)
     except Exception as exc:
@@ -173,12 +179,11 @@ def secrets(items):
 def _warm(handler=lambda event, context: event):
     """The way of a call, often enough for the interpreter to have specialised it: in a clone that would cost each first
     call a quarter of its page faults."""
-    index = len(_handlers)
-    _handlers.append(handler)
-    _names.append("")
+    index = len(handlers)
+    handlers.append(handler)
     for _ in range(64):
-        call(index, '{"a": [1, 2.5, "x", null]}', False, False, "", 0, 0, 1, 0, bytes(16))
-    del _handlers[index:], _names[index:]
+        _ramet_host.rehearse(index, '{"a": [1, 2.5, "x", null]}')
+    del handlers[index:]
 
 
 def _native_id(thread):
