@@ -15,6 +15,7 @@ static const struct language languages[] = {
 	{.name = "native", .is_own = true},
 	{.name = "js", .resets = true, .warms = true, .isolates = true},
 	{.name = "lua", .resets = true, .warms = true, .isolates = true},
+	{.name = "qjs", .resets = true, .warms = true, .isolates = true},
 	{.name = "wasm", .compiles = true, .resets = true, .isolates = true},
 };
 

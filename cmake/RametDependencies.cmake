@@ -72,6 +72,16 @@ if(NOT RAMET_WITH_V8 STREQUAL "OFF")
 endif()
 
 # run by nodes that compile modules; a build needs it for tests only
+# QuickJS as WebAssembly, translated and compiled (scripts/get-quickjs)
+set(QUICKJS ${PROJECT_SOURCE_DIR}/build/quickjs)
+set(QUICKJS_FOUND FALSE)
+if(EXISTS ${QUICKJS}/version)
+	set(QUICKJS_FOUND TRUE)
+	string(APPEND RAMET_REPORT "\n  QuickJS: the dense JavaScript engine")
+else()
+	string(APPEND RAMET_REPORT "\n  QuickJS not found (scripts/get-quickjs build/quickjs), so without: the dense JavaScript engine")
+endif()
+
 find_program(RAMET_WAT2WASM wat2wasm)
 find_program(RAMET_WASM2C wasm2c)
 if(RAMET_WAT2WASM AND RAMET_WASM2C)

@@ -301,7 +301,7 @@ static int one_of(const char *file, const char *key, const char *value, const ch
 
 static int check_words(const char *file, const struct raw *raw, struct ramet_err *err)
 {
-	static const char *const langs[] = {"python", "native", "lua", "js", "wasm", NULL};
+	static const char *const langs[] = {"python", "native", "lua", "js", "qjs", "wasm", NULL};
 	static const char *const freshness[] = {"reuse", "reset", "fresh", NULL};
 	static const char *const binds[] = {"own", "shared", NULL};
 	int rc = one_of(file, "lang", raw->lang, langs, err);

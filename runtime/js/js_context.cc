@@ -248,7 +248,7 @@ v8::MaybeLocal<v8::Script> bound_prelude(v8::Isolate *isolate)
 	static v8::Global<v8::UnboundScript> compiled;
 	if (compiled.IsEmpty()) {
 		v8::ScriptOrigin origin(isolate, js::text("ramet"));
-		v8::ScriptCompiler::Source source(js::text(js::prelude), origin);
+		v8::ScriptCompiler::Source source(js::text(reinterpret_cast<const char *>(js_prelude)), origin);
 		v8::Local<v8::UnboundScript> script;
 		if (!v8::ScriptCompiler::CompileUnboundScript(isolate, &source).ToLocal(&script))
 			return {};

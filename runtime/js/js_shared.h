@@ -60,8 +60,8 @@ bool settle(js_context *context, v8::Local<v8::Promise> promise, struct js_failu
 /* what an exception says; and what else may have happened */
 int failed(js_context *context, const v8::TryCatch &caught, struct js_failure *failure);
 
-/* js_prelude.cc */
-extern const char prelude[];
 } // namespace js
+
+extern "C" const unsigned char js_prelude[]; /* prelude.js, and a NUL */
 
 #endif

@@ -53,7 +53,7 @@ static int engine_init(int deadline_signal, char *detail, size_t cap,
 	(void)err;
 	the_engine.signal = deadline_signal;
 	the_engine.stack_end = stack_end();
-	snprintf(detail, cap, "WebAssembly by wasm2c, modules of version %u", WASM_MODULE_ABI);
+	snprintf(detail, cap, "%s, modules of version %u", wasm_engine_about, WASM_MODULE_ABI);
 	*ret_engine = &the_engine;
 	return 0;
 }
@@ -62,11 +62,12 @@ static int failed(struct ramet_engine *engine, int code, struct ramet_engine_err
 {
 	*ret_error = (struct ramet_engine_error){
 		.code = code,
-		.kind = code == RAMET_EUSER    ? RAMET_ENGINE_USER
-			: code == RAMET_ELIMIT ? RAMET_ENGINE_LIMIT
-					       : RAMET_ENGINE_SYSTEM,
+		.kind = code == RAMET_EUSER || code == RAMET_EINVAL ? RAMET_ENGINE_USER
+			: code == RAMET_ELIMIT			    ? RAMET_ENGINE_LIMIT
+								    : RAMET_ENGINE_SYSTEM,
 		.type = {engine->type, strlen(engine->type)},
 		.message = {engine->message, strlen(engine->message)},
+		.traceback = {engine->traceback, strlen(engine->traceback)},
 	};
 	return code;
 }
@@ -164,6 +165,8 @@ static int ended_badly(struct ramet_engine *engine, enum wasm_end end, uint32_t 
 		if (!engine->failed)
 			snprintf(engine->message, sizeof(engine->message),
 				"the function returned %d", (int32_t)status);
+		else if (engine->raised[0])
+			memcpy(engine->type, engine->raised, sizeof(engine->type));
 	}
 	return failed(engine, code, ret_error);
 }
@@ -179,7 +182,7 @@ static void take_printed(struct ramet_engine *engine)
 
 static void begin_call(struct ramet_engine *engine, const struct ramet_engine_call *call)
 {
-	engine->type[0] = engine->message[0] = '\0';
+	engine->type[0] = engine->message[0] = engine->raised[0] = engine->traceback[0] = '\0';
 	engine->interrupts = 0;
 	engine->failed = false;
 	engine->read = 0;
@@ -197,6 +200,9 @@ static int engine_call(struct ramet_engine *engine, const struct ramet_engine_ca
 	uint32_t status = 0;
 	begin_call(engine, call);
 	struct wasm_isolate *isolate = engine->current;
+	int rc = wasm_handler_check(engine, call);
+	if (rc < 0)
+		return failed(engine, rc, ret_error);
 	enum wasm_end end = wasm_run(isolate, run, &status);
 	if (end == WASM_EXITED && isolate->is_command && engine->exit_status == 0)
 		end = WASM_RETURNED;
@@ -297,7 +303,7 @@ static void engine_stats(const struct ramet_engine *engine, struct ramet_engine_
 
 __attribute__((visibility("default"))) extern const struct ramet_engine_ops ramet_engine;
 const struct ramet_engine_ops ramet_engine = {
-	.name = "wasm",
+	.name = wasm_engine_name,
 	.abi = RAMET_ENGINE_ABI,
 	.init = engine_init,
 	.load = engine_load,

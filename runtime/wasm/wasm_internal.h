@@ -74,6 +74,9 @@ struct wasm_isolate {
 	size_t bytes; /* that count for its limit */
 	struct wasm_image *image;
 	uint64_t epoch; /* of the engine, in which its hook ran */
+	const char
+		*symbol; /* that the handler names; and addresses in the instance (runtime/qjs) */
+	uint32_t kept[4];
 };
 
 struct wasm_bytes {
@@ -109,7 +112,8 @@ struct ramet_engine {
 	size_t output_len;
 	bool output_binary;
 	bool failed; /* error() has filled message */
-	char type[32], message[4096];
+	char type[64], message[4096];
+	char raised[64], traceback[8192]; /* with the message, where the language has them; or "" */
 };
 
 /* --- wasm_guard.c: between the engine and guest code --- */
@@ -163,6 +167,18 @@ void wasm_isolate_make(struct wasm_isolate *isolate);
 void wasm_isolate_free(struct wasm_isolate *isolate); /* its instance, and what it was */
 /* wasm_end_error - a code and engine->type, engine->message for what did not return */
 int wasm_end_error(struct ramet_engine *engine, enum wasm_end end);
+
+/* --- wasm_handlers.c, or another language that is compiled to WebAssembly (runtime/qjs) --- */
+
+extern const char wasm_engine_name[], wasm_engine_about[], wasm_error_type[];
+extern const bool wasm_growth_may_fail; /* else a call that wants too much memory ends there */
+/* wasm_handler_find - what a handler names in isolate->file; engine->message says why not */
+int wasm_handler_find(
+	struct ramet_engine *engine, struct wasm_isolate *isolate, const char *symbol);
+/* wasm_handler_begin - in a new instance, within a wasm_run(); may leave it */
+void wasm_handler_begin(struct wasm_isolate *isolate);
+/* wasm_handler_check - a call's input: RAMET_EINVAL, and engine->message */
+int wasm_handler_check(struct ramet_engine *engine, const struct ramet_engine_call *call);
 
 /* --- wasm_image.c --- */
 

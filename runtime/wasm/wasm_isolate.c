@@ -20,8 +20,7 @@ static int split(struct ramet_engine *engine, const char *text, struct named *re
 {
 	const char *colon = strrchr(text, ':');
 	if (!colon || colon == text || colon[1] == '\0')
-		return FAIL(
-			engine, RAMET_EUSER, "%s is not of the form \"file.wasm:symbol\"", text);
+		return FAIL(engine, RAMET_EUSER, "%s is not of the form \"file:symbol\"", text);
 	*ret = (struct named){text, (size_t)(colon - text), colon + 1};
 	return 0;
 }
@@ -40,55 +39,7 @@ static int open_named(struct ramet_engine *engine, const char *text, struct name
 	return rc < 0 ? rc : wasm_file_open(engine, ret_named->file, ret_named->len, ret_file);
 }
 
-static int find_handler(
-	struct ramet_engine *engine, struct wasm_isolate *isolate, const struct named *named)
-{
-	const struct wasm_function *fn = wasm_file_find(isolate->file, named->symbol);
-	int len = (int)named->len;
-	if (!fn)
-		return FAIL(engine, RAMET_EUSER, "%.*s exports no function %s", len, named->file,
-			named->symbol);
-	isolate->handler = fn;
-	isolate->alloc = wasm_file_find(isolate->file, "ramet_alloc");
-	isolate->clone_hook = wasm_file_find(isolate->file, "ramet_after_clone");
-	isolate->is_command = fn->shape == WASM_PLAIN && strcmp(named->symbol, "_start") == 0;
-	if (fn->shape == WASM_HANDLER && (!isolate->alloc || isolate->alloc->shape != WASM_ALLOC))
-		return FAIL(engine, RAMET_EUSER,
-			"%.*s exports no ramet_alloc (i32) -> i32, by which %s would get its input",
-			len, named->file, named->symbol);
-	if (fn->shape != WASM_HANDLER && fn->shape != WASM_STATUS && !isolate->is_command)
-		return FAIL(engine, RAMET_EUSER,
-			"function %s of %.*s has a type of no handler: (i32, i32) -> i32 or () -> "
-			"i32",
-			named->symbol, len, named->file);
-	if (isolate->clone_hook && isolate->clone_hook->shape != WASM_PLAIN)
-		return FAIL(engine, RAMET_EUSER,
-			"ramet_after_clone of %.*s has parameters or a result", len, named->file);
-	return 0;
-}
-
 /* --- making one --- */
-
-/* `init` of the application, where it names a function of this module */
-static void run_init(struct wasm_isolate *isolate)
-{
-	struct ramet_engine *engine = isolate->engine;
-	const char *text = engine->load->init;
-	if (!text || !wasm_file_is(isolate->file, text))
-		return;
-	const struct wasm_function *init = wasm_file_find(isolate->file, strrchr(text, ':') + 1);
-	if (init && init->shape == WASM_PLAIN) {
-		wasm_call_plain(isolate, init);
-	} else if (init && init->shape == WASM_STATUS) {
-		engine->exit_status = wasm_call_status(isolate, init);
-		if (engine->exit_status != 0)
-			wasm_leave(engine, WASM_EXITED);
-	} else {
-		snprintf(engine->message, sizeof(engine->message),
-			"init: %s is no function () or () -> i32 that is exported", text);
-		wasm_leave(engine, WASM_REFUSED);
-	}
-}
 
 void wasm_isolate_make(struct wasm_isolate *isolate)
 {
@@ -106,7 +57,7 @@ void wasm_isolate_make(struct wasm_isolate *isolate)
 	wasm_call_instantiate(isolate);
 	if (start && start->shape == WASM_PLAIN)
 		wasm_call_plain(isolate, start);
-	run_init(isolate);
+	wasm_handler_begin(isolate);
 	if ((engine->load->resets || isolate->is_command) && wasm_image_take(isolate) < 0) {
 		snprintf(engine->message, sizeof(engine->message), "no memory for an image");
 		wasm_leave(engine, WASM_LIMITED);
@@ -131,7 +82,7 @@ int wasm_isolate_open(struct ramet_engine *engine, unsigned index)
 	*isolate = (struct wasm_isolate){.engine = engine, .index = index};
 	int rc = open_named(engine, function->handler, &named, &isolate->file);
 	if (rc == 0)
-		rc = find_handler(engine, isolate, &named);
+		rc = wasm_handler_find(engine, isolate, named.symbol);
 	if (rc == 0)
 		rc = wasm_end_error(engine, wasm_run(isolate, make, NULL));
 	if (rc == 0)
@@ -150,8 +101,8 @@ void wasm_isolate_free(struct wasm_isolate *isolate)
 
 int wasm_end_error(struct ramet_engine *engine, enum wasm_end end)
 {
-	snprintf(
-		engine->type, sizeof(engine->type), end == WASM_TRAPPED ? "WasmTrap" : "WasmError");
+	snprintf(engine->type, sizeof(engine->type), "%s",
+		end == WASM_TRAPPED ? "WasmTrap" : wasm_error_type);
 	switch (end) {
 	case WASM_RETURNED:
 		return 0;

@@ -113,6 +113,8 @@ uint32_t wasm_grow_memory(wasm_rt_memory_t *seen, uint32_t delta)
 	struct wasm_isolate *isolate = wasm_running();
 	wasm_host_begin(isolate->engine);
 	uint32_t result = grow(isolate, seen, delta);
+	if (result == UINT32_MAX && !wasm_growth_may_fail)
+		too_much(isolate, "memory", seen->size + (uint64_t)delta * WASM_PAGE);
 	wasm_host_end(isolate->engine);
 	return result;
 }

@@ -1,10 +1,5 @@
-/* What a context has beyond the language: written in JavaScript, in terms of a few functions in C++
- * (js_context.cc). It keeps what it uses of the language, since the application may change that. */
-#include "runtime/js/js_shared.h"
-
-namespace js
-{
-const char prelude[] = R"js(
+// What a context has beyond the language: written in JavaScript, in terms of a few native functions, for V8 (js_context.cc)
+// and QuickJS (runtime/qjs/start.js). It keeps what it uses of the language, since the application may change that.
 (function (natives, random) {
 'use strict';
 const { write, monotonic, about, emit, progress, encode, decode } = natives;
@@ -135,5 +130,3 @@ const context = Object.freeze({
 });
 return { tick, forget, context };
 })
-)js";
-}
