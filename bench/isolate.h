@@ -39,6 +39,7 @@ int isolate_skip(const char *what, int rc, struct ramet_err *err);
 int isolate_lua(struct ramet_err *err); /* starts and calls */
 int isolate_wasm(struct ramet_err *err);
 int isolate_v8(struct ramet_err *err);
+int isolate_qjs(struct ramet_err *err);
 int isolate_python(struct ramet_err *err); /* namespaces, clones */
 int isolate_polyglot(struct ramet_err *err); /* clones of seeds with a second language */
 

@@ -23,20 +23,11 @@ int isolate_wasm(struct ramet_err *err)
 }
 #endif
 
-#ifndef BENCH_V8
-int isolate_v8(struct ramet_err *err)
-{
-	(void)err;
-	report_note("v8_start: skipped: built without libnode (BENCH_LIBNODE)");
-	return 0;
-}
-#endif
-
 int main(int argc, char **argv)
 {
 	static const struct bench_case cases[] = {{.name = "lua", .fn = isolate_lua},
 		{.name = "wasm", .fn = isolate_wasm}, {.name = "v8", .fn = isolate_v8},
-		{.name = "python", .fn = isolate_python},
+		{.name = "qjs", .fn = isolate_qjs}, {.name = "python", .fn = isolate_python},
 		{.name = "polyglot", .fn = isolate_polyglot},
 		{.name = "density", .fn = isolate_density}, {.name = "hot", .fn = isolate_hot}};
 	return cases_main("isolate", cases, ARRAY_LEN(cases), argc, argv);
