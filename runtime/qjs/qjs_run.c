@@ -130,7 +130,7 @@ static void settle(qjs_instance *q)
 		if (!take(q, result) || next == -2)
 			return;
 		if (next == -1) {
-			refuse("a promise that nothing can settle any more");
+			refuse("the promise cannot settle: nothing is left to run");
 			return;
 		}
 		if (next > 0)
@@ -206,7 +206,7 @@ static uint32_t evaluate(qjs_instance *q, const char *file, size_t file_len)
 		uint32_t told = call_part(q, QJS_FAIL, 1, &result);
 		Z_qjsZ_qjs_free_value(q, told);
 	} else if (!engine->failed) {
-		refuse("it waits for what does not come while it is loaded");
+		refuse("the promise cannot settle: nothing is left to run");
 	}
 	Z_qjsZ_qjs_free_value(q, result);
 	return 0;

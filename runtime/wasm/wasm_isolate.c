@@ -114,8 +114,10 @@ int wasm_end_error(struct ramet_engine *engine, enum wasm_end end)
 		return engine->failed
 			? RAMET_EUSER
 			: FAIL(engine, RAMET_EUSER, "it ended with status %u", engine->exit_status);
-	case WASM_REFUSED:
-		return RAMET_EUSER; /* the message is there */
+	case WASM_REFUSED: /* the message is there */
+		if (engine->raised[0])
+			memcpy(engine->type, engine->raised, sizeof(engine->type));
+		return RAMET_EUSER;
 	default:
 		return RAMET_ELIMIT; /* as before */
 	}

@@ -20,11 +20,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = cluster.BIN.parent / "tests" / "hostile" / "libhostile.so"
 YAML = "handler: {handler}\nfiles: [{files}]\nlimits: {{mem: 96M, pids: 40, output: 1M, deadline: 30s}}\n"
 HANDLERS = {"native": "libhostile.so:behave", "python": "functions.py:behave", "tally": "libhostile.so:tally",
-            "lua": "functions.lua:behave", "js": "functions.js:behave",
+            "lua": "functions.lua:behave", "js": "functions.js:behave", "qjs": "functions.js:behave",
             "wasm": "functions.wasm:behave"}
-FILES = {"lua": ["functions.lua"], "js": ["functions.js"], "wasm": ["functions.wasm"]}
+FILES = {"lua": ["functions.lua"], "js": ["functions.js"], "qjs": ["functions.js"], "wasm": ["functions.wasm"]}
 ENGINES = cluster.BIN.parent / "lib" / "ramet"
-ISOLATES = tuple(lang for lang in ("lua", "js", "wasm") if (ENGINES / f"engine_{lang}.so").exists() and
+ISOLATES = tuple(lang for lang in ("lua", "js", "qjs", "wasm") if (ENGINES / f"engine_{lang}.so").exists() and
                  (lang != "wasm" or (shutil.which("wat2wasm") and shutil.which("wasm2c"))))
 LANGS = ("native", "python", *ISOLATES)
 IDS = 65536
@@ -82,6 +82,8 @@ JS_ENDS = dict(
     buffers=(*LIMIT, "not enough memory|more memory than its limit"),
     text=ISOLATE_ENDS["memory"],
     recursion=("EUSER", "user", "Maximum call stack size exceeded"))
+MORE = (*LIMIT, "is more than this function may have|more memory than its limit")
+QJS_ENDS = dict(JS_ENDS, memory=MORE, buffers=MORE, text=MORE)
 WASM_ENDS = {
     "good": None,
     "memory": None,  # it gets what there is, and no more
@@ -94,7 +96,7 @@ WASM_ENDS = {
     "divide": ("EUSER", "user", "integer divide by zero"),
     "indirect": ("EUSER", "user", "indirect call type mismatch"),
 }
-ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS, "wasm": WASM_ENDS}
+ENDS_OF = {"native": ENDS, "python": PYTHON_ENDS, "lua": ISOLATE_ENDS, "js": JS_ENDS, "qjs": QJS_ENDS, "wasm": WASM_ENDS}
 # where several of these are in one function at a time: they share its limits, and what ends first may be another's doing
 BESIDE = {"bomb": (ENDS["memory"], PYTHON_ENDS["loop"]), "kill": (ENDS["memory"],), "memory": (ENDS["kill"], ENDS["bomb"], ENDS["memory"]),
           "buffers": (ENDS["kill"], ENDS["memory"]), "text": (ENDS["kill"], ENDS["memory"])}
@@ -120,7 +122,8 @@ def deploy(case, scratch, name, what, *options):
             subprocess.run(["wat2wasm", text, "-o", directory / file], check=True)
             continue
         shutil.copy(LIBRARY if file.endswith(".so") else os.path.join(HERE, file), directory)
-    (directory / "ramet.yaml").write_text(YAML.format(handler=HANDLERS[what], files=", ".join(files)))
+    lang = "lang: qjs\n" if what == "qjs" else ""  # else that of the file
+    (directory / "ramet.yaml").write_text(lang + YAML.format(handler=HANDLERS[what], files=", ".join(files)))
     case.deploy(directory, "--name", name, *options)
 
 

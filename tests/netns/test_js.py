@@ -31,6 +31,7 @@ export const about = (event, context) => [context.function, context.node, typeof
 """
 NAMES = ["echo", "count", "say", "words", "random", "fail", "spin", "wait", "tell", "about"]
 YAML = """app: js
+lang: LANG
 functions:
 """ + "".join(f"  - {{name: {name}, handler: \"app.js:{name}\"}}\n" for name in NAMES) + """fresh: FRESH
 limits: {deadline: 5s}
@@ -47,13 +48,15 @@ export function handler(event) {
 
 
 class Js(cluster.Case):
+    LANG = "js"
+
     def setUp(self):
         self.cluster = self.use(cluster.Cluster(2))
 
     def deploy(self, fresh="reuse"):
         self.cluster.scratch.write("app/app.js", APP)
         self.cluster.scratch.write("app/lib/words.js", "export const word = 'module';\n")
-        path = self.cluster.scratch.write("app/ramet.yaml", YAML.replace("FRESH", fresh))
+        path = self.cluster.scratch.write("app/ramet.yaml", YAML.replace("FRESH", fresh).replace("LANG", self.LANG))
         return self.cluster.deploy(path.parent)
 
     def output(self, *args, **options):
@@ -68,7 +71,7 @@ class Js(cluster.Case):
         self.assertEqual(self.output("words", node=2), "module")
         self.assertEqual(self.output("wait", 20, node=2), "waited")
         self.assertEqual(self.output("about", node=2), ["about", 2, "number", False, "é", "undefined", "undefined"])
-        self.assertEqual(self.cluster.list("functions", function="echo")[0]["lang"], "js")
+        self.assertEqual(self.cluster.list("functions", function="echo")[0]["lang"], self.LANG)
         self.assertEqual(len({self.output("random", node=node) for node in (1, 2)}), 2)
 
     def test_ends_by_name_and_goes_on(self):
@@ -110,7 +113,7 @@ class Js(cluster.Case):
                            ("throw new Error('at import');", "at import"),
                            ("await new Promise(() => {});", "the promise cannot settle")):
             path = self.cluster.scratch.write("bad.js", text)
-            error = self.cluster.run("deploy", path, "--json", code=FAILED).json()["error"]
+            error = self.cluster.run("deploy", path, "--lang", self.LANG, "--json", code=FAILED).json()["error"]
             self.assertIn(says, f"{error['type']} {error['message']}")
 
     def test_starts_hot_on_another_node(self):
