@@ -314,7 +314,8 @@ u32 Z_envZ_host_call(
 	(void)len;
 	(void)this_value;
 	double what = argc > 0 ? Z_qjsZ_qjs_get_float64(q, qjs_get_u32(args.isolate, argv)) : -1;
-	bool known = what >= 0 && what < (double)(sizeof(natives) / sizeof(natives[0]));
+	const size_t count = sizeof(natives) / sizeof(natives[0]);
+	bool known = what >= 0 && what < (double)count;
 	if (!known || argc - 1 < natives_args[(unsigned)what])
 		return throw_text(q, "no such native function");
 	return natives[(unsigned)what](q, &args);

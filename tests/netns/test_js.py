@@ -45,6 +45,20 @@ export function handler(event) {
     return s;
 }
 """
+# asked before it runs anything, the function tells what V8 has made of its kernel
+STATUS = """
+function kernel(n) {
+    let s = 0;
+    for (let i = 0; i < n; i++)
+        s = (s + i * 7 + (i ^ (s & 255))) % 1000003;
+    return s;
+}
+export function handler(event) {
+    const status = %GetOptimizationStatus(kernel);
+    return [status, event > 0 ? kernel(event) : null];
+}
+"""
+OPTIMISED, TURBOFANNED = 1 << 4, 1 << 6  # of V8 10.2
 
 
 class Js(cluster.Case):
@@ -131,6 +145,20 @@ class Js(cluster.Case):
         calls = [self.cluster.invoke("hot", 300000, node=2) for _ in range(5)]  # each in a new clone
         self.assertEqual({call["start"] for call in calls}, {"remote-fork", "local-fork"})
         self.assertLess(min(call["us"]["run"] for call in calls) / 1000, untrained)
+
+    def test_optimised_code_is_there_on_another_node(self):
+        """By V8's own word, before the function's first instruction there."""
+        scratch = self.cluster.scratch
+        path = scratch.write("status/app.js", STATUS).parent
+        scratch.write("status/samples", "300000\n")
+        for name, samples, optimised in (("untrained", "", False), ("trained", "samples: samples\n", True)):
+            scratch.write("status/ramet.yaml", f"name: {name}\nhandler: app.js:handler\n{samples}fresh: fresh\n"
+                          "env: {RAMET_JS_FLAGS: --allow-natives-syntax}\n")
+            self.cluster.deploy(path)
+            call = self.cluster.invoke(name, 0, node=2)
+            self.assertEqual(call["start"], "remote-fork")
+            bits = call["output"][0] & (OPTIMISED | TURBOFANNED)
+            self.assertEqual(bits, OPTIMISED | TURBOFANNED if optimised else 0, name)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import test_js
 
 class Qjs(test_js.Js):
     LANG = "qjs"
-    test_starts_hot_on_another_node = None
+    test_starts_hot_on_another_node = test_optimised_code_is_there_on_another_node = None
 
 
 if __name__ == "__main__":
