@@ -6,6 +6,7 @@
 #include "cluster/members.h"
 #include "cluster/node.h"
 #include "cluster/segments.h"
+#include "rfork/landlock.h"
 #include "runtime/spawn/spawn_client.h"
 #include "transport/rdma_advice.h"
 #include "transport/verbs_device.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LOW_DISK_BYTES (1ull << 30)
@@ -72,6 +74,19 @@ static void check_seccomp(const struct node *node, struct check *check)
 		lacks(check, "warn", "instances run without a system-call filter",
 			"build with libseccomp",
 			"instances can make any system call their user may");
+}
+
+static void check_landlock(const struct node *node, struct check *check)
+{
+	(void)node;
+	long version = syscall(LANDLOCK_NR_CREATE, NULL, 0, LANDLOCK_ASK_VERSION);
+	if (version >= 1)
+		ok(check, "apps of isolates read files, and no more");
+	else
+		lacks(check, "ok",
+			"without Landlock apps of isolates have the system-call filter alone",
+			"boot with lsm=landlock,… (Linux 5.13)",
+			"nothing that is known: the filter refuses the same, and more");
 }
 
 static void check_clocks(const struct node *node, struct check *check)
@@ -264,6 +279,7 @@ static const struct {
 	{"pager", check_pager},
 	{"sandbox", check_sandbox},
 	{"seccomp", check_seccomp},
+	{"landlock", check_landlock},
 	{"clocks", check_clocks},
 	{"limits", check_limits},
 	{"tenants", check_tenants},

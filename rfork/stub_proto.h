@@ -18,6 +18,7 @@
 	63 /* the highest that keeps the stub's descriptor table small: every clone copies the \
 	      table */
 #define STUB_CONTROL_FD 3
+#define STUB_RULES_FD 60 /* what clones give up by Landlock: they, for who has may not join a sandbox */
 #define STUB_HOME_FD 61 /* the mount namespace it started in, to return to from a used sandbox */
 #define STUB_FILES_PER_MSG 64
 #define STUB_MAX_POPULATE 64
@@ -32,6 +33,7 @@ enum stub_build_flag {
 	STUB_JOIN = 8, /* a pidfd whose network, IPC and UTS namespaces to join */
 	STUB_GROUP = 16, /* gid is the only group from now on */
 	STUB_BASE = 32, /* the third descriptor is the image of its base */
+	STUB_LANDLOCK = 64, /* clones give up what rfork/landlock.h says, where the kernel has it */
 };
 
 struct stub_build {
@@ -91,6 +93,7 @@ struct stub_reply {
 	X(THREAD, "set the thread's segment bases") \
 	X(UFFD, "open userfaultfd") \
 	X(UFFD_REGISTER, "register userfaultfd at") \
+	X(LANDLOCK, "make the rules of Landlock") \
 	X(SECCOMP, "load the system-call filter") \
 	X(SANDBOX, "join the sandbox") \
 	X(DIRECTORY, "enter the working directory of the captured process") \

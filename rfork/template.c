@@ -204,7 +204,8 @@ int template_build(struct template *tmpl, const struct template_setup *setup, in
 		.flags = (setup->uffd ? STUB_UFFD : 0) | (setup->record ? STUB_RECORD : 0) |
 			(setup->seccomp ? STUB_SECCOMP : 0) |
 			(setup->ns_pidfd >= 0 ? STUB_JOIN : 0) |
-			(setup->drop_groups ? STUB_GROUP : 0) | (setup->layered ? STUB_BASE : 0),
+			(setup->drop_groups ? STUB_GROUP : 0) | (setup->layered ? STUB_BASE : 0) |
+			(setup->landlock ? STUB_LANDLOCK : 0),
 		.gid = setup->gid,
 		.nfiles = setup->nfiles,
 		.seccomp_len = setup->seccomp_len,

@@ -34,6 +34,7 @@ struct template_setup {
 	bool record;
 	const void *seccomp; /* struct sock_filter[], or NULL */
 	uint32_t seccomp_len; /* in instructions */
+	bool landlock; /* its clones read files, and no more (rfork/landlock.h) */
 	bool drop_groups; /* gid becomes the only group of the template and its clones */
 	gid_t gid;
 	int ns_pidfd; /* join this process's network, IPC and UTS namespaces; -1: stay */

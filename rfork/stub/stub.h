@@ -19,6 +19,7 @@ struct stub_seed {
 	const struct descriptor_header *header; /* mapped read-only in the gap */
 	int built;
 	int directory; /* 0: the template is in the captured directory; or why not */
+	int rules; /* STUB_RULES_FD is there */
 	int prepared; /* a sandbox that the stub has joined for its next child; -1: none */
 };
 

@@ -2,6 +2,8 @@
  * bases, filter. */
 #include "rfork/stub/stub.h"
 
+#include "rfork/landlock.h"
+
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -267,6 +269,23 @@ static int load_filter(int fd, uint32_t len, struct stub_reply *reply)
 	return rc < 0 ? failed(reply, STUB_STEP_SECCOMP, 0, rc) : 0;
 }
 
+/* A kernel without Landlock has no version of it. */
+static int make_rules(struct stub_seed *seed, struct stub_reply *reply)
+{
+	struct landlock_attr attr;
+	long version = sys3(LANDLOCK_NR_CREATE, 0, 0, LANDLOCK_ASK_VERSION);
+	if (version < 1)
+		return 0;
+	size_t len = landlock_attr(version, 0, &attr);
+	long rules = sys3(LANDLOCK_NR_CREATE, &attr, len, 0);
+	if (rules < 0)
+		return failed(reply, STUB_STEP_LANDLOCK, (uint64_t)version, rules);
+	sys3(__NR_dup3, rules, STUB_RULES_FD, 02000000 /* O_CLOEXEC */);
+	sys1(__NR_close, rules);
+	seed->rules = 1;
+	return 0;
+}
+
 int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_uffd,
 	struct stub_reply *reply)
 {
@@ -318,6 +337,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		return rc;
 	if ((rc = (int)sys5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) < 0)
 		return failed(reply, STUB_STEP_SECCOMP, 1, rc);
+	if ((b.flags & STUB_LANDLOCK) && (rc = make_rules(seed, reply)) < 0)
+		return rc;
 	if (filter_fd >= 0 && (rc = load_filter(filter_fd, b.seccomp_len, reply)) < 0)
 		return rc;
 
@@ -328,7 +349,8 @@ int stub_build(const struct stub_message *msg, struct stub_seed *seed, int *ret_
 		sys3(__NR_dup3, *ret_uffd, 62, 02000000 /* O_CLOEXEC */);
 		*ret_uffd = 62;
 	}
-	sys3(__NR_close_range, first, *ret_uffd >= 0 ? 61 : 62, 0);
+	sys3(__NR_close_range, first, STUB_RULES_FD - (seed->rules ? 1 : 0), 0);
+	sys3(__NR_close_range, STUB_HOME_FD, *ret_uffd >= 0 ? 61 : 62, 0);
 	long home = sys4(__NR_openat, -100, "/proc/self/ns/mnt", 02000000 /* O_CLOEXEC */, 0);
 	if (home < 0 || sys3(__NR_dup3, home, STUB_HOME_FD, 02000000) < 0)
 		return failed(reply, STUB_STEP_NAMESPACES, 1, home < 0 ? home : -EBADF);

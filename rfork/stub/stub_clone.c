@@ -3,6 +3,8 @@
  * (stub_build.c). In a clone only code and the handover page are left of the stub. */
 #include "rfork/stub/stub.h"
 
+#include "rfork/landlock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -21,6 +23,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 /* At the start of the handover page; the clone's stack is the rest of it. */
 struct handover {
 	uint32_t prepared;
+	uint32_t rules; /* STUB_RULES_FD is there */
 	struct arch_context context;
 	uint64_t robust_list, robust_list_len;
 	uint64_t rseq, rseq_len, rseq_sig;
@@ -28,6 +31,13 @@ struct handover {
 	struct stub_clone clone;
 };
 _Static_assert(sizeof(struct handover) < 2048, "half a page is left for the stack");
+
+/* the end of a clone that would have more rights than it should */
+static _Noreturn void give_up(const char *why, unsigned long len)
+{
+	sys3(__NR_write, 2, why, len);
+	stub_exit(CLONE_FAILED);
+}
 
 /* the tenant's group is the template's already */
 static void drop_rights(const struct stub_clone *c)
@@ -39,11 +49,20 @@ static void drop_rights(const struct stub_clone *c)
 		rc = sys2(__NR_capset, &header, none);
 	if (rc < 0) {
 		static const char why[] = "ramet: a clone could not drop its rights\n";
-		sys3(__NR_write, 2, why, sizeof(why) - 1);
-		stub_exit(CLONE_FAILED);
+		give_up(why, sizeof(why) - 1);
 	}
 	sys5(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0,
 		0); /* else /proc/self would be unreadable after the switch */
+}
+
+/* Here and not in the template, which could not join sandboxes any more: it would be refused to
+ * look at processes that have not given up as much. */
+static void give_up_files(void)
+{
+	if (sys2(LANDLOCK_NR_RESTRICT, STUB_RULES_FD, 0) < 0) {
+		static const char why[] = "ramet: a clone could not give up files (Landlock)\n";
+		give_up(why, sizeof(why) - 1);
+	}
 }
 
 /* A hint: ranges that are not mapped are passed over, and before Linux 5.14 all of it is. */
@@ -60,6 +79,8 @@ static void become(void *arg)
 	const struct handover *handover = arg;
 	const struct stub_clone *c = &handover->clone;
 
+	if (handover->rules)
+		give_up_files();
 	sys3(__NR_close_range, STUB_CONTROL_FD + 1, ~0u, 0);
 	sys3(__NR_fcntl, STUB_CONTROL_FD, F_SETFD, FD_CLOEXEC); /* not for programs it runs */
 	if (c->flags & STUB_DROP)
@@ -126,6 +147,7 @@ int stub_clone(const struct stub_message *msg, struct stub_seed *seed, struct st
 		return -EPROTO;
 	if (!handover->prepared)
 		prepare(handover, seed->header);
+	handover->rules = (uint32_t)seed->rules;
 	memcpy(&handover->clone, c,
 		offsetof(struct stub_clone, populate) + c->npopulate * sizeof(c->populate[0]));
 	reply->step = STUB_STEP_SANDBOX;

@@ -3,6 +3,7 @@
  * short-lived process joins and forks, and CLONE_PARENT makes the host ramet-spawn's own child. */
 #include "runtime/spawn/cold.h"
 #include "base/cleanup.h"
+#include "rfork/landlock.h"
 #include "runtime/spawn/cgroup.h"
 #include "runtime/spawn/exec.h"
 #include "runtime/spawn/privileges.h"
@@ -37,6 +38,7 @@
 	X(BIND_DIR, "bind its directory") \
 	X(ENTER_DIR, "enter its directory") \
 	X(PRIVILEGES, "give up privileges") \
+	X(LANDLOCK, "give up all files but for reading (Landlock)") \
 	X(SECCOMP, "load the system-call filter") \
 	X(EXEC, "execute it")
 enum cold_step {
@@ -126,6 +128,18 @@ static int child_drop(const struct cold_start *start)
 	return 0;
 }
 
+/* privileges_drop() has set no_new_privs */
+static int child_give_up_files(void)
+{
+	struct landlock_attr attr;
+	long version = syscall(LANDLOCK_NR_CREATE, NULL, 0, LANDLOCK_ASK_VERSION);
+	if (version < 1)
+		return 0; /* a kernel without it */
+	size_t len = landlock_attr(version, 1, &attr);
+	auto_close int rules = (int)syscall(LANDLOCK_NR_CREATE, &attr, len, 0);
+	return rules < 0 ? -1 : (int)syscall(LANDLOCK_NR_RESTRICT, rules, 0);
+}
+
 static enum cold_step child_prepare(const struct cold_start *start, int *io_outcome)
 {
 	if (cgroup_enter(start->group, 0) < 0)
@@ -142,6 +156,8 @@ static enum cold_step child_prepare(const struct cold_start *start, int *io_outc
 		return COLD_DESCRIPTORS;
 	if (child_drop(start) < 0)
 		return COLD_PRIVILEGES;
+	if (start->landlock && child_give_up_files() < 0)
+		return COLD_LANDLOCK;
 	return syscall_filter_load(start->seccomp) < 0 ? COLD_SECCOMP : COLD_EXEC;
 }
 

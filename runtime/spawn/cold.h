@@ -27,6 +27,7 @@ struct cold_start {
 	const struct cgroup *group; /* NULL: none */
 	const struct rlimit *nofile; /* the limit of its descriptors */
 	const struct syscall_filter *seccomp;
+	bool landlock; /* it reads files and runs programs, and no more (rfork/landlock.h) */
 };
 
 /* cold_start - returns when the child exists, which is the caller's child. *ret_outcome becomes

@@ -113,6 +113,7 @@ static int start_host(struct instance *inst, const struct host_request *host,
 		.nofile = &server->nofile,
 		.seccomp = &server->seccomp[inst->of.isolates ? SYSCALLS_ISOLATES_BEGIN
 							      : SYSCALLS_ANY],
+		.landlock = inst->of.isolates,
 	};
 	pid_t pid = 0;
 	int outcome = -1;

@@ -194,6 +194,7 @@ static int build(
 		&server->seccomp[record->of.isolates ? SYSCALLS_ISOLATES : SYSCALLS_ANY];
 	setup->seccomp = filter->filter;
 	setup->seccomp_len = filter->len;
+	setup->landlock = record->of.isolates;
 	setup->drop_groups = server->root;
 	setup->gid = record->of.gid;
 	setup->ns_pidfd = record->of.tenant ? record->of.tenant->pidfd : -1;

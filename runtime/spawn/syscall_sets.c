@@ -53,5 +53,5 @@ const char *const syscalls_isolates[] = {
 	"getpriority",
 	/* a capture and its shadow, and a template's children */
 	"pipe", "pipe2", "wait4", "waitid", "setns", "setresuid", "setresgid", "setgroups",
-	"capset", "capget", "setsid", "pidfd_open"};
+	"capset", "capget", "setsid", "pidfd_open", "landlock_restrict_self"};
 const size_t syscalls_isolates_count = ARRAY_LEN(syscalls_isolates);

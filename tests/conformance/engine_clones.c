@@ -20,6 +20,7 @@ static bool open_clones(struct clone_world *w)
 	const struct syscall_filter *filter = engine_filter(SYSCALLS_ISOLATES);
 	*w = (struct clone_world){.filter = filter->filter,
 		.filter_len = filter->len,
+		.landlock = !(engine_spec.lacks & LACKS_ISOLATES),
 		.fork = {.uffd = -1, .control = -1, .request = {.pidfd = -1, .ready_fd = -1}}};
 	return engine_open(&w->host, &(struct engine_options){0});
 }

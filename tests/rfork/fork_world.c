@@ -150,6 +150,7 @@ int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struc
 		.boot_offset_ns = setup->clocks_ahead_ns,
 		.seccomp = setup->filter,
 		.seccomp_len = setup->filter_len,
+		.landlock = setup->landlock,
 		.ns_pidfd = -1};
 	int rc = template_start(program("ramet-stub"), &w->tmpl, err);
 	if (rc == 0)

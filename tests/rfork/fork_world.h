@@ -38,6 +38,7 @@ struct fork_setup {
 	int64_t clocks_ahead_ns; /* of its clones, of ours */
 	const struct sock_filter *filter; /* NULL: none */
 	uint32_t filter_len;
+	bool landlock;
 };
 int fork_world_build(struct fork_world *w, const struct fork_setup *setup, struct ramet_err *err);
 void fork_world_unbuild(struct fork_world *w); /* ends the template */

@@ -31,7 +31,8 @@ bool clone_world_take(struct clone_world *w, struct host_answer *answer)
 
 bool clone_world_build(struct clone_world *w)
 {
-	const struct fork_setup setup = {.filter = w->filter, .filter_len = w->filter_len};
+	const struct fork_setup setup = {
+		.filter = w->filter, .filter_len = w->filter_len, .landlock = w->landlock};
 	struct ramet_err err = {0};
 	int rc = fork_world_capture(&w->fork, &err);
 	if (rc == 0)

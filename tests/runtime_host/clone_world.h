@@ -14,6 +14,7 @@ struct clone_world {
 	struct fork_world fork; /* the seed and its template */
 	const struct sock_filter *filter; /* of its template; NULL: none */
 	uint32_t filter_len;
+	bool landlock;
 };
 
 /* clone_world_open - a host, captured, and a template of it: start and capture */
