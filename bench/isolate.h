@@ -13,6 +13,7 @@
 struct isolate_bare {
 	const char *label; /* of rows: NAME_start, NAME_echo, … */
 	const char *what; /* the baseline of starts, for people */
+	const char *json; /* a function that reads and writes a document; NULL: the language has no JSON */
 	/* one: a new isolate with the file loaded, one call with that number, and its end; *ret_us:
 	 * what all of it took */
 	int (*one)(const char *symbol, double input, double *ret_output, double *ret_us,

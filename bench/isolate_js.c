@@ -52,6 +52,7 @@ int isolate_v8(struct ramet_err *err)
 	static const struct isolate_bare bare = {.label = "v8",
 		.what = "Context::New, the same module compiled and evaluated, its echo of a "
 			"number",
+		.json = "json",
 		.one = bare_one,
 		.many = bare_many};
 	return isolate_skip("v8_start", run("js", BENCH_BIN "/bench_v8", &bare, &plugin, err), err);
@@ -64,6 +65,7 @@ int isolate_qjs(struct ramet_err *err)
 		.what = "a copy-on-write clone of an instance that has evaluated the same module, "
 			"its "
 			"echo of a number, its end: wasm2c with wabt's runtime",
+		.json = "json",
 		.one = bare_one,
 		.many = bare_many};
 	return isolate_skip(

@@ -12,6 +12,7 @@
 #define CALL_ROUNDS 50
 #define CALLS 2000
 #define KERNEL_CALLS 5
+#define JSON_CALLS 200
 #define KERNEL_INPUT 100000.0
 #define KERNEL_JSON "100000"
 
@@ -69,10 +70,27 @@ int isolate_start(struct plugin *plugin, const struct isolate_bare *bare, struct
 /* --- calls in an isolate that stays --- */
 
 struct kernel {
-	const char *symbol, *json, *expected;
+	const char *name, *json, *expected;
+	const char *symbol; /* that the bare engine runs; NULL: it has none */
+	const char *baseline;
 	double input;
 	unsigned function, calls;
 };
+
+#define DOCUMENT_ROWS 24
+
+/* what isolate.js parses and writes, too */
+static const char *document(void)
+{
+	static const char row[] = "{\"value\":[1.5,true,null,\"text\"]}";
+	static char text[DOCUMENT_ROWS * sizeof(row) + 2];
+	size_t len = 0;
+	for (unsigned i = 0; i < DOCUMENT_ROWS; i++)
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len, "%c%s", i == 0 ? '[' : ',', row);
+	snprintf(text + len, sizeof(text) - len, "]");
+	return text;
+}
 
 static int calls_ours(
 	struct plugin *plugin, const struct kernel *kernel, double *ret_us, struct ramet_err *err)
@@ -95,7 +113,7 @@ static int run_kernel(struct plugin *plugin, const struct isolate_bare *bare,
 		double our_us = 0;
 		double their_us = 0;
 		rc = calls_ours(plugin, kernel, &our_us, err);
-		if (rc == 0)
+		if (rc == 0 && kernel->symbol)
 			rc = bare->many(
 				kernel->symbol, kernel->input, kernel->calls, &their_us, err);
 		if (rc == 0 && i >= 0) {
@@ -105,11 +123,11 @@ static int run_kernel(struct plugin *plugin, const struct isolate_bare *bare,
 	}
 	if (rc < 0)
 		return rc;
-	snprintf(name, sizeof(name), "%s_call_%s", bare->label, kernel->symbol);
+	snprintf(name, sizeof(name), "%s_call_%s", bare->label, kernel->name);
 	report_row(&(struct report_row){
 		.name = name,
 		.unit = "us",
-		.baseline = "the bare engine, a number in and out without JSON",
+		.baseline = kernel->symbol ? kernel->baseline : NULL,
 		.value = samples_median(&ours),
 		.baseline_value = samples_median(&theirs),
 		.p50 = samples_median(&ours),
@@ -127,9 +145,12 @@ int isolate_calls(struct plugin *plugin, const struct isolate_bare *bare, struct
 	double us = 0;
 	int rc = bare->one("sum", KERNEL_INPUT, &value, &us, err);
 	snprintf(sum, sizeof(sum), "%.0f", value);
+	static const char number[] = "the bare engine, a number in and out without JSON";
 	const struct kernel kernels[] = {
-		{"echo", "21", "21", 21, 0, CALLS},
-		{"sum", KERNEL_JSON, sum, KERNEL_INPUT, 1, KERNEL_CALLS},
+		{"echo", "21", "21", "echo", number, 21, 0, CALLS},
+		{"json", document(), document(), bare->json,
+			"JSON.parse() and stringify() of the same text", 0, 0, JSON_CALLS},
+		{"sum", KERNEL_JSON, sum, "sum", number, KERNEL_INPUT, 1, KERNEL_CALLS},
 	};
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(kernels); i++)
 		rc = run_kernel(plugin, bare, &kernels[i], err);

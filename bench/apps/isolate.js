@@ -8,3 +8,8 @@ export function sum(n) {
 export function echo(event) {
     return event;
 }
+
+const document = JSON.stringify(Array.from({ length: 24 }, () => ({ value: [1.5, true, null, 'text'] })));
+export function json() {
+    return JSON.stringify(JSON.parse(document)).length;
+}
