@@ -17,6 +17,7 @@ typedef Z_qjs_instance_t qjs_instance;
 enum {
 	QJS_SCRATCH, /* memory for arguments and results that are returned by address */
 	QJS_PARTS, /* the array that start.js returns */
+	QJS_ANSWERED, /* not an address: whether the call has given its output */
 	QJS_KEPT
 };
 #define QJS_SCRATCH_BYTES 64u

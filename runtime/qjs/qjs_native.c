@@ -175,6 +175,7 @@ static uint32_t native_about(qjs_instance *q, const struct native_args *args)
 static uint32_t native_output(qjs_instance *q, const struct native_args *args)
 {
 	struct span span = span_of(q, arg(args, 0));
+	args->isolate->kept[QJS_ANSWERED] = 1;
 	wasm_ramet_output(args->isolate, span.ptr, span.len, Z_qjsZ_qjs_get_bool(q, arg(args, 1)));
 	span_end(q, span);
 	return nothing(q);

@@ -266,8 +266,10 @@ static uint32_t begin(qjs_instance *q)
 
 static uint32_t call(qjs_instance *q, uint32_t input, uint32_t len)
 {
-	struct ramet_engine *engine = wasm_running()->engine;
+	struct wasm_isolate *isolate = wasm_running();
+	struct ramet_engine *engine = isolate->engine;
 	bool binary = engine->call->binary;
+	isolate->kept[QJS_ANSWERED] = 0;
 	uint32_t args[2];
 	if (binary)
 		args[0] = Z_qjsZ_qjs_new_uint8_array(q, input, len);
@@ -282,6 +284,8 @@ static uint32_t call(qjs_instance *q, uint32_t input, uint32_t len)
 	if (take(q, result))
 		settle(q);
 	(void)take(q, call_part(q, QJS_LEAVE, 0, NULL));
+	if (!engine->failed && !isolate->kept[QJS_ANSWERED]) /* what start.js needs was changed */
+		refuse("the function has neither returned nor failed");
 	return engine->failed;
 }
 

@@ -62,17 +62,17 @@ function described(error) {
 			const name = toText(error.name), message = toText(error.message);
 			return [name, message, `${name}: ${message}\n${toText(error.stack)}`];
 		}
-		return ['Error', toText(error), ''];
+		return ['Thrown', toText(error), ''];
 	} catch {
-		return ['Error', 'what was thrown cannot be described', ''];
+		return ['Thrown', 'what was thrown cannot be described', ''];
 	}
 }
 function failed(error) {
 	if (isOver)
 		return;
 	isOver = true;
-	const [name, message, stack] = described(error);
-	native(ERROR, name, message, stack);
+	const said = described(error); // by index: iterators may have been changed
+	native(ERROR, said[0], said[1], said[2]);
 }
 function answered(result) {
 	if (isOver)
