@@ -6,6 +6,7 @@
 #include "bench/guest.h"
 
 #include <limits.h>
+#include <stdbool.h>
 
 #define GUEST_DAEMONS_MAX 4
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WARM_UP 1000 /* calls */
 #define BLOCKS 40
 #define ROUNDS 250
 #define NEAR_CPU 0
@@ -37,7 +38,7 @@ static int measure(const struct invoke_cluster *cluster, struct samples *ret_our
 	pid_t instance = 0;
 	pid_t daemons[2];
 	struct tcp_pingpong *floor = NULL;
-	int rc = invoke_node2_warm_up(cluster->ramet, &instance, err);
+	int rc = invoke_node2_warm_up(cluster->ramet, WARM_UP, &instance, err);
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = invoke_daemon(cluster, i + 1, &daemons[i], err);
 	if (rc == 0)

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define WARM_UP_CALLS 1000
-
 static int call(struct ramet *ramet, double *ret_us, bool *ret_leased, pid_t *ret_pid,
 	struct ramet_err *err)
 {
@@ -22,12 +20,12 @@ static int call(struct ramet *ramet, double *ret_us, bool *ret_leased, pid_t *re
 	return rc;
 }
 
-int invoke_node2_warm_up(struct ramet *ramet, pid_t *ret_pid, struct ramet_err *err)
+int invoke_node2_warm_up(struct ramet *ramet, unsigned calls, pid_t *ret_pid, struct ramet_err *err)
 {
 	bool leased = false;
 	double us = 0;
 	int rc = 0;
-	for (unsigned i = 0; rc == 0 && i < WARM_UP_CALLS; i++)
+	for (unsigned i = 0; rc == 0 && i < calls; i++)
 		rc = call(ramet, &us, &leased, ret_pid, err);
 	if (rc == 0 && !leased)
 		rc = err_set(err, RAMET_EINTERNAL, "calls to node 2 go through no lease");
