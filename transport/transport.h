@@ -223,6 +223,12 @@ int transport_write(struct transport_conn *conn, struct segment_ref dst,
 int transport_write_imm(struct transport_conn *conn, struct segment_ref dst,
 	struct transport_segment *local, const void *src, size_t len, uint32_t imm,
 	uint64_t cookie);
+/* transport_write_imm_quietly - the same, for what will be answered: a loop that sleeps is not
+ * woken for its completion alone, which may come with the next event of the connection, a heartbeat
+ * at the latest. */
+int transport_write_imm_quietly(struct transport_conn *conn, struct segment_ref dst,
+	struct transport_segment *local, const void *src, size_t len, uint32_t imm,
+	uint64_t cookie);
 /* transport_send - a small message, 1 to TRANSPORT_SEND_MAX bytes, copied at once (data need not
  * lie in a segment). Its completion says that the peer's transport has it, not that on_message has
  * run. */
