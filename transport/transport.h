@@ -86,6 +86,8 @@ void transport_spin_begin(struct transport *t);
 void transport_spin_end(struct transport *t);
 /* transport_spin_set - the one or the other, where *io_spins, the caller's, was not so already */
 void transport_spin_set(struct transport *t, bool *io_spins, bool spins);
+/* transport_may_spin - whether it polls at all: not where nothing is gained, or it has one CPU */
+bool transport_may_spin(const struct transport *t);
 /* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often
  * it did, and how often it stayed awake after the end; from any thread */
 struct transport_spins {
