@@ -8,6 +8,7 @@
 #include "transport/byte_stream.h"
 #include "transport/pipe.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -161,8 +162,11 @@ static void carry_there(struct lease_relay *r)
 
 static void carry_back(struct lease_relay *r)
 {
-	if (carry(&r->back, r->pipe, r->client) > 0 || r->back.over)
+	size_t n = carry(&r->back, r->pipe, r->client);
+	if (n > 0 || r->back.over)
 		transport_spin_set(r->transport, &r->spins, false);
+	if (n > 0 && !transport_may_spin(r->transport))
+		sched_yield(); /* to the client, which waits for this CPU: the rest can wait */
 }
 
 static void look_at_ends(struct lease_relay *r)
