@@ -165,8 +165,11 @@ static void carry_back(struct lease_relay *r)
 	size_t n = carry(&r->back, r->pipe, r->client);
 	if (n > 0 || r->back.over)
 		transport_spin_set(r->transport, &r->spins, false);
-	if (n > 0 && !transport_may_spin(r->transport))
-		sched_yield(); /* to the client, which waits for this CPU: the rest can wait */
+	if (n == 0 || transport_may_spin(r->transport))
+		return;
+	/* the client waits for this CPU: the rest can wait, and go along with its next call */
+	sched_yield();
+	carry_there(r);
 }
 
 static void look_at_ends(struct lease_relay *r)
