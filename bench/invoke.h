@@ -41,6 +41,13 @@ struct invoke_call {
 };
 int invoke_call(struct ramet *ramet, struct invoke_call *call, const void *data, size_t len,
 	double *ret_us, struct ramet_err *err);
+/* invoke_node2_warm_up - so many calls of `echo` on node 2, the last of which goes through a lease;
+ * invoke_node2_block measures so many, in microseconds, all of them through one */
+#define INVOKE_NODE2_SIZE 64 /* bytes */
+int invoke_node2_warm_up(
+	struct ramet *ramet, unsigned calls, pid_t *ret_pid, struct ramet_err *err);
+int invoke_node2_block(
+	struct ramet *ramet, unsigned calls, struct samples *ret, struct ramet_err *err);
 /* invoke_daemon - the process of a node's rametd */
 int invoke_daemon(
 	const struct invoke_cluster *cluster, unsigned node, pid_t *ret_pid, struct ramet_err *err);
@@ -102,5 +109,7 @@ int invoke_python(struct ramet_err *err); /* round trips from Python */
 int invoke_executor(struct ramet_err *err); /* tasks per second of executors */
 int invoke_dask(struct ramet_err *err);
 int invoke_redeploy(struct ramet_err *err); /* a changed function */
+/* bench/run invoke --vm */
+int invoke_verbs(struct ramet_err *err); /* small calls to another guest, by RDMA */
 
 #endif

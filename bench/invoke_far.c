@@ -10,52 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WARM_UP 1000 /* calls */
 #define BLOCKS 40
 #define ROUNDS 250
-#define SIZE 64
 #define NEAR_CPU 0
 #define FAR_CPU 1
-
-static int call_far(struct ramet *ramet, double *ret_us, bool *ret_leased, pid_t *ret_pid,
-	struct ramet_err *err)
-{
-	struct ramet_call_options options = ramet_call_options_default();
-	struct invoke_call call = {.function = "echo", .options = &options};
-	char data[SIZE];
-	options.node = 2;
-	options.flags = RAMET_CALL_BINARY;
-	memset(data, 'x', sizeof(data));
-	int rc = invoke_call(ramet, &call, data, sizeof(data), ret_us, err);
-	*ret_leased = strchr(call.id, '.') != NULL;
-	*ret_pid = call.pid;
-	return rc;
-}
-
-static int warm_up(struct ramet *ramet, pid_t *ret_pid, struct ramet_err *err)
-{
-	bool leased = false;
-	double us = 0;
-	int rc = 0;
-	for (unsigned i = 0; rc == 0 && i < 1000; i++)
-		rc = call_far(ramet, &us, &leased, ret_pid, err);
-	if (rc == 0 && !leased)
-		rc = err_set(err, RAMET_EINTERNAL, "calls to node 2 go through no lease");
-	return rc;
-}
-
-static int block_of_calls(struct ramet *ramet, struct samples *ret, struct ramet_err *err)
-{
-	bool leased = false;
-	double us = 0;
-	pid_t pid = 0;
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		int rc = call_far(ramet, &us, &leased, &pid, err);
-		if (rc < 0)
-			return rc;
-		samples_add(ret, us);
-	}
-	return 0;
-}
 
 /* all threads of a process */
 static int pin_all(pid_t pid, int cpu, struct ramet_err *err)
@@ -79,7 +38,7 @@ static int measure(const struct invoke_cluster *cluster, struct samples *ret_our
 	pid_t instance = 0;
 	pid_t daemons[2];
 	struct tcp_pingpong *floor = NULL;
-	int rc = warm_up(cluster->ramet, &instance, err);
+	int rc = invoke_node2_warm_up(cluster->ramet, WARM_UP, &instance, err);
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = invoke_daemon(cluster, i + 1, &daemons[i], err);
 	if (rc == 0)
@@ -89,9 +48,9 @@ static int measure(const struct invoke_cluster *cluster, struct samples *ret_our
 	if (rc == 0)
 		rc = invoke_pin(0, NEAR_CPU, err);
 	if (rc == 0)
-		rc = tcp_pingpong_start(daemons, FAR_CPU, SIZE, &floor, err);
+		rc = tcp_pingpong_start(daemons, FAR_CPU, INVOKE_NODE2_SIZE, &floor, err);
 	for (unsigned block = 0; rc == 0 && block < BLOCKS; block++) {
-		rc = block_of_calls(cluster->ramet, ret_ours, err);
+		rc = invoke_node2_block(cluster->ramet, ROUNDS, ret_ours, err);
 		for (unsigned i = 0; rc == 0 && i < ROUNDS; i++) {
 			double us = 0;
 			rc = tcp_pingpong_round(floor, &us, err);

@@ -12,7 +12,8 @@
 #define WAIT_NS (60 * NSEC_PER_SEC)
 #define COLUMNS_MAX 9
 
-/* ib_read_lat's columns: bytes, iterations, min, max, typical (the median), average, … */
+/* columns of ib_read_lat and ib_write_lat: bytes, iterations, min, max, typical (the median),
+ * average, … */
 enum { LATENCY_MEDIAN = 4, LATENCY_MEAN };
 /* ib_read_bw's: bytes, iterations, peak, average, … */
 enum { BANDWIDTH_MEAN = 3 };
@@ -81,6 +82,16 @@ int perftest_latency(
 	int rc = measure("ib_read_lat", "4096", guest, events, LATENCY_MEAN + 1, columns, err);
 	if (rc == 0)
 		*ret = (struct perftest_latency){columns[LATENCY_MEDIAN], columns[LATENCY_MEAN]};
+	return rc;
+}
+
+int perftest_round_trip(unsigned guest, struct perftest_latency *ret, struct ramet_err *err)
+{
+	double columns[COLUMNS_MAX] = {0};
+	int rc = measure("ib_write_lat", "64", guest, false, LATENCY_MEAN + 1, columns, err);
+	if (rc == 0)
+		*ret = (struct perftest_latency){
+			2 * columns[LATENCY_MEDIAN], 2 * columns[LATENCY_MEAN]};
 	return rc;
 }
 
