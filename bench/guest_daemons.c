@@ -88,8 +88,9 @@ static unsigned count_of(const char *text, const char *word)
 /* whether the daemon of this guest sees them all */
 static int look(const struct guest_daemons *d, bool *ret_up, struct ramet_err *err)
 {
+	static const char with_socket[] = "RAMET_SOCKET=" SOCKET;
 	char ramet[PATH_MAX];
-	const char *argv[] = {"env", "RAMET_SOCKET=" SOCKET, ramet, "nodes", "--json", NULL};
+	const char *argv[] = {"env", with_socket, ramet, "nodes", "--json", NULL};
 	struct guest_program program = {0};
 	auto_free char *text = NULL;
 	snprintf(ramet, sizeof(ramet), "%s/ramet", d->bin);
