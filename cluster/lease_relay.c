@@ -8,7 +8,6 @@
 #include "transport/byte_stream.h"
 #include "transport/pipe.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,7 +21,6 @@ _Static_assert(PIPE_RING < TURN_BYTES, "a turn empties a pipe, which does not te
 struct way_of_bytes {
 	unsigned char buffer[65536];
 	size_t begin, end; /* of what is in it */
-	bool socket; /* they come from one, which tells again of what was not received */
 	bool deaf; /* it is not listened to, since it would have to wait here */
 	bool over; /* nothing more comes: */
 	bool ended; /* since it was shut */
@@ -125,11 +123,10 @@ static size_t fill(struct way_of_bytes *w, struct byte_stream *from)
 static size_t carry(struct way_of_bytes *w, struct byte_stream *from, struct byte_stream *to)
 {
 	size_t total = 0;
-	bool more = true;
-	while (more && empty(w, to) && total < TURN_BYTES) {
-		size_t n = fill(w, from);
+	size_t n = 1;
+	while (n > 0 && empty(w, to) && total < TURN_BYTES) {
+		n = fill(w, from);
 		total += n;
-		more = w->socket ? n == sizeof(w->buffer) : n > 0;
 	}
 	bool full = !empty(w, to);
 	if (full != w->deaf)
@@ -154,57 +151,30 @@ static void tell_lost(struct lease_relay *r)
 	loop_post(r->control, &r->lost_task);
 }
 
-static void carry_there(struct lease_relay *r)
+static void carry_both(struct lease_relay *r)
 {
 	if (carry(&r->there, r->client, r->pipe) > 0 && !r->there.unread)
 		transport_spin_set(r->transport, &r->spins, true);
-}
-
-static void carry_back(struct lease_relay *r)
-{
-	size_t n = carry(&r->back, r->pipe, r->client);
-	if (n > 0 || r->back.over)
+	if (carry(&r->back, r->pipe, r->client) > 0 || r->back.over)
 		transport_spin_set(r->transport, &r->spins, false);
-	if (n == 0 || transport_may_spin(r->transport))
-		return;
-	/* the client waits for this CPU: the rest can wait, and go along with its next call */
-	sched_yield();
-	carry_there(r);
-}
-
-static void look_at_ends(struct lease_relay *r)
-{
 	tell_lost(r);
 	if (r->there.done) /* the client has hung up; without it there is nothing to carry */
 		close_both(r);
 }
 
-/* it has bytes, or room for what waits */
 static void on_client(void *user)
 {
-	struct lease_relay *r = user;
-	carry_there(r);
-	if (r->back.deaf)
-		carry_back(r);
-	look_at_ends(r);
-}
-
-static void carry_from_pipe(struct lease_relay *r)
-{
-	if (r->there.deaf)
-		carry_there(r);
-	carry_back(r);
-	look_at_ends(r);
+	carry_both(user);
 }
 
 static void on_pipe(void *user)
 {
 	struct lease_relay *r = user;
 	if (r->opened) {
-		carry_from_pipe(r);
+		carry_both(r);
 	} else if (pipe_is_open(r->pipe)) {
 		tell_opened(r);
-		carry_from_pipe(r);
+		carry_both(r);
 	} else if (pipe_error(r->pipe)->code != 0) {
 		const struct ramet_err err = *pipe_error(r->pipe);
 		fail_opening(r, &err);
@@ -290,7 +260,6 @@ int lease_relay_open(struct segments *segments, struct loop *control, const char
 	r->transport = transport;
 	r->client_fd = fds[0];
 	r->node_fd = fds[1];
-	r->there.socket = true;
 	r->handler = handler;
 	r->user = user;
 	memcpy(r->addr, addr, strlen(addr) + 1);

@@ -245,20 +245,10 @@ static void look_again(struct lease_stream *s)
 	uint32_t waits = s->under_way & ~s->sending;
 	if (waits == 0 || (waits & (waits - 1)) != 0)
 		return;
+	slots_client_wakes(&s->slots);
 	if (slots_client_spins(&s->slots, &s->spin))
 		(void)spin_until(&s->spin, any_done, s);
-}
-
-/* Calls, from the instance's point of view from a client that is awake: what is answered before all
- * were read needs not be told of, since answers are looked for afterwards. */
-static int read_calls(struct lease_stream *s)
-{
-	slots_client_wakes(&s->slots);
-	int rc = slots_stream_read(&s->stream);
-	if (rc >= 0)
-		look_again(s);
 	slots_client_sleeps(&s->slots);
-	return rc;
 }
 
 /* What comes after the end is not for anybody; the client hangs up when it has read of it. Hanging
@@ -282,9 +272,13 @@ static void on_bytes(void *user)
 	}
 	if (s->told)
 		return;
-	if (!s->ending && read_calls(s) < 0) {
-		fail(s, false);
-		return;
+	if (!s->ending) {
+		int rc = slots_stream_read(&s->stream);
+		if (rc < 0) {
+			fail(s, false);
+			return;
+		}
+		look_again(s);
 	}
 	send_all(s);
 }

@@ -38,7 +38,8 @@ int transport_connect(struct transport_domain *domain, const char *addr, const v
 	int rc = t->ops->connect(domain, addr, token, token_len, &conn, err);
 	if (rc < 0)
 		return rc;
-	const struct transport_accept accept = {.domain = domain, .handler = handler, .user = user};
+	const struct transport_accept accept = {
+		.domain = domain, .handler = handler, .user = user};
 	transport_conn_init(conn, &accept, addr);
 	transport_kick(t);
 	*ret_conn = conn;
@@ -202,17 +203,6 @@ int transport_write(struct transport_conn *conn, struct segment_ref dst,
 	return conn_post(conn, &req);
 }
 
-static int write_imm(struct transport_conn *conn, const struct transport_request *req)
-{
-	struct transport_request bare = *req;
-	if (req->len == 0) {
-		bare.ref = (struct segment_ref){0};
-		bare.local = NULL;
-		bare.addr = NULL;
-	}
-	return conn_post(conn, &bare);
-}
-
 int transport_write_imm(struct transport_conn *conn, struct segment_ref dst,
 	struct transport_segment *local, const void *src, size_t len, uint32_t imm, uint64_t cookie)
 {
@@ -223,29 +213,11 @@ int transport_write_imm(struct transport_conn *conn, struct segment_ref dst,
 		.len = (uint32_t)len,
 		.imm = imm,
 		.cookie = cookie,
-		.ref = dst,
-		.local = local,
-		.addr = (unsigned char *)(uintptr_t)src, /* only read */
+		.ref = len ? dst : (struct segment_ref){0},
+		.local = len ? local : NULL,
+		.addr = len ? (unsigned char *)(uintptr_t)src : NULL, /* only read */
 	};
-	return write_imm(conn, &req);
-}
-
-int transport_write_imm_quietly(struct transport_conn *conn, struct segment_ref dst,
-	struct transport_segment *local, const void *src, size_t len, uint32_t imm, uint64_t cookie)
-{
-	if (len > TRANSPORT_OP_MAX)
-		return RAMET_EINVAL;
-	const struct transport_request req = {
-		.op = TRANSPORT_WRITE_IMM,
-		.quiet = true,
-		.len = (uint32_t)len,
-		.imm = imm,
-		.cookie = cookie,
-		.ref = dst,
-		.local = local,
-		.addr = (unsigned char *)(uintptr_t)src, /* only read */
-	};
-	return write_imm(conn, &req);
+	return conn_post(conn, &req);
 }
 
 int transport_send(struct transport_conn *conn, const void *data, size_t len, uint64_t cookie)

@@ -12,8 +12,6 @@
 
 #define WRITES 64u /* under way; a power of two */
 #define QUARTER (PIPE_RING / 4)
-#define QUIET_BYTES 4096u /* under way, in so many writes at most: */
-#define QUIET_WRITES 4u
 #define OTHER_COOKIE UINT64_MAX /* of what leaves nothing behind in memory */
 
 struct pipe {
@@ -170,14 +168,6 @@ static void check_post(struct pipe *p, int rc)
 			"nothing more can be written to the peer");
 }
 
-/* Nobody waits for the room that what is under way takes: there is plenty. What goes before an end
- * has its own told of, since the connection is closed when it has gone. */
-static bool is_quiet(const struct pipe *p)
-{
-	return p->base.on_ready && !p->shut && p->at.posted - p->left <= QUIET_BYTES &&
-		p->last - p->first < QUIET_WRITES;
-}
-
 /* the next piece of what is staged; false: there is none, or no room for it now */
 static bool post_piece(struct pipe *p)
 {
@@ -191,7 +181,7 @@ static bool post_piece(struct pipe *p)
 	p->at.posted += len;
 	uint64_t told = p->at.told;
 	uint32_t imm = pipe_imm(&p->at);
-	int rc = (is_quiet(p) ? transport_write_imm_quietly : transport_write_imm)(
+	int rc = transport_write_imm(
 		p->conn, to, p->staged, p->memory + PIPE_RING + at, len, imm, p->last % WRITES);
 	if (rc < 0) {
 		p->at.posted = from;

@@ -35,7 +35,6 @@ struct transport_linger {
  * transport_complete(). */
 struct transport_request {
 	enum transport_op op;
-	bool quiet; /* nobody waits for its completion: a sleeping loop need not be woken for it */
 	uint32_t len;
 	uint32_t imm;
 	uint64_t cookie;

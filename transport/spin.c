@@ -36,11 +36,6 @@ void transport_spin_open(struct transport *t)
 	t->may_spin = t->ops->spins && !alone;
 }
 
-bool transport_may_spin(const struct transport *t)
-{
-	return t->may_spin;
-}
-
 static void linger_learn(struct transport_linger *l, uint64_t now)
 {
 	if (now < l->moment_ns)

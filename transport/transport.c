@@ -63,19 +63,17 @@ static bool transport_on_idle(struct loop_idle *idle)
 	struct transport *t = container_of(idle, struct transport, idle);
 	if (transport_spin_turn(t))
 		return true;
-	bool lingers = transport_lingers(t);
 	/* handlers post again: their work leaves in the same turn, but the loop must get on in the
 	 * end */
 	for (unsigned round = 0; round < 4; round++) {
 		loop_timer_cancel(&t->kick);
-		t->ops->flush(t, !lingers);
-		if (lingers) /* and is not told by events, which are not armed */
-			t->ops->poll(t);
+		t->ops->flush(t, true);
 		transport_dispatch(t);
 		if (t->kick.heap_pos == 0)
 			break;
 	}
-	return lingers; /* what is left has set the kick timer */
+	/* what is left has set the kick timer */
+	return transport_lingers(t);
 }
 
 /* wakes the loop; the work is done by the idle hook at the end of that turn */

@@ -86,8 +86,6 @@ void transport_spin_begin(struct transport *t);
 void transport_spin_end(struct transport *t);
 /* transport_spin_set - the one or the other, where *io_spins, the caller's, was not so already */
 void transport_spin_set(struct transport *t, bool *io_spins, bool spins);
-/* transport_may_spin - whether it polls at all: not where nothing is gained, or it has one CPU */
-bool transport_may_spin(const struct transport *t);
 /* transport_spins - how often the loop has begun and ended to poll instead of sleeping, how often
  * it did, and how often it stayed awake after the end; from any thread */
 struct transport_spins {
@@ -223,12 +221,6 @@ int transport_write(struct transport_conn *conn, struct segment_ref dst,
 /* transport_write_imm - a write, then on_doorbell(imm) at the peer. len 0 (src, local unused) rings
  * only: the reference is not looked at. A write that fails does not ring. */
 int transport_write_imm(struct transport_conn *conn, struct segment_ref dst,
-	struct transport_segment *local, const void *src, size_t len, uint32_t imm,
-	uint64_t cookie);
-/* transport_write_imm_quietly - the same, for what will be answered: a loop that sleeps is not
- * woken for its completion alone, which may come with the next event of the connection, a heartbeat
- * at the latest. */
-int transport_write_imm_quietly(struct transport_conn *conn, struct segment_ref dst,
 	struct transport_segment *local, const void *src, size_t len, uint32_t imm,
 	uint64_t cookie);
 /* transport_send - a small message, 1 to TRANSPORT_SEND_MAX bytes, copied at once (data need not

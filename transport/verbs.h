@@ -274,8 +274,6 @@ int verbs_out_init(struct verbs_out *out, unsigned depth, const struct verbs_lim
 void verbs_out_fini(struct verbs_out *out);
 int verbs_post(struct transport_conn *base, const struct transport_request *request);
 void verbs_out_pump(struct verbs_conn *conn); /* hands waiting operations to the device */
-/* verbs_out_is_waited_for - whether somebody waits for something in flight to complete */
-bool verbs_out_is_waited_for(const struct verbs_conn *conn);
 void verbs_out_end_finished(struct verbs_conn *conn); /* tells those at the head that are over */
 void verbs_out_on_wc(struct verbs_conn *conn, const struct ibv_wc *wc);
 void verbs_out_fail_all(struct verbs_conn *conn, int code);

@@ -87,7 +87,7 @@ unsigned verbs_cq_poll(struct verbs_conn *conn)
 
 static bool out_must_arm(const struct verbs_conn *conn)
 {
-	return conn->out_cq.cq && !conn->out_cq.armed && verbs_out_is_waited_for(conn);
+	return conn->out_cq.cq && !conn->out_cq.armed && conn->out.wr_done != conn->out.wr_posted;
 }
 
 bool verbs_cq_must_arm(const struct verbs_conn *conn)
@@ -120,8 +120,7 @@ static void channel_on_event(struct loop_watch *watch, uint32_t events)
 	struct verbs_transport *vt = container_of(watch, struct verbs_transport, channel_watch);
 	struct ibv_cq *cq;
 	void *context;
-	/* one: of others the descriptor tells again, and mostly there are none */
-	if (ibv_get_cq_event(vt->channel, &cq, &context) == 0) {
+	while (ibv_get_cq_event(vt->channel, &cq, &context) == 0) {
 		struct verbs_cq *from = context;
 		ibv_ack_cq_events(cq, 1); /* before it may be destroyed */
 		from->armed = false;

@@ -125,16 +125,6 @@ static bool wr_build(struct verbs_conn *conn, struct ibv_send_wr *wr, struct ibv
 	return true;
 }
 
-bool verbs_out_is_waited_for(const struct verbs_conn *conn)
-{
-	const struct verbs_out *out = &conn->out;
-	bool quiet = out->state == VERBS_LANE_UP && conn->base.state == CONN_OPEN &&
-		conn->revoke.barriers == 0;
-	for (uint32_t i = out->wr_done; quiet && i != out->wr_posted; i++)
-		quiet = out->ops[out->wrs[i % VERBS_WRS_MAX].op & out->mask].request.quiet;
-	return !quiet && out->wr_done != out->wr_posted;
-}
-
 void verbs_out_end_finished(struct verbs_conn *conn)
 {
 	struct verbs_out *out = &conn->out;

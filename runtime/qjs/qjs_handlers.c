@@ -24,6 +24,8 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 		}
 	}
 	if (engine->nfiles == 0) {
+		engine->epoch = 1; /* "seed" comes before an isolate's first call in every process,
+				      and after each reset */
 		qjs_module.init(&wasm_host, engine->stack_end);
 		if (wasm_types_failed())
 			return FAIL(engine, RAMET_ENOMEM, "no memory for QuickJS");

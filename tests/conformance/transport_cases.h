@@ -14,8 +14,6 @@
 	X(test_staying_awake_for_who_asks_again) \
 	X(test_reads_complete_while_spinning) \
 	X(test_a_doorbell_rings_after_its_data) \
-	X(test_what_is_quiet_completes_too) \
-	X(test_a_quiet_one_does_not_hold_up_the_end) \
 	X(test_small_messages) \
 	X(test_both_directions_at_once) \
 	X(test_streams_in_pieces) \

@@ -177,53 +177,6 @@ void test_a_doorbell_rings_after_its_data(void)
 	pair_close(&p);
 }
 
-static int ring_quietly(struct pair *p, uint32_t number, uint64_t cookie)
-{
-	struct client *c = &p->client;
-	memcpy(c->memory, &number, sizeof(number));
-	return transport_write_imm_quietly(
-		c->conn, p->server.write_ref, c->local, c->memory, 64, number, cookie);
-}
-
-void test_what_is_quiet_completes_too(void)
-{
-	struct pair p;
-	if (!pair_open(&p, NULL))
-		return;
-	struct client *c = &p.client;
-	for (uint32_t i = 0; i < 3; i++) { /* though nothing else comes than heartbeats */
-		CHECK_INT(ring_quietly(&p, i + 1, i), 0);
-		CHECK(client_wait(c, &c->done_count, i + 1));
-		CHECK_INT(c->done[i].status, 0);
-		CHECK(counter_wait(&p.server.doorbells, i + 1));
-	}
-	/* one that is waited for takes those before it along */
-	for (uint32_t i = 3; i < 6; i++)
-		CHECK_INT(ring_quietly(&p, 6, i), 0);
-	CHECK_INT(transport_read(c->conn, p.server.read_ref, c->local, c->memory + 4096, 64, 6), 0);
-	CHECK(client_wait(c, &c->done_count, 7));
-	for (uint32_t i = 3; i < 7; i++)
-		CHECK_INT(c->done[i].status, 0);
-	CHECK(counter_wait(&p.server.doorbells, 6));
-	CHECK_INT(p.server.doorbell_bad, 0);
-	pair_close(&p);
-}
-
-void test_a_quiet_one_does_not_hold_up_the_end(void)
-{
-	struct pair p;
-	if (!pair_open(&p, NULL))
-		return;
-	struct client *c = &p.client;
-	CHECK_INT(ring_quietly(&p, 1, 0), 0);
-	transport_conn_close(c->conn);
-	CHECK(client_wait(c, &c->closed, 1));
-	CHECK_INT(c->done_count, 1);
-	CHECK_INT(c->done[0].status, 0);
-	CHECK(counter_wait(&p.server.doorbells, 1));
-	pair_close(&p);
-}
-
 void test_small_messages(void)
 {
 	struct pair p;
