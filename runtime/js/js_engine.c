@@ -18,6 +18,7 @@ struct ramet_engine {
 	unsigned count;
 	unsigned char seed[RAMET_ENGINE_SEED_BYTES];
 	uint64_t epoch;
+	uint64_t given; /* how often a context got random bytes: each gets others */
 	const struct ramet_engine_secret *secrets; /* the host's */
 	unsigned nsecrets;
 	/* the call that runs, or the last one */
@@ -84,14 +85,29 @@ static int failed(struct ramet_engine *engine, struct ramet_engine_error *ret_er
 
 /* --- contexts --- */
 
+/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014) */
+static uint64_t mixed(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
 static void give_random(struct ramet_engine *engine, unsigned function)
 {
 	uint32_t words[JS_RANDOM_WORDS];
 	if (engine->epochs[function] == engine->epoch)
 		return;
 	engine->epochs[function] = engine->epoch;
-	memcpy(words, engine->seed, sizeof(words));
-	words[0] ^= function * 0x9e3779b9u;
+	uint64_t given = ++engine->given;
+	for (size_t i = 0; i < JS_RANDOM_WORDS / 2; i++) {
+		uint64_t part;
+		memcpy(&part, engine->seed + i * sizeof(part), sizeof(part));
+		part = mixed(mixed(part) ^ given);
+		words[2 * i] = (uint32_t)part;
+		words[2 * i + 1] = (uint32_t)(part >> 32);
+	}
 	words[JS_RANDOM_WORDS - 1] |= 1; /* not all are zeros */
 	js_context_random(engine->contexts[function], words);
 }

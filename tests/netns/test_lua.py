@@ -114,6 +114,7 @@ class Lua(cluster.Case):
         for fresh in ("reset", "fresh"):
             self.deploy(fresh)
             self.assertEqual([self.output("count", node=node) for node in (1, 1, 2, 2)], [1, 1, 1, 1], fresh)
+            self.assertEqual(len({self.output("random", node=node) for node in (1, 1, 1, 2, 2)}), 5, fresh)
 
     def test_burst(self):
         self.deploy()
