@@ -3,6 +3,7 @@
 #include "runtime/js/js_internal.h"
 
 #include "base/err.h"
+#include "base/splitmix.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -85,15 +86,6 @@ static int failed(struct ramet_engine *engine, struct ramet_engine_error *ret_er
 
 /* --- contexts --- */
 
-/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014) */
-static uint64_t mixed(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
-}
-
 static void give_random(struct ramet_engine *engine, unsigned function)
 {
 	uint32_t words[JS_RANDOM_WORDS];
@@ -104,7 +96,7 @@ static void give_random(struct ramet_engine *engine, unsigned function)
 	for (size_t i = 0; i < JS_RANDOM_WORDS / 2; i++) {
 		uint64_t part;
 		memcpy(&part, engine->seed + i * sizeof(part), sizeof(part));
-		part = mixed(mixed(part) ^ given);
+		part = splitmix(splitmix(part) ^ given);
 		words[2 * i] = (uint32_t)part;
 		words[2 * i + 1] = (uint32_t)(part >> 32);
 	}

@@ -12,13 +12,20 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 static struct ramet_engine the_engine;
 
 static int engine_init(int deadline_signal, char *detail, size_t cap,
 	struct ramet_engine **ret_engine, struct ramet_err *err)
 {
-	(void)err;
+	if (getrandom(the_engine.seed, sizeof(the_engine.seed), 0) !=
+		(ssize_t)sizeof(the_engine.seed)) {
+		err->code = RAMET_EIO;
+		snprintf(err->msg, sizeof(err->msg), "no random bytes for Lua");
+		return err->code;
+	}
+	the_engine.epoch = 1;
 	the_engine.signal = deadline_signal;
 	setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a crash is in the log */
 	json_object_seed(0); /* from the kernel, now: not at the first call in each clone */

@@ -23,7 +23,7 @@ struct lua_isolate {
 	size_t used; /* bytes */
 	size_t pressed; /* when it has so many, garbage is collected soon */
 	int run, describe, seed; /* C functions, by their reference in the registry */
-	uint64_t epoch; /* of the engine's random bytes that it was seeded with */
+	uint64_t epoch; /* of the engine's random bytes that it was seeded with; 0: none */
 };
 
 struct ramet_engine {
@@ -34,7 +34,8 @@ struct ramet_engine {
 	unsigned count;
 	/* randomness: bytes for this process, which an isolate takes when it is next used */
 	unsigned char seed[RAMET_ENGINE_SEED_BYTES];
-	uint64_t epoch; /* 0: the captured process itself */
+	uint64_t epoch; /* of these bytes */
+	uint64_t given; /* how often an isolate was seeded with them: each time with others */
 	const struct ramet_engine_secret *secrets; /* the host's */
 	unsigned nsecrets;
 	/* the call that runs */

@@ -1,5 +1,6 @@
 /* An isolate: a Lua state of its own, with an arena of its own, a part of the library, and one
  * function. */
+#include "base/splitmix.h"
 #include "runtime/lua/lua_internal.h"
 
 #include <stdio.h>
@@ -278,10 +279,10 @@ void lua_isolate_handler(lua_State *L)
 
 static int seed(lua_State *L)
 {
-	const struct lua_isolate *isolate = lua_isolate_of(L);
+	struct ramet_engine *engine = lua_isolate_of(L)->engine;
 	uint64_t bits;
-	memcpy(&bits, isolate->engine->seed, sizeof(bits));
-	bits ^= (uint64_t)isolate->index * 0x9e3779b97f4a7c15u;
+	memcpy(&bits, engine->seed, sizeof(bits));
+	bits = splitmix(splitmix(bits) ^ ++engine->given);
 	lua_getfield(L, LUA_REGISTRYINDEX, SEED);
 	lua_pushnumber(L, (double)(bits >> 11)); /* what a number can hold */
 	lua_call(L, 1, 0);
