@@ -164,7 +164,7 @@ void slots_instance_wakes(struct slots_instance *s)
 bool slots_instance_spins(struct slots_instance *s, struct spin *spin)
 {
 	struct slots_header *header = s->slots.header;
-	SLOTS_SET_SELDOM(header->instance_cpu, (uint32_t)sched_getcpu() + 1);
+	SLOTS_SET(header->instance_cpu, (uint32_t)sched_getcpu() + 1);
 	return spin_worth(spin, SLOTS_GET(header->client_cpu) - 1,
 		SLOTS_GET(header->client_asleep) == SLOTS_AWAKE, SLOTS_GET(header->goes_on) != 0);
 }
