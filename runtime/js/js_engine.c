@@ -30,6 +30,7 @@ struct ramet_engine {
 	/* where V8 is left when it has no memory to go on with */
 	sigjmp_buf out;
 	bool guarded, abandoned;
+	bool trims; /* the call has filled the heap: it is emptied behind the answer */
 	struct js_failure failure;
 };
 
@@ -180,6 +181,7 @@ static void replace_full(struct ramet_engine *engine, struct ramet_engine_error 
 {
 	struct js_failure why = engine->failure;
 	js_vm_calm();
+	engine->trims = true;
 	error->leaves = error->leaves || renew(engine) < 0;
 	engine->failure = why;
 }
@@ -192,6 +194,7 @@ static int engine_call(struct ramet_engine *engine, const struct ramet_engine_ca
 	engine->failure.type[0] = engine->failure.message[0] = engine->failure.traceback[0] = '\0';
 	engine->function = call->function;
 	engine->renewed = false;
+	engine->trims = false;
 	engine->running = true;
 	give_random(engine, call->function);
 	int rc = run(engine, call, &output);
@@ -215,6 +218,9 @@ static void engine_done(struct ramet_engine *engine)
 		if (engine->replaced) {
 			js_context_destroy(engine->replaced);
 			engine->replaced = NULL;
+			if (engine->trims) /* the largest process of a function is the first to be
+					      killed */
+				js_vm_collect();
 		}
 	}
 	if (__fpending(stdout) > 0)
