@@ -17,12 +17,8 @@ const bool wasm_growth_may_fail = false;
 int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	const struct wasm_file **ret_file)
 {
-	for (unsigned i = 0; i < engine->nfiles; i++) {
-		if (wasm_file_is(&engine->files[i], name)) {
-			*ret_file = &engine->files[i];
-			return 0;
-		}
-	}
+	if (wasm_file_known(engine, name, ret_file))
+		return 0;
 	if (engine->nfiles == 0) {
 		engine->epoch = 1; /* "seed" comes before an isolate's first call in every process,
 				      and after each reset */
@@ -34,21 +30,6 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	*file = (struct wasm_file){.name = name, .len = len, .module = &qjs_module};
 	*ret_file = file;
 	return 0;
-}
-
-bool wasm_file_is(const struct wasm_file *file, const char *named)
-{
-	const char *colon = strrchr(named, ':');
-	return colon && (size_t)(colon - named) == file->len &&
-		memcmp(named, file->name, file->len) == 0;
-}
-
-const struct wasm_function *wasm_file_find(const struct wasm_file *file, const char *name)
-{
-	for (unsigned i = 0; i < file->module->nfunctions; i++)
-		if (strcmp(file->module->functions[i].name, name) == 0)
-			return &file->module->functions[i];
-	return NULL;
 }
 
 /* Whether the file exports it is known when it has been evaluated. */

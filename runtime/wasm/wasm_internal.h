@@ -188,13 +188,19 @@ int wasm_image_restore(struct wasm_isolate *isolate); /* RAMET_ENOMEM: it is spo
 void wasm_image_free(struct wasm_isolate *isolate);
 size_t wasm_image_bytes(const struct wasm_isolate *isolate);
 
-/* --- wasm_module.c --- */
+/* --- wasm_module.c, or another language (runtime/qjs) --- */
 
 int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	const struct wasm_file **ret_file); /* engine->message says why not */
+
+/* --- wasm_file.c --- */
+
 /* wasm_file_is - "file:symbol" is of this file */
 bool wasm_file_is(const struct wasm_file *file, const char *named);
 const struct wasm_function *wasm_file_find(const struct wasm_file *file, const char *name);
+/* wasm_file_known - the file that "file:symbol" is of, if it is open */
+bool wasm_file_known(
+	const struct ramet_engine *engine, const char *named, const struct wasm_file **ret_file);
 
 /* --- wasm_types.c --- */
 

@@ -31,12 +31,8 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	const struct wasm_file **ret_file)
 {
 	char path[PATH_MAX];
-	for (unsigned i = 0; i < engine->nfiles; i++) {
-		if (wasm_file_is(&engine->files[i], name)) {
-			*ret_file = &engine->files[i];
-			return 0;
-		}
-	}
+	if (wasm_file_known(engine, name, ret_file))
+		return 0;
 	if (!engine->load->compiled)
 		return FAIL(engine, RAMET_EINTERNAL,
 			"the application's WebAssembly was not compiled when it was deployed");
@@ -51,19 +47,4 @@ int wasm_file_open(struct ramet_engine *engine, const char *name, size_t len,
 	engine->nfiles++;
 	*ret_file = file;
 	return 0;
-}
-
-bool wasm_file_is(const struct wasm_file *file, const char *named)
-{
-	const char *colon = strrchr(named, ':');
-	return colon && (size_t)(colon - named) == file->len &&
-		memcmp(named, file->name, file->len) == 0;
-}
-
-const struct wasm_function *wasm_file_find(const struct wasm_file *file, const char *name)
-{
-	for (unsigned i = 0; i < file->module->nfunctions; i++)
-		if (strcmp(file->module->functions[i].name, name) == 0)
-			return &file->module->functions[i];
-	return NULL;
 }
