@@ -402,6 +402,15 @@ void calls_touch(struct calls *calls)
 	calls->touched = true;
 }
 
+void calls_tell_load(const struct calls *calls)
+{
+	struct members *members = calls->node->members;
+	struct member_load load = *members_load(members);
+	load.busy = calls->nrunning + calls->nleased;
+	load.queued = calls->nqueued;
+	members_set_load(members, &load);
+}
+
 static bool publish(struct loop_idle *hook)
 {
 	struct calls *calls = container_of(hook, struct calls, hook);

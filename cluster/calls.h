@@ -123,6 +123,9 @@ unsigned calls_waiting(const struct calls *calls,
 	const char *version); /* calls of a version, here, without an instance */
 /* what this node tells others has changed (load, holdings): told at the end of the loop's turn */
 void calls_touch(struct calls *calls);
+/* calls_tell_load - sets the calls in what members tell of this node: what goes out before the end
+ * of the turn, such as an answer, has them as they are */
+void calls_tell_load(const struct calls *calls);
 /* what the scheduler sees of the cluster for a version: free() *ret_nodes; the first is this node
  */
 struct place_node;

@@ -103,10 +103,12 @@ struct lease {
 	const struct lease_owner *owner; /* NULL: its client has gone */
 	void *user;
 
+	bool pinned; /* its calls are to run here */
 	uint64_t active_ns; /* something was called */
 	uint64_t until_ns; /* it must have ended by then; 0: no such time yet */
 	uint64_t counted, counted_failed;
 	uint32_t submitted; /* as of the last look */
+	unsigned slow_looks; /* that found a call running, and none ended since the one before */
 	uint64_t stuck_ns; /* closing: since when calls wait and none runs; 0: they do not */
 	unsigned obstinate; /* looks that found new calls although it is closing */
 	unsigned unread;
@@ -293,6 +295,12 @@ void leases_arm(struct calls *calls);
 void leases_arm_now(struct calls *calls);
 void leases_count(struct lease *lease);
 unsigned leases_busy(struct calls *calls); /* instances that have a call of a lease, about now */
+/* calls_leases_spread.c */
+void lease_look_slow(struct lease *lease, const struct slots_view *view);
+/* RAMET_EAGAIN: a call would go to another node, which is not full as this one is */
+int lease_check_spread(
+	struct calls *calls, const struct registry_entry *entry, struct ramet_err *err);
+void leases_spread(struct calls *calls); /* one that is to go, if any */
 
 /* calls_count.c */
 void calls_count(const struct call *call, const struct call_result *result);

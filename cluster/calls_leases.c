@@ -88,6 +88,7 @@ static int lease_new(struct calls *calls, const struct lease_request *request,
 	lease->wake_fd = lease->client_fd = lease->slots.fd = -1;
 	lease->app = app_version_get(entry->version);
 	lease->once = app_version_once(entry->version, entry->name);
+	lease->pinned = request->pinned;
 	lease->kind = START_WARM;
 	lease->owner = request->owner;
 	lease->user = request->user;
@@ -134,6 +135,8 @@ int lease_grant(struct calls *calls, const struct lease_request *request, struct
 		calls->node->registry, request->tenant, request->function, &entry, err);
 	if (rc == 0)
 		rc = check_recorded(calls, entry, err);
+	if (rc == 0)
+		rc = request->pinned ? 0 : lease_check_spread(calls, entry, err);
 	if (rc == 0)
 		rc = lease_new(calls, request, entry, &lease, err);
 	if (rc == 0)

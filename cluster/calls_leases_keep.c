@@ -156,6 +156,7 @@ static bool keep(struct lease *lease, uint64_t now)
 	bool busy = lease->owner && lease->owner->busy && lease->owner->busy(lease->user, lease);
 	bool quiet =
 		view.submitted == lease->submitted && view.waiting + view.running == 0 && !busy;
+	lease_look_slow(lease, &view);
 	leases_count(lease);
 	if (view.waiting > 0)
 		expire(lease, now);
@@ -214,6 +215,7 @@ static void on_tick(struct loop_timer *timer)
 		if (lease->state != LEASE_ENDED && !keep(lease, now))
 			calls->leases_quiet = false;
 	(void)leases_busy(calls);
+	leases_spread(calls);
 	leases_arm(calls);
 	calls_balance(calls); /* instances that had not begun to start have gone unheard */
 }

@@ -94,8 +94,8 @@ static bool is_eventfd(int fd)
 	return len == (ssize_t)sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
 }
 
-static int lease_here(
-	struct client *client, uint64_t req, const char *function, struct ramet_err *err)
+static int lease_here(struct client *client, uint64_t req, const char *function, bool pinned,
+	struct ramet_err *err)
 {
 	struct client_request *request;
 	int rc = client_request_begin(
@@ -107,6 +107,7 @@ static int lease_here(
 	const struct lease_request wish = {
 		.tenant = client->uid,
 		.function = function,
+		.pinned = pinned,
 		.client_fd = client->clients->frame_fds[0],
 		.owner = &lease_owner,
 		.user = l,
@@ -142,7 +143,7 @@ int clients_on_lease(
 	if (rc != 0)
 		return rc;
 	if (where == 0 || where == self)
-		rc = lease_here(client, req, name, err);
+		rc = lease_here(client, req, name, where == self, err);
 	if (rc == RAMET_EAGAIN && where == 0)
 		where = (uint32_t)near;
 	bool far = where != 0 && where != self;

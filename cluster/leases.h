@@ -39,6 +39,7 @@ struct lease_owner {
 struct lease_request {
 	uint32_t tenant;
 	const char *function;
+	bool pinned; /* its calls are to run here, however full this node is */
 	int client_fd; /* wakes the client; duplicated, and never used but by the instance */
 	const struct lease_owner *owner;
 	void *user;

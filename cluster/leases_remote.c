@@ -108,6 +108,7 @@ static int grant(struct remote *r, const struct wish *wish, int event_fd, struct
 	const struct lease_request request = {
 		.tenant = tenant,
 		.function = wish->function,
+		.pinned = true, /* its client's node chose this one */
 		.client_fd = event_fd,
 		.owner = &owner,
 		.user = r,

@@ -85,10 +85,13 @@ static void on_link(void *user, uint32_t peer, bool up)
 static void pack_load(void *user, struct buf *b)
 {
 	struct node *node = user;
-	if (node->members)
-		members_pack_load(node->members, b);
-	else
+	if (!node->members) {
 		wire_nil(b);
+		return;
+	}
+	if (node->calls)
+		calls_tell_load(node->calls);
+	members_pack_load(node->members, b);
 }
 
 static void on_alive(void *user, const struct member *member)

@@ -233,3 +233,13 @@ int place_burst(const struct place_node *nodes, unsigned count, const struct pla
 		give_one(nodes, count, request, ret_counts);
 	return 0;
 }
+
+uint64_t place_room_elsewhere(const struct place_node *nodes, unsigned count, uint32_t here)
+{
+	static const struct place_request anywhere = {0};
+	uint64_t room = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (nodes[i].id != here && takes_part(nodes, count, &nodes[i], &anywhere))
+			room += room_below(&nodes[i], 1 << 16);
+	return room;
+}

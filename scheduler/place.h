@@ -24,13 +24,13 @@ const char *start_kind_name(
 
 /* One node, as the deciding node sees it for one version of an app. */
 struct place_node {
+	uint64_t class_id; /* a seed travels only between nodes of one class */
 	uint32_t id;
 	bool alive;
 	bool seed; /* holds the seed, so it forks locally and peers may read from it */
 	uint32_t warm; /* idle instances that could take the call */
 	uint32_t load; /* instances that run a call, and calls that wait for one */
 	uint32_t capacity; /* instances it wants to run at once; 0: unknown, taken as 1 */
-	uint64_t class_id; /* a seed travels only between nodes of one class */
 	bool unfit; /* lacks what the app needs there: only for calls that must run there */
 	bool no_cold; /* lacks what initialises the app: nothing but forks there */
 };
@@ -59,5 +59,9 @@ int place_call(const struct place_node *nodes, unsigned count, const struct plac
  * many node i gets (the sum is n). Same errors. */
 int place_burst(const struct place_node *nodes, unsigned count, const struct place_request *request,
 	uint32_t n, uint32_t *ret_counts, struct ramet_err *err);
+
+/* place_room_elsewhere - how many more calls the nodes other than here take before they are at
+ * capacity */
+uint64_t place_room_elsewhere(const struct place_node *nodes, unsigned count, uint32_t here);
 
 #endif

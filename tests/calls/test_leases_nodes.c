@@ -1,5 +1,6 @@
 /* Leases on other nodes, as far as they differ from those here: where they are taken, and nodes
  * that end. (What is alike is tested by the suites that are built for another node, CALL_NODE.) */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "tests/calls/call_cluster.h"
 #include "tests/lib/suite.h"
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define CROWD 64 /* instances that a node has at most */
+#define ROUNDS 50
 #define SOON_NS (15 * NSEC_PER_SEC)
 
 static struct call_cluster cluster;
@@ -22,6 +24,7 @@ static void test_begin(void)
 	there.node = 2;
 	REQUIRE(call_cluster_open(&cluster, 3));
 	CHECK(call_deploy(&cluster, "native", "patient", NULL));
+	CHECK(call_deploy(&cluster, "native", "nap", NULL));
 	CHECK(call_deploy(&cluster, "native", "echo", &there));
 	CHECK(call_deploy(&cluster, "native", "blob", &there));
 }
@@ -76,6 +79,67 @@ static void test_where_there_is_room(void)
 	CHECK_INT(leased, 20);
 	for (unsigned i = 0; i < CROWD; i++)
 		ramet_call_free(crowd[i]);
+}
+
+struct naps { /* on their way at once: more than a node's capacity, fewer than all nodes' */
+	struct ramet_call *calls[CROWD];
+	unsigned count;
+};
+
+static void naps_begin(struct naps *naps)
+{
+	struct ramet_call_options anywhere = ramet_call_options_default();
+	for (unsigned i = 0; i < naps->count; i++)
+		naps->calls[i] = call_begin(cluster.ramet, "nap", "30", &anywhere);
+}
+
+/* each is waited for and begun again; how many of them ran on node 1, and how many through leases
+ * there */
+static void naps_again(struct naps *naps, unsigned *ret_here, unsigned *ret_leased)
+{
+	*ret_here = *ret_leased = 0;
+	for (unsigned i = 0; i < naps->count; i++) {
+		struct ramet_result *r = naps->calls[i] ? call_end(naps->calls[i], 0) : NULL;
+		*ret_here += r && r->node == 1;
+		*ret_leased += r && r->node == 1 && call_was_leased(r);
+		ramet_result_free(r);
+	}
+	naps_begin(naps);
+}
+
+static void naps_end(struct naps *naps)
+{
+	for (unsigned i = 0; i < naps->count; i++)
+		ramet_call_free(naps->calls[i]);
+}
+
+/* While there was room nowhere else, node 1 has given more leases than it has room for: when there
+ * is, slow calls go there. */
+static void test_slow_calls_leave_a_full_node(void)
+{
+	struct ramet_call_options options = ramet_call_options_default();
+	struct naps naps = {.count = MIN((unsigned)sysconf(_SC_NPROCESSORS_ONLN) + 1, CROWD)};
+	struct ramet_call *crowd[2 * CROWD];
+	unsigned here = 0, leased = 0, spread = 0;
+	REQUIRE(cluster.ramet != NULL);
+	for (unsigned i = 0; i < 2 * CROWD; i++) {
+		options.node = 2 + i % 2;
+		crowd[i] = call_begin(cluster.ramet, "patient", "1", &options);
+	}
+	naps_begin(&naps);
+	uint64_t deadline = now_ns() + SOON_NS;
+	while (leased < naps.count && now_ns() < deadline)
+		naps_again(&naps, &here, &leased);
+	CHECK_INT(leased, naps.count);
+	for (unsigned i = 0; i < 2 * CROWD; i++)
+		ramet_call_free(crowd[i]);
+	deadline = now_ns() + SOON_NS;
+	while (spread < ROUNDS && now_ns() < deadline) {
+		naps_again(&naps, &here, &leased);
+		spread += here < naps.count;
+	}
+	CHECK_INT(spread, ROUNDS);
+	naps_end(&naps);
 }
 
 /* Inputs that have gone in part, and answers that nobody reads, for longer than anybody may be
@@ -139,5 +203,5 @@ static void test_end(void)
 }
 
 SUITE_MAIN("leases_nodes", TEST(test_begin), TEST(test_where_there_is_room),
-	TEST(test_a_client_that_takes_its_time), TEST(test_a_node_that_dies),
-	TEST(test_a_node_that_ends), TEST(test_end))
+	TEST(test_slow_calls_leave_a_full_node), TEST(test_a_client_that_takes_its_time),
+	TEST(test_a_node_that_dies), TEST(test_a_node_that_ends), TEST(test_end))

@@ -136,6 +136,18 @@ static void test_unknown_and_dead_nodes_are_errors(void)
 	CHECK_INT(decision.node, 99);
 }
 
+static void test_room_elsewhere(void)
+{
+	struct place_node nodes[] = {NODE(.id = 1, .load = 1), NODE(.id = 2, .load = 3),
+		NODE(.id = 3, .load = 9), NODE(.id = 4, .unfit = true),
+		BARE(.id = 5, .capacity = 4, .alive = false), BARE(.id = 6, .alive = true)};
+	CHECK_INT(place_room_elsewhere(nodes, 6, 1), 2); /* one of 2, and one of 6 */
+	CHECK_INT(place_room_elsewhere(nodes, 6, 2), 4);
+	CHECK_INT(place_room_elsewhere(nodes, 1, 1), 0);
+	nodes[5].no_cold = true; /* nor is there a seed that it could read */
+	CHECK_INT(place_room_elsewhere(nodes, 6, 1), 1);
+}
+
 static void spread(const struct place_node *nodes, unsigned count, uint32_t pinned, uint32_t n,
 	uint32_t *counts)
 {
@@ -192,4 +204,5 @@ SUITE_MAIN("place", TEST(test_warm_before_local_before_remote_before_cold),
 	TEST(test_no_cold_start_without_the_interpreter), TEST(test_full_nodes_come_last),
 	TEST(test_of_full_nodes_the_emptiest), TEST(test_least_loaded_of_equals),
 	TEST(test_unknown_and_dead_nodes_are_errors), TEST(test_burst_fills_the_emptiest_first),
-	TEST(test_burst_follows_capacity), TEST(test_burst_at_the_limits_of_the_view))
+	TEST(test_burst_follows_capacity), TEST(test_burst_at_the_limits_of_the_view),
+	TEST(test_room_elsewhere))
