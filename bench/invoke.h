@@ -66,6 +66,9 @@ struct pingpong;
 int pingpong_start(
 	enum pingpong_kind kind, int peer_cpu, struct pingpong **ret, struct ramet_err *err);
 double pingpong_round(struct pingpong *p); /* microseconds */
+/* its other side, which looks without sleeping, leaves its CPU to others, and is back */
+void pingpong_rest(struct pingpong *p);
+void pingpong_resume(struct pingpong *p);
 void pingpong_stop(struct pingpong *p);
 
 /* the same over TCP, from the network that peers[0] is in to that of peers[1]; size bytes, ≤ 4096

@@ -28,7 +28,9 @@ static int measure(struct ramet *ramet, struct pingpong *floor, struct samples *
 	struct samples *ret_floor, struct ramet_err *err)
 {
 	for (unsigned block = 0; block < BLOCKS; block++) {
+		pingpong_rest(floor); /* who waits for the next round does so on the instance's CPU */
 		int rc = block_of_calls(ramet, ret_ours, err);
+		pingpong_resume(floor);
 		if (rc < 0)
 			return rc;
 		for (unsigned i = 0; i < ROUNDS; i++)

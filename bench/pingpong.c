@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define LINE 64
+#define WARM_ROUNDS 20
 /* a call of 64 bytes writes three lines (ring, slot, data), its answer two */
 #define REQUEST_LINES 2
 #define ANSWER_LINES 1
@@ -112,6 +113,18 @@ double pingpong_round(struct pingpong *p)
 	uint32_t sum = read_lines(p->shared->answer, ANSWER_LINES);
 	uint64_t end = now_ns();
 	return sum ? (double)(end - begin) / 1e3 : 0;
+}
+
+void pingpong_rest(struct pingpong *p)
+{
+	(void)kill(p->pid, SIGSTOP);
+}
+
+void pingpong_resume(struct pingpong *p)
+{
+	(void)kill(p->pid, SIGCONT);
+	for (unsigned i = 0; i < WARM_ROUNDS; i++)
+		(void)pingpong_round(p);
 }
 
 void pingpong_stop(struct pingpong *p)
