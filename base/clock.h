@@ -21,4 +21,10 @@ static inline uint64_t now_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* span_ns - from begin to end; 0 where clocks that differ by some nanoseconds have end before it */
+static inline uint64_t span_ns(uint64_t begin, uint64_t end)
+{
+	return end > begin ? end - begin : 0;
+}
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "libramet/result.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,10 @@ int call_options(const struct ramet_call_options *options, struct ramet_call_opt
 		if (options->size < sizeof(options->size))
 			return err_set(err, RAMET_EINVAL,
 				"call options have no size: use ramet_call_options_default()");
-		memcpy(&ours, options, MIN(options->size, sizeof(ours)));
+		if (options->size == sizeof(ours)) /* a copy of known size takes no call */
+			ours = *options;
+		else
+			memcpy(&ours, options, MIN(options->size, sizeof(ours)));
 		ours.size = sizeof(ours);
 	}
 	if (ours.flags & ~KNOWN_FLAGS)
@@ -115,74 +119,115 @@ static int submit(
 	}
 }
 
-static struct ramet_call *call_new(void)
+/* Not zeroed as a whole: for quick calls the room for a message would cost as much as all else. */
+static void call_init(struct ramet_call *call, struct ramet *ramet, uint32_t flags)
 {
-	struct ramet_call *call = calloc(1, sizeof(*call));
-	if (!call)
-		return NULL;
+	memset(call, 0, offsetof(struct ramet_call, error));
+	call->error.code = call->error.sys = 0;
+	call->error.msg[0] = '\0';
+	call->ramet = ramet;
 	list_init(&call->link);
 	list_init(&call->events);
 	call->channel.events = &events;
-	return call;
+	call->detached = flags & RAMET_CALL_DETACH;
+	call->listens = flags & RAMET_CALL_EVENTS;
 }
 
-static int send_off(struct ramet *ramet, const char *function, const void *data, size_t len,
-	const struct ramet_call_options *options, bool goes_on, struct ramet_call **ret_call,
-	struct ramet_err *err)
+static int check_request(const struct ramet_call_options *options, struct channel_request *request,
+	struct ramet_call_options *ours, struct ramet_err *err)
 {
-	struct ramet_call_options ours;
-	int rc = call_options(options, &ours, err);
+	int rc = call_options(options, ours, err);
 	if (rc == 0)
-		rc = call_check_name(function, err);
-	if (rc < 0)
-		return rc;
-	if (len == 0 && !(ours.flags & RAMET_CALL_BINARY)) {
-		data = "null";
-		len = 4;
+		rc = call_check_name(request->function, err);
+	if (rc == 0 && request->len == 0 && !(ours->flags & RAMET_CALL_BINARY)) {
+		request->data = "null";
+		request->len = 4;
 	}
-	auto_call struct ramet_call *call = call_new();
-	if (!call)
-		return err_nomem(err);
-	call->detached = ours.flags & RAMET_CALL_DETACH;
-	call->listens = ours.flags & RAMET_CALL_EVENTS;
-	struct channel_request request = {function, data, len, &ours, goes_on};
-	{
-		auto_lock(ramet);
-		handle_get(ramet);
-		call->ramet = ramet;
-		rc = submit(call, &request, err);
-		if (rc == 0 && !call->done) {
-			call->under_way = true;
-			ramet->under_way++;
-		}
-		if (ramet->dozing) /* it may have gone another way than what is slept for */
-			handle_rouse(ramet);
+	request->options = ours;
+	return rc;
+}
+
+/* With the lock held; the call has a reference to the handle from now on, also when it fails. */
+static int send_off(
+	struct ramet_call *call, const struct channel_request *request, struct ramet_err *err)
+{
+	struct ramet *ramet = call->ramet;
+	handle_get(ramet);
+	int rc = submit(call, request, err);
+	if (rc == 0 && !call->done) {
+		call->under_way = true;
+		ramet->under_way++;
 	}
-	if (rc < 0)
-		return rc;
-	*ret_call = steal_ptr(&call);
-	return 0;
+	if (ramet->dozing) /* it may have gone another way than what is slept for */
+		handle_rouse(ramet);
+	return rc;
+}
+
+/* With the lock held: nothing refers to it any more. */
+static void leave(struct ramet_call *call)
+{
+	struct ramet *ramet = call->ramet;
+	struct channel *channel = ramet->channel;
+	if (call->under_way && !call->detached)
+		channel->ops->cancel(channel, &call->channel, NULL);
+	if (call->under_way) { /* what has not begun is done at once */
+		channel->ops->forget(channel, &call->channel);
+		ramet->under_way--;
+	}
+	call_leave_done(call);
+	call_drop_events(call);
+	if (channel)
+		handle_rouse(ramet); /* it may have been the last that another thread waits for */
 }
 
 int ramet_call_async(struct ramet *ramet, const char *function, const void *data, size_t len,
 	const struct ramet_call_options *options, struct ramet_call **ret_call,
 	struct ramet_err *err)
 {
-	return send_off(ramet, function, data, len, options, true, ret_call, err);
+	struct ramet_call_options ours;
+	struct channel_request request = {function, data, len, NULL, true};
+	int rc = check_request(options, &request, &ours, err);
+	if (rc < 0)
+		return rc;
+	struct ramet_call *call = malloc(sizeof(*call));
+	if (!call)
+		return err_nomem(err);
+	call_init(call, ramet, ours.flags);
+	pthread_mutex_lock(&ramet->lock);
+	rc = send_off(call, &request, err);
+	pthread_mutex_unlock(&ramet->lock);
+	if (rc < 0)
+		ramet_call_free(call);
+	else
+		*ret_call = call;
+	return rc;
 }
 
+/* One holding of the lock, and no memory: quick calls take as long as these. */
 int ramet_call(struct ramet *ramet, const char *function, const void *data, size_t len,
 	const struct ramet_call_options *options, struct ramet_result **ret_result,
 	struct ramet_err *err)
 {
-	auto_call struct ramet_call *call = NULL;
+	struct ramet_call_options ours;
+	struct ramet_call call;
+	struct channel_request request = {function, data, len, NULL, false};
 	if (ret_result)
 		*ret_result = NULL;
-	if (options && options->size > sizeof(options->size) && options->flags & RAMET_CALL_EVENTS)
+	int rc = check_request(options, &request, &ours, err);
+	if (rc < 0)
+		return rc;
+	if (ours.flags & RAMET_CALL_EVENTS)
 		return err_set(err, RAMET_EINVAL,
 			"nobody could take events: use ramet_call_async() and ramet_next_event()");
-	int rc = send_off(ramet, function, data, len, options, false, &call, err);
-	return rc < 0 ? rc : ramet_wait(call, -1, ret_result, err);
+	call_init(&call, ramet, ours.flags);
+	pthread_mutex_lock(&ramet->lock);
+	rc = send_off(&call, &request, err);
+	if (rc == 0)
+		rc = call_take(&call, -1, ret_result, err);
+	leave(&call);
+	handle_unlock_put(ramet);
+	ramet_result_free(call.result);
+	return rc;
 }
 
 int ramet_cancel(struct ramet_call *call, struct ramet_err *err)
@@ -203,17 +248,7 @@ void ramet_call_free(struct ramet_call *call)
 		return;
 	struct ramet *ramet = call->ramet;
 	pthread_mutex_lock(&ramet->lock);
-	struct channel *channel = ramet->channel;
-	if (call->under_way && !call->detached)
-		channel->ops->cancel(channel, &call->channel, NULL);
-	if (call->under_way) { /* what has not begun is done at once */
-		channel->ops->forget(channel, &call->channel);
-		ramet->under_way--;
-	}
-	call_leave_done(call);
-	call_drop_events(call);
-	if (ramet->channel)
-		handle_rouse(ramet); /* it may have been the last that another thread waits for */
+	leave(call);
 	handle_unlock_put(ramet);
 	ramet_result_free(call->result);
 	free(call);

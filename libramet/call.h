@@ -22,11 +22,11 @@ struct ramet_call {
 	bool done;
 	bool taken; /* its result was handed out */
 	struct ramet_result *result; /* when done and not taken; NULL: see error */
-	struct ramet_err error;
 	void *user;
 	bool listens; /* RAMET_CALL_EVENTS */
 	struct list events; /* that came and were not taken: event.c */
 	uint64_t freed; /* weight of events that were taken and freed, and rametd was not told of */
+	struct ramet_err error; /* last: call_init() */
 };
 
 DEFINE_CLEANUP(struct ramet_call, ramet_call_free)
@@ -38,6 +38,9 @@ int call_options(const struct ramet_call_options *options, struct ramet_call_opt
 	struct ramet_err *err);
 /* call_check_name - whether a function's or app's name is one */
 int call_check_name(const char *name, struct ramet_err *err);
+/* call_take - ramet_wait(), with the handle's lock held */
+int call_take(struct ramet_call *call, int timeout_ms, struct ramet_result **ret_result,
+	struct ramet_err *err);
 /* With the handle's lock held, the list of calls that are done, or have an event: on and off it */
 void call_join_done(struct ramet_call *call);
 void call_leave_done(struct ramet_call *call);

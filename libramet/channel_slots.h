@@ -6,7 +6,7 @@
 #ifndef LIBRAMET_CHANNEL_SLOTS_H
 #define LIBRAMET_CHANNEL_SLOTS_H
 
-#include "base/clock.h"
+#include "base/quick_clock.h"
 #include "libramet/channel.h"
 #include "libramet/lease.h"
 #include "runtime/slots/spin.h"
@@ -36,6 +36,7 @@ struct channel_slots {
 	struct conn *conn;
 	struct channel *socket;
 	struct list functions[BUCKETS];
+	struct function *last; /* that was called; or NULL */
 	struct list over; /* leases to be freed */
 	struct list leases; /* that are ready */
 	int fd; /* eventfd: an instance wakes us */
@@ -46,6 +47,7 @@ struct channel_slots {
 	struct lease *doze_on; /* the one of which an answer is slept for */
 	uint32_t doze_seen;
 	unsigned under_way;
+	struct quick_clock clock; /* of calls */
 	struct spin spin;
 	struct slots_watch watches[WATCHES];
 	unsigned nwatches;

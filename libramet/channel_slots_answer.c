@@ -19,7 +19,8 @@ void answer_learn(struct function *f, uint64_t run_ns)
 static void fill_facts(const struct lease *lease, const struct channel_call *call,
 	const struct slots_answer *a, struct result_facts *ret)
 {
-	double total = (double)(now_ns() - call->begin_ns) / 1000;
+	struct channel_slots *s = ((struct function *)lease->owner)->channel;
+	double total = (double)span_ns(call->begin_ns, quick_clock_now_ns(&s->clock)) / 1000;
 	double run = (double)a->run_ns / 1000;
 	bool once = lease->once;
 	bool known = once && a->kind >= RAMET_START_WARM && a->kind <= RAMET_START_COLD;
@@ -63,7 +64,7 @@ static int send_again(
 {
 	const struct function *f = call->function_record;
 	const struct channel_request request = {f->name, data, len, &call->options, true};
-	uint64_t passed_ms = (now_ns() - call->begin_ns) / NSEC_PER_MSEC;
+	uint64_t passed_ms = span_ns(call->begin_ns, now_ns()) / NSEC_PER_MSEC;
 	if (answer_is_behind(call)) {
 		give_back(call);
 		return 0;
@@ -152,11 +153,12 @@ static void answer(struct lease *lease, unsigned slot)
 	struct function *f = lease->owner;
 	struct channel_call *call = steal_ptr(&lease->calls[slot]);
 	struct ramet_result *result = NULL;
-	struct ramet_err err = {0};
+	struct ramet_err err;
 	struct slots_answer a;
 	leave(lease);
 	bool again = false;
 	bool kept = false;
+	err_clear(&err);
 	int rc = slots_broken(&lease->slots, slot) ? RAMET_EPROTO
 						   : slots_answer(&lease->slots, slot, &a);
 	if (rc == 0 && lease->far && a.status == RAMET_EPROTO && a.len == 0)

@@ -33,7 +33,11 @@ static struct function *find(const struct channel_slots *s, const char *name, ui
 
 static struct function *find_or_add(struct channel_slots *s, const char *name, uint32_t node)
 {
-	struct function *f = find(s, name, node);
+	struct function *f = s->last;
+	if (f && f->node == node && strcmp(f->name, name) == 0)
+		return f;
+	f = find(s, name, node);
+	s->last = f;
 	if (f)
 		return f;
 	f = calloc(1, sizeof(*f));
@@ -358,7 +362,7 @@ int place_submit(struct channel *channel, const struct channel_request *request,
 	call->owner = NULL;
 	call->function_record = f;
 	call->options = *request->options;
-	call->begin_ns = now_ns();
+	call->begin_ns = quick_clock_now_ns(&s->clock);
 	list_init(&call->held);
 	if (!f)
 		return answer_is_behind(call) ? RAMET_EAGAIN

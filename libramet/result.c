@@ -6,14 +6,15 @@
 #include "cluster/client_proto.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The block begins with this; strings and output follow it. */
 struct result_block {
 	struct ramet_result result;
-	struct ramet_failure failure;
 	struct result_memory *memory; /* of the output, if that is not here */
+	struct ramet_failure failure; /* not there in that of a good call: see result_make() */
 };
 
 /* What goes behind the block, collected before it is allocated. */
@@ -313,16 +314,9 @@ int result_parse(const struct message *message, const char *function,
 	return 0;
 }
 
-static struct result_block *block_of_facts(const struct result_facts *facts, struct spans *spans)
+/* all but texts and output, which are where the block has them */
+static void set_facts(struct result_block *block, const struct result_facts *facts)
 {
-	span_set(spans, SPAN_FUNCTION, facts->function);
-	span_set(spans, SPAN_VERSION, facts->version);
-	span_set(spans, SPAN_CALL, facts->call);
-	spans->data[SPAN_OUTPUT] = facts->output;
-	spans->len[SPAN_OUTPUT] = facts->memory ? 0 : facts->output_len;
-	struct result_block *block = block_create(spans);
-	if (!block)
-		return NULL;
 	struct ramet_result *r = &block->result;
 	block->memory = facts->memory;
 	if (facts->memory) {
@@ -340,14 +334,50 @@ static struct result_block *block_of_facts(const struct result_facts *facts, str
 	r->queue_us = facts->queue_us;
 	r->run_us = facts->run_us;
 	r->total_us = facts->total_us;
+}
+
+static struct result_block *block_of_facts(const struct result_facts *facts, struct spans *spans)
+{
+	span_set(spans, SPAN_FUNCTION, facts->function);
+	span_set(spans, SPAN_VERSION, facts->version);
+	span_set(spans, SPAN_CALL, facts->call);
+	spans->data[SPAN_OUTPUT] = facts->output;
+	spans->len[SPAN_OUTPUT] = facts->memory ? 0 : facts->output_len;
+	struct result_block *block = block_create(spans);
+	if (block)
+		set_facts(block, facts);
 	return block;
 }
 
+static const char *put(char **at, const void *bytes, size_t len)
+{
+	char *to = *at;
+	memcpy(to, bytes, len);
+	to[len] = '\0';
+	*at += len + 1;
+	return to;
+}
+
+/* what most calls end with: without room for a failure, which would cost as much as the rest */
 struct ramet_result *result_make(const struct result_facts *facts)
 {
-	struct spans spans = {0};
-	struct result_block *block = block_of_facts(facts, &spans);
-	return block ? &block->result : NULL;
+	size_t function = strlen(facts->function), version = strlen(facts->version);
+	size_t call = strlen(facts->call), output = facts->memory ? 0 : facts->output_len;
+	struct result_block *block = malloc(
+		offsetof(struct result_block, failure) + function + version + call + output + 4);
+	if (!block)
+		return NULL;
+	char *at = (char *)block + offsetof(struct result_block, failure);
+	block->result = (struct ramet_result){
+		.size = sizeof(block->result),
+		.function = put(&at, facts->function, function),
+		.version = put(&at, facts->version, version),
+		.call = put(&at, facts->call, call),
+		.output = put(&at, output ? facts->output : "", output),
+		.output_len = output,
+	};
+	set_facts(block, facts);
+	return &block->result;
 }
 
 static void wire_release(struct wire_msg **msg)

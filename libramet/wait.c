@@ -30,12 +30,9 @@ static int check_waitable(const struct ramet_call *call, struct ramet_err *err)
 	return 0;
 }
 
-int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_result **ret_result,
+int call_take(struct ramet_call *call, int timeout_ms, struct ramet_result **ret_result,
 	struct ramet_err *err)
 {
-	if (ret_result)
-		*ret_result = NULL;
-	auto_lock(call->ramet);
 	int rc = check_waitable(call, err);
 	if (rc == 0)
 		rc = handle_wait(call->ramet, is_done, call, handle_deadline(timeout_ms), err);
@@ -49,6 +46,15 @@ int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_result **re
 		return hand_out(steal_ptr(&call->result), ret_result, err);
 	err_copy(err, &call->error);
 	return call->error.code;
+}
+
+int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_result **ret_result,
+	struct ramet_err *err)
+{
+	if (ret_result)
+		*ret_result = NULL;
+	auto_lock(call->ramet);
+	return call_take(call, timeout_ms, ret_result, err);
 }
 
 struct any {

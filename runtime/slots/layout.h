@@ -30,9 +30,9 @@
  * call still runs; the instance stores DONE, then looks at `halted` before it takes the next. All
  * four are seq_cst: if the keeper's look came first and saw RUNNING, the instance sees `halted`.
  *
- * - `once`: no call without an instance. The client stores READY, then looks at `coming`; the keeper
- * takes a slot's bit there away, then looks for READY. All four are seq_cst: either the keeper sees
- * the call, or the client that nobody comes, and wakes the keeper.
+ * - `once`: no call without an instance. The client stores READY, then looks at `coming`; the
+ * keeper takes a slot's bit there away, then looks for READY. All four are seq_cst: either the
+ * keeper sees the call, or the client that nobody comes, and wakes the keeper.
  *
  * tests/slots checks it with millions of calls under ThreadSanitizer, and with hostile
  * counterparts. */
@@ -43,7 +43,7 @@
 #include <stdint.h>
 
 #define SLOTS_MAGIC 0x534c4f54u
-#define SLOTS_LAYOUT 5u
+#define SLOTS_LAYOUT 6u
 #define SLOTS_LINE 64
 #define SLOTS_RING 64u /* more than slots: withdrawn calls leave their entries behind */
 #define SLOTS_BYTES 4096u
@@ -56,6 +56,27 @@
 /* what is ordered by the word of its slot, or by nothing */
 #define SLOTS_GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
 #define SLOTS_SET(field, value) atomic_store_explicit(&(field), value, memory_order_relaxed)
+/* the same for what the other side reads at each call and is seldom another: a line that is not
+ * written stays in both caches */
+#define SLOTS_SET_SELDOM(field, value) \
+	do { \
+		if (SLOTS_GET(field) != (value)) \
+			SLOTS_SET(field, value); \
+	} while (0)
+
+/* A line that the other side has written is fetched to be written: once, instead of to be read
+ * and, when it is written, once more. For what lies on several lines, they come at the same time.
+ */
+static inline void slots_fetch_to_write(const void *line)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0"
+			 :
+			 : "m"(*(const char *)line)); /* at worst it does nothing */
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
 
 /* how a side sleeps */
 enum slots_sleep { SLOTS_AWAKE, SLOTS_ON_WORD, SLOTS_ON_FD };
@@ -100,9 +121,10 @@ struct slots_header { /* NOLINT(clang-analyzer-optin.performance.Padding) */
 	_Alignas(SLOTS_LINE) _Atomic uint32_t instance_asleep; /* enum slots_sleep */
 	_Atomic uint32_t instance_cpu;
 	_Atomic uint32_t ready; /* once: slots whose instances wait, a bit each */
-	_Atomic uint32_t head; /* entries of the ring that it is through with */
 	_Atomic uint32_t answers; /* changes before a client that sleeps on it is woken */
-	_Alignas(SLOTS_LINE) _Atomic uint64_t served, failed; /* calls */
+	_Alignas(SLOTS_LINE) _Atomic uint64_t served,
+		failed; /* calls: what is written at each of them */
+	_Atomic uint32_t head; /* entries of the ring that it is through with */
 	_Atomic uint64_t last_number; /* of the call that was taken last */
 	_Atomic uint32_t last_rank;
 	/* by the keeper */

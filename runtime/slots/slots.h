@@ -65,6 +65,7 @@ void slots_make_id(uint32_t node, uint64_t lease, uint64_t number, char id[SLOTS
 struct slots_client {
 	struct slots slots;
 	uint32_t tail; /* tickets given */
+	uint32_t head; /* of the ring, as it was when it was looked at last */
 	uint32_t generation[SLOTS_COUNT];
 	uint32_t used; /* a bit for each slot that is not FREE */
 	uint64_t dirty[SLOTS_COUNT], dirty_all; /* bytes of large payloads that may be in memory */

@@ -14,10 +14,11 @@
 
 /* room for one more entry: what was withdrawn leaves its own behind until the instance has passed
  * it */
+/* what the instance writes at each call is looked at when it may matter, and not before */
 bool slots_ring_room(const struct slots_client *c)
 {
-	uint32_t head = SLOTS_GET(c->slots.header->head);
-	return c->slots.once || c->tail - head < SLOTS_RING;
+	return c->slots.once || c->tail - c->head < SLOTS_RING ||
+		c->tail - SLOTS_GET(c->slots.header->head) < SLOTS_RING;
 }
 
 static void soil(struct slots_client *c, unsigned slot, uint64_t len)
@@ -55,7 +56,7 @@ int slots_claim(struct slots_client *c, unsigned slot, const struct slots_reques
 	if (!input)
 		return RAMET_ENOMEM;
 	c->used |= 1u << slot;
-	SLOTS_SET(c->slots.header->goes_on, request->goes_on);
+	SLOTS_SET_SELDOM(c->slots.header->goes_on, (uint32_t)request->goes_on);
 	c->generation[slot] = (c->generation[slot] + 1) % SLOT_GENERATIONS;
 	*ret_input = input;
 	return 0;
@@ -73,6 +74,8 @@ bool slots_publish(struct slots_client *c, unsigned slot)
 	}
 	atomic_store_explicit(&c->slots.slot[slot].word, ready, memory_order_release);
 	uint32_t place = c->tail++;
+	if (c->tail - c->head >= SLOTS_RING)
+		c->head = SLOTS_GET(header->head);
 	atomic_store(
 		&header->ring[place % SLOTS_RING], SLOTS_ENTRY(c->tail, slot, c->generation[slot]));
 	if (sleep_take_down(&header->instance_asleep))
@@ -144,6 +147,7 @@ const void *slots_input(const struct slots_client *c, unsigned slot, size_t *ret
 int slots_answer(struct slots_client *c, unsigned slot, struct slots_answer *ret)
 {
 	const struct slot *s = &c->slots.slot[slot];
+	slots_fetch_to_write(s->data); /* the next input goes there, too */
 	uint64_t len = SLOTS_GET(s->output_len);
 	unsigned flags = SLOTS_GET(s->output_flags);
 	int status = SLOTS_GET(s->status);
@@ -233,7 +237,7 @@ uint32_t slots_generation(const struct slots_client *c, unsigned slot)
 bool slots_client_spins(struct slots_client *c, struct spin *spin)
 {
 	struct slots_header *header = c->slots.header;
-	SLOTS_SET(header->client_cpu, (uint32_t)sched_getcpu() + 1);
+	SLOTS_SET_SELDOM(header->client_cpu, (uint32_t)sched_getcpu() + 1);
 	return spin_worth(spin, SLOTS_GET(header->instance_cpu) - 1,
 		SLOTS_GET(header->instance_asleep) == SLOTS_AWAKE, SLOTS_GET(header->goes_on) != 0);
 }

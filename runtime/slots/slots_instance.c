@@ -59,6 +59,9 @@ int slots_take(struct slots_instance *s, struct slots_call *ret)
 	for (unsigned i = 0; i < SLOTS_RING && slots_waiting(s); i++) {
 		uint64_t entry = next_entry(s);
 		uint32_t ready = SLOT_WORD(SLOTS_ENTRY_GENERATION(entry), SLOT_READY);
+		const struct slot *slot = &s->slots.slot[SLOTS_ENTRY_SLOT(entry)];
+		slots_fetch_to_write(&slot->word);
+		slots_fetch_to_write(slot->data);
 		s->head++;
 		atomic_store_explicit(&s->slots.header->head, s->head, memory_order_release);
 		int rc = take_slot(s, SLOTS_ENTRY_SLOT(entry), ready, ret);
@@ -107,6 +110,15 @@ void *slots_output(struct slots_instance *s, const struct slots_call *call, size
 	return payload_at(&s->slots, call->slot, PAYLOAD_OUTPUT, len);
 }
 
+/* shared: by several instances */
+static void count_one(_Atomic uint64_t *count, bool shared)
+{
+	if (shared)
+		atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+	else
+		SLOTS_SET(*count, SLOTS_GET(*count) + 1);
+}
+
 bool slots_finish(struct slots_instance *s, const struct slots_call *call,
 	const struct slots_outcome *outcome)
 {
@@ -120,9 +132,9 @@ bool slots_finish(struct slots_instance *s, const struct slots_call *call,
 	SLOTS_SET(slot->run_ns, outcome->run_ns);
 	if (!outcome->not_begun) /* else the input is still needed */
 		SLOTS_SET(slot->len, s->servant);
-	atomic_fetch_add_explicit(&header->served, 1, memory_order_relaxed);
+	count_one(&header->served, s->slots.once);
 	if (outcome->status != 0)
-		atomic_fetch_add_explicit(&header->failed, 1, memory_order_relaxed);
+		count_one(&header->failed, s->slots.once);
 	uint32_t word = SLOTS_GET(slot->word);
 	atomic_store(&slot->word, SLOT_WORD(SLOT_GENERATION(word), SLOT_DONE));
 	if (sleep_take_down(&header->client_asleep))
@@ -164,7 +176,7 @@ void slots_instance_wakes(struct slots_instance *s)
 bool slots_instance_spins(struct slots_instance *s, struct spin *spin)
 {
 	struct slots_header *header = s->slots.header;
-	SLOTS_SET(header->instance_cpu, (uint32_t)sched_getcpu() + 1);
+	SLOTS_SET_SELDOM(header->instance_cpu, (uint32_t)sched_getcpu() + 1);
 	return spin_worth(spin, SLOTS_GET(header->client_cpu) - 1,
 		SLOTS_GET(header->client_asleep) == SLOTS_AWAKE, SLOTS_GET(header->goes_on) != 0);
 }
