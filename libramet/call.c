@@ -193,9 +193,9 @@ int ramet_call_async(struct ramet *ramet, const char *function, const void *data
 	if (!call)
 		return err_nomem(err);
 	call_init(call, ramet, ours.flags);
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	rc = send_off(call, &request, err);
-	pthread_mutex_unlock(&ramet->lock);
+	handle_unlock(ramet);
 	if (rc < 0)
 		ramet_call_free(call);
 	else
@@ -220,7 +220,7 @@ int ramet_call(struct ramet *ramet, const char *function, const void *data, size
 		return err_set(err, RAMET_EINVAL,
 			"nobody could take events: use ramet_call_async() and ramet_next_event()");
 	call_init(&call, ramet, ours.flags);
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	rc = send_off(&call, &request, err);
 	if (rc == 0)
 		rc = call_take(&call, -1, ret_result, err);
@@ -247,7 +247,7 @@ void ramet_call_free(struct ramet_call *call)
 	if (!call)
 		return;
 	struct ramet *ramet = call->ramet;
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	leave(call);
 	handle_unlock_put(ramet);
 	ramet_result_free(call->result);

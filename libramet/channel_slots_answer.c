@@ -81,6 +81,8 @@ static bool retry(struct lease *lease, struct channel_call *call, const struct s
 {
 	struct channel_slots *s = ((struct function *)lease->owner)->channel;
 	size_t len = 0;
+	if (a->begun && a->status == 0)
+		return false;
 	const void *input = slots_input(&lease->slots, call->slot, &len);
 	if (!a->begun && input && len <= SLOTS_PAYLOAD_MAX)
 		return send_again(s, call, input, len) == 0;

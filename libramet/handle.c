@@ -40,14 +40,14 @@ void handle_get(struct ramet *ramet)
 void handle_unlock_put(struct ramet *ramet)
 {
 	bool last = --ramet->refs == 0;
-	pthread_mutex_unlock(&ramet->lock);
+	handle_unlock(ramet);
 	if (last)
 		handle_free(ramet);
 }
 
 void handle_put(struct ramet *ramet)
 {
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	handle_unlock_put(ramet);
 }
 
@@ -156,9 +156,9 @@ static bool spin_for_all(struct ramet *ramet)
 	struct channel *channel = ramet->channel;
 	if (!channel->ops->spin_begin || !channel->ops->spin_begin(channel))
 		return false;
-	pthread_mutex_unlock(&ramet->lock);
+	handle_unlock(ramet);
 	channel->ops->spin(channel);
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	channel->ops->spin_end(channel);
 	return true;
 }
@@ -188,9 +188,9 @@ static bool doze_alone(struct ramet *ramet, uint64_t deadline_ns, uint64_t *unti
 	*ret_conn = now > ramet->listened_ns + DOZE_NS;
 	if (!*ret_conn) {
 		ramet->dozing = true;
-		pthread_mutex_unlock(&ramet->lock);
+		handle_unlock(ramet);
 		channel->ops->doze(channel, *until - now);
-		pthread_mutex_lock(&ramet->lock);
+		handle_lock(ramet);
 		ramet->dozing = false;
 	}
 	channel->ops->doze_end(channel);
@@ -217,10 +217,10 @@ static int sleep_for_all(
 	int patience = ops->patience ? ops->patience(ramet->channel) : -1;
 	if (patience >= 0 && (ms < 0 || ms > patience))
 		ms = patience;
-	pthread_mutex_unlock(&ramet->lock);
+	handle_unlock(ramet);
 	int n = epoll_wait(ramet->sleep_fd, events, EVENTS, ms);
 	int saved = errno;
-	pthread_mutex_lock(&ramet->lock);
+	handle_lock(ramet);
 	ramet->listened_ns = now_ns();
 	*ret_conn = false;
 	for (int i = 0; i < n; i++)
@@ -267,7 +267,9 @@ static void wait_for_poller(struct ramet *ramet, uint64_t deadline_ns)
 	if (ramet->dozing)
 		handle_rouse(ramet);
 	if (deadline_ns == DEADLINE_NONE) {
+		ramet->locked = false; /* who polls is another thread, so it is held */
 		pthread_cond_wait(&ramet->changed, &ramet->lock);
+		ramet->locked = true;
 		ramet->waiters--;
 		return;
 	}
@@ -275,7 +277,9 @@ static void wait_for_poller(struct ramet *ramet, uint64_t deadline_ns)
 		.tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
 		.tv_nsec = (long)(deadline_ns % NSEC_PER_SEC),
 	};
+	ramet->locked = false;
 	pthread_cond_timedwait(&ramet->changed, &ramet->lock, &until);
+	ramet->locked = true;
 	ramet->waiters--;
 }
 

@@ -14,9 +14,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 
 struct ramet {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* handle_lock() */
+	bool locked; /* it is held, and not only stood for: of who holds the lock */
 	pthread_cond_t changed; /* something arrived, or nobody polls any more; CLOCK_MONOTONIC */
 	bool polling; /* a thread polls on behalf of all */
 	unsigned waiters; /* threads that wait for it */
@@ -67,13 +69,31 @@ int handle_send(struct ramet *ramet, struct buf *b, struct ramet_err *err);
 /* handle_check_open - RAMET_ECLOSED after ramet_close() */
 int handle_check_open(const struct ramet *ramet, struct ramet_err *err);
 
-static inline void cleanup_unlock(pthread_mutex_t **lock)
+/* The handle's lock. A process with one thread takes none: that thread is here, and makes no other
+ * before it has given back what it did not take. */
+static inline void handle_lock(struct ramet *ramet)
 {
-	pthread_mutex_unlock(*lock);
+	if (__libc_single_threaded)
+		return;
+	pthread_mutex_lock(&ramet->lock);
+	ramet->locked = true;
+}
+
+static inline void handle_unlock(struct ramet *ramet)
+{
+	if (!ramet->locked)
+		return;
+	ramet->locked = false;
+	pthread_mutex_unlock(&ramet->lock);
+}
+
+static inline void cleanup_unlock(struct ramet **ramet)
+{
+	handle_unlock(*ramet);
 }
 /* holds the handle's lock until the end of the scope */
-#define auto_lock(ramet) \
-	CLEANUP(cleanup_unlock) pthread_mutex_t *locked_ = &(ramet)->lock; \
-	pthread_mutex_lock(locked_)
+#define auto_lock(handle) \
+	CLEANUP(cleanup_unlock) struct ramet *locked_ = (handle); \
+	handle_lock(locked_)
 
 #endif
