@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -296,7 +297,9 @@ class Scratch:
         return path
 
     def complaints(self):
-        return "".join(path.read_text() for path in self.path.glob("sanitizer*"))
+        """What sanitizers said; not that a thread ended while LeakSanitizer looked at it, which is no leak."""
+        said = "".join(path.read_text() for path in self.path.glob("sanitizer*"))
+        return re.sub(r"==\d+==Unable to get registers from thread \d+\.\n", "", said)
 
     def close(self):
         """Ends the test's right to be there; the process that watches removes everything."""
