@@ -301,25 +301,6 @@ static void test_cancel(void)
 	world_fini(&w);
 }
 
-/* node 2 does not hear node 1 any more, which hears it */
-static void test_calls_of_a_node_that_is_dead_for_us_are_lost(void)
-{
-	WORLD_BEGIN(w, &(struct world_options){.nodes = 2}, &(struct world_app){0});
-	struct outcome o;
-	struct call_request r = {.function = "hang", .node = 2};
-	REQUIRE(world_submit(&w, 0, &r, &o) == 0);
-	REQUIRE(world_until(&w, &w.fakes[1].clones, 1));
-	calls_node_down(w.nodes[1]->calls, 1);
-	REQUIRE(world_until(&w, &o.done, 1));
-	CHECK_INT(o.result.error.err.code, RAMET_ELOST); /* nobody has cancelled it */
-	CHECK(o.result.error.retryable);
-	outcome_fini(&o);
-	o = world_call(&w, 0, "echo", 2);
-	CHECK_INT(o.result.error.err.code, 0);
-	outcome_fini(&o);
-	world_fini(&w);
-}
-
 static void test_forgotten_calls_say_nothing(void)
 {
 	WORLD_BEGIN(w, &one_node, &(struct world_app){0});
@@ -509,9 +490,7 @@ SUITE_MAIN("calls on one node", TEST(test_first_call_is_served_by_the_host),
 	TEST(test_ends_and_lies_of_instances), TEST(test_noise_ends_the_instance_only),
 	TEST(test_idempotent_calls_are_tried_again), TEST(test_deadline),
 	TEST(test_deadline_of_the_deployment_and_in_the_queue), TEST(test_no_room_for_a_line),
-	TEST(test_a_line_makes_room), TEST(test_cancel),
-	TEST(test_calls_of_a_node_that_is_dead_for_us_are_lost),
-	TEST(test_forgotten_calls_say_nothing), TEST(test_limits), TEST(test_idle_instances_end),
-	TEST(test_idle_hosts_end), TEST(test_fresh_functions_never_reuse),
-	TEST(test_clone_that_cannot_be_made), TEST(test_dropped_version),
-	TEST(test_calls_accepted_before_a_newer_version))
+	TEST(test_a_line_makes_room), TEST(test_cancel), TEST(test_forgotten_calls_say_nothing),
+	TEST(test_limits), TEST(test_idle_instances_end), TEST(test_idle_hosts_end),
+	TEST(test_fresh_functions_never_reuse), TEST(test_clone_that_cannot_be_made),
+	TEST(test_dropped_version), TEST(test_calls_accepted_before_a_newer_version))
