@@ -65,20 +65,33 @@ static void on_accepted(struct channel_call *channel_call, const char *id)
 	call->id[len] = '\0';
 }
 
+static void goes(struct ramet_call *call)
+{
+	call->under_way = true;
+	call->ramet->under_way++;
+	call->ramet->inside += call->inside;
+}
+
+static void is_over(struct ramet_call *call)
+{
+	if (!call->under_way)
+		return;
+	call->under_way = false;
+	call->ramet->under_way--;
+	call->ramet->inside -= call->inside;
+}
+
 static void on_done(
 	struct channel_call *channel_call, struct ramet_result *result, const struct ramet_err *err)
 {
 	struct ramet_call *call = container_of(channel_call, struct ramet_call, channel);
-	struct ramet *ramet = call->ramet;
 	if (!result) {
 		result = result_from_err(call->channel.function, err);
 		err_copy(&call->error, err);
 	}
 	call->result = result;
 	call->done = true;
-	if (call->under_way)
-		ramet->under_way--;
-	call->under_way = false;
+	is_over(call);
 	call_join_done(call);
 }
 
@@ -154,10 +167,8 @@ static int send_off(
 	struct ramet *ramet = call->ramet;
 	handle_get(ramet);
 	int rc = submit(call, request, err);
-	if (rc == 0 && !call->done) {
-		call->under_way = true;
-		ramet->under_way++;
-	}
+	if (rc == 0 && !call->done)
+		goes(call);
 	if (ramet->dozing) /* it may have gone another way than what is slept for */
 		handle_rouse(ramet);
 	return rc;
@@ -170,10 +181,9 @@ static void leave(struct ramet_call *call)
 	struct channel *channel = ramet->channel;
 	if (call->under_way && !call->detached)
 		channel->ops->cancel(channel, &call->channel, NULL);
-	if (call->under_way) { /* what has not begun is done at once */
+	if (call->under_way) /* what has not begun is done at once */
 		channel->ops->forget(channel, &call->channel);
-		ramet->under_way--;
-	}
+	is_over(call);
 	call_leave_done(call);
 	call_drop_events(call);
 	if (channel)
@@ -220,6 +230,7 @@ int ramet_call(struct ramet *ramet, const char *function, const void *data, size
 		return err_set(err, RAMET_EINVAL,
 			"nobody could take events: use ramet_call_async() and ramet_next_event()");
 	call_init(&call, ramet, ours.flags);
+	call.inside = true;
 	handle_lock(ramet);
 	rc = send_off(&call, &request, err);
 	if (rc == 0)
@@ -257,8 +268,8 @@ void ramet_call_free(struct ramet_call *call)
 void call_join_done(struct ramet_call *call)
 {
 	struct ramet *ramet = call->ramet;
-	if (!list_empty(&call->link))
-		return; /* it has an event */
+	if (call->inside || !list_empty(&call->link)) /* or it has an event */
+		return;
 	if (ramet->polled && list_empty(&ramet->done))
 		eventfd_write(ramet->done_fd, 1);
 	list_append(&ramet->done, &call->link);

@@ -21,6 +21,7 @@ struct ramet_call {
 	bool under_way; /* sent, and not done */
 	bool done;
 	bool taken; /* its result was handed out */
+	bool inside; /* of ramet_call(), which waits for it: nobody else finds it done */
 	struct ramet_result *result; /* when done and not taken; NULL: see error */
 	void *user;
 	bool listens; /* RAMET_CALL_EVENTS */

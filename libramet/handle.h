@@ -30,6 +30,7 @@ struct ramet {
 	struct conn *conn; /* NULL once closed */
 	struct channel *channel; /* NULL once closed */
 	unsigned under_way; /* calls sent off and not done */
+	unsigned inside; /* of those, ones that ramet_call() waits for */
 	struct list done; /* calls done and not yet waited for, or with an event: struct
 			     ramet_call.link */
 	int done_fd; /* eventfd: not 0 while `done` has something, once somebody has asked for

@@ -81,7 +81,7 @@ static bool any_done(void *arg)
 			return true;
 		}
 	}
-	return any->count == 0 && any->ramet->under_way == 0;
+	return any->count == 0 && any->ramet->under_way == any->ramet->inside;
 }
 
 int ramet_wait_any(struct ramet *ramet, struct ramet_call *const *calls, size_t count,

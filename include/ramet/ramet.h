@@ -312,9 +312,10 @@ RAMET_API int ramet_wait(struct ramet_call *call, int timeout_ms, struct ramet_r
 
 /* ramet_wait_any - wait until one of several calls is done; ramet_wait() then takes its result
  * without blocking. calls: count calls of this handle; count 0 means all that were sent off with it
- * and not yet waited for. The one done first comes first. A call with RAMET_CALL_EVENTS is found,
- * too, while it has an event to take (ramet_next_event() tells whether it is done). RAMET_ETIMEOUT:
- * none was done in time. RAMET_ENOTFOUND: count 0 and none is under way. */
+ * and not yet waited for; never one that another thread makes by ramet_call(). The one done first
+ * comes first. A call with RAMET_CALL_EVENTS is found, too, while it has an event to take
+ * (ramet_next_event() tells whether it is done). RAMET_ETIMEOUT: none was done in time.
+ * RAMET_ENOTFOUND: count 0 and none is under way. */
 RAMET_API int ramet_wait_any(struct ramet *ramet, struct ramet_call *const *calls, size_t count,
 	int timeout_ms, struct ramet_call **ret_call, struct ramet_err *err);
 

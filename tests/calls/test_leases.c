@@ -252,6 +252,27 @@ static void test_threads_share_a_handle(void)
 	}
 }
 
+/* what other threads wait for inside ramet_call() is not found */
+static void test_any_call_is_one_that_was_sent_off(void)
+{
+	struct worker workers[3] = {0};
+	for (unsigned i = 0; i < ARRAY_LEN(workers); i++)
+		CHECK_INT(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		struct ramet_call *any = NULL;
+		struct ramet_call *call = call_begin(cluster.ramet, "nap", "5", NULL);
+		CHECK_INT(ramet_wait_any(cluster.ramet, NULL, 0, 10000, &any, NULL), 0);
+		CHECK(any == call);
+		ramet_result_free(call_end(call, 0));
+		CHECK_INT(
+			ramet_wait_any(cluster.ramet, NULL, 0, 10000, &any, NULL), RAMET_ENOTFOUND);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(workers); i++) {
+		pthread_join(workers[i].thread, NULL);
+		CHECK_INT(workers[i].good, 300);
+	}
+}
+
 static void test_a_descriptor_to_poll(void)
 {
 	struct ramet *ramet = NULL;
@@ -389,7 +410,7 @@ SUITE_MAIN("leases", TEST(test_begin), TEST(test_results), TEST(test_ids_are_uni
 	TEST(test_every_size), TEST(test_results_in_place_are_kept),
 	TEST(test_long_calls_run_side_by_side), TEST(test_many_short_ones_share_an_instance),
 	TEST(test_back_pressure), TEST(test_threads_share_a_handle),
-	TEST(test_a_descriptor_to_poll), TEST(test_forgotten_calls),
-	TEST(test_a_new_version_takes_over), TEST(test_a_removed_function),
-	TEST(test_output_belongs_to_its_call), TEST(test_an_idle_lease_is_taken_back),
-	TEST(test_end))
+	TEST(test_any_call_is_one_that_was_sent_off), TEST(test_a_descriptor_to_poll),
+	TEST(test_forgotten_calls), TEST(test_a_new_version_takes_over),
+	TEST(test_a_removed_function), TEST(test_output_belongs_to_its_call),
+	TEST(test_an_idle_lease_is_taken_back), TEST(test_end))
