@@ -138,15 +138,14 @@ def text_of(kind, number):
 
 def wrong(lang, kind, number, result, beside=False, greedy=False):
     """What is wrong with how a call ended; None: nothing. beside: others like it were under way in its function. greedy:
-    and of these one took all its memory, for which the kernel may end any of them: a large one is then said to have used
-    too much, a small one to have been killed."""
+    and of these one took all its memory, for which the kernel may end any of them."""
     end = ENDS_OF[lang][kind]
     failure = result.failure() or {}
     got = (_ramet.error_name(result.code), failure.get("kind", ""), failure.get("message", result.message))
     if end is None:
         value = bytes(memoryview(result))
         return None if result.code == 0 and value == str(number).encode() else f"{got}, {value[:100]}"
-    ends = (end, *(BESIDE.get(kind, ()) if beside else ()), *((ENDS["kill"], ENDS["memory"]) if greedy else ()))
+    ends = (end, *(BESIDE.get(kind, ()) if beside else ()), *((ENDS["kill"],) if greedy else ()))
     if not any(got[:2] == end[:2] and re.search(end[2], got[2]) for end in ends):
         return f"{got}, not {end}; log ends: {failure.get('log_tail', '')[-300:]}"
     return None if failure.get("node") else f"{got}: no node"
