@@ -9,8 +9,7 @@
 
 #include <stdlib.h>
 
-#define SLOW_LOOKS \
-	2 /* that found the same call: it took a tick at least, a forwarded one far less */
+#define SLOW_LOOKS 2 /* in a row: its call took a tick at least; to forward one takes far less */
 
 void lease_look_slow(struct lease *lease, const struct slots_view *view)
 {
